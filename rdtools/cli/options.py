@@ -1,0 +1,101 @@
+"""Flags that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+
+from rdtools.formats import READERS
+from rdtools.records import SCORE_SCALES
+from rdtools.registry import check_name
+from rdtools.streams import DEFAULT_MAX_LINE
+
+
+def choice(flag: str, *more: str, names: Iterable[str], kind: str, help: str, metavar: str = "NAME") -> Any:
+    """An option that takes one of `names`: checked early, completed by TAB, near names suggested."""
+    names = list(names)
+
+    def check(value: str | list[str] | None) -> str | list[str] | None:
+        for name in value if isinstance(value, list) else [value]:
+            if name is not None:
+                check_name(names, name, kind)
+        return value
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return typer.Option(flag, *more, help=help, metavar=metavar, callback=check, autocompletion=complete)
+
+
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[FILE]...", help="Input; - or no FILE is standard input.", show_default=False),
+]
+Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write to FILE, whole or not at all (.gz, .zst by name)."),
+]
+InputFormat = Annotated[
+    str | None,
+    choice(
+        "--input-format",
+        names=READERS,
+        kind="input format",
+        help=f"Format of the input: {', '.join(READERS)} (recognised by its first line where unambiguous).",
+    ),
+]
+OnError = Annotated[
+    str,
+    choice(
+        "--on-error",
+        names=["fail", "skip"],
+        kind="way to treat errors",
+        help="A bad record ends the command (fail) or is dropped and counted (skip).",
+        metavar="fail|skip",
+    ),
+]
+MaxLine = Annotated[
+    int,
+    typer.Option("--max-line", metavar="BYTES", min=1, help="A longer line is bad input."),
+]
+MAX_LINE = DEFAULT_MAX_LINE
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everything random.")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device", metavar="NAME", help="cpu, cuda, cuda:1, mps; where not given, a GPU if there is one."
+    ),
+]
+DTYPES = {
+    "float32": "float32",
+    "bfloat16": "bfloat16",
+    "bf16": "bfloat16",
+    "float16": "float16",
+    "fp16": "float16",
+    "fp32": "float32",
+}
+Dtype = Annotated[
+    str,
+    choice(
+        "--dtype",
+        names=DTYPES,
+        kind="dtype",
+        help="Precision of the model: float32, bfloat16 (bf16), float16 (fp16). Scores are float32 in any case.",
+    ),
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Run code that comes with the model. Off: such a model is refused."),
+]
+ScoreScaleOption = Annotated[
+    str | None,
+    choice(
+        "--score-scale",
+        names=SCORE_SCALES,
+        kind="score scale",
+        help=f"State the scale of scores that do not say it: {', '.join(SCORE_SCALES)}.",
+        metavar="SCALE",
+    ),
+]

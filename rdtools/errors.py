@@ -1,0 +1,32 @@
+"""Errors that a user is meant to read: one line, and the exit status that goes with it."""
+
+from __future__ import annotations
+
+
+class RdError(Exception):
+    """Ends a command with its message on one line of stderr and `status`."""
+
+    status = 1
+
+
+class UsageError(RdError):
+    """The command line itself is wrong: the message, a pointer to --help, status 2."""
+
+    status = 2
+
+
+class InputError(RdError):
+    """A line of input is wrong: `SOURCE:LINE: problem (hint)`."""
+
+    def __init__(self, source: str, line: int | None, problem: str, hint: str = "") -> None:
+        place = source if line is None else f"{source}:{line}"
+        super().__init__(f"{place}: {problem}" + (f" ({hint})" if hint else ""))
+
+
+class BadLine(ValueError):
+    """What a parser raises for one bad line; the reader knows where it stood."""
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.hint = hint

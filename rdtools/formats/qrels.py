@@ -1,0 +1,62 @@
+"""Judgements: TREC's four columns, BEIR's TSV with a header, or records whose docs carry relevance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rdtools.errors import BadLine
+from rdtools.formats import Reading, jsonl
+from rdtools.records import Qrels
+from rdtools.streams import Lines, open_lines
+
+
+def read_qrels(path: str, reading: Reading = Reading()) -> Qrels:
+    """Read all judgements of a file; a pair judged twice with two grades is an error."""
+    qrels: Qrels = {}
+    with open_lines(path, max_line=reading.max_line, on_error=reading.on_error) as lines:
+        for query_id, doc_id, grade in _judgements(lines):
+            grades = qrels.setdefault(query_id, {})
+            if grades.setdefault(doc_id, grade) != grade:
+                lines.bad(f'document "{doc_id}" is judged {grades[doc_id]} and {grade} for query "{query_id}"')
+    return qrels
+
+
+def _judgements(lines: Lines) -> Iterator[tuple[str, str, int]]:
+    first = lines.first()
+    if first is None:
+        return
+    if first.lstrip().startswith(b"{"):
+        for record in jsonl.read(lines):
+            for doc in record["docs"]:
+                if "relevance" in doc:
+                    yield record["query_id"], doc["doc_id"], doc["relevance"]
+        return
+    for place, line in enumerate(lines):
+        if place == 0 and line.lower().startswith((b"query-id\t", b"query_id\t")):
+            continue
+        row = lines.parse(_parse, line)
+        if row is not None:
+            yield row
+
+
+def _parse(line: bytes) -> tuple[str, str, int]:
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        raise BadLine("not valid UTF-8") from None
+    # BEIR's ids may hold spaces, so its tabs are looked at first; TREC's columns are words.
+    columns = text.split("\t") if text.count("\t") == 2 else text.split()
+    if len(columns) == 4:
+        query_id, _, doc_id, grade = columns
+    elif len(columns) == 3:
+        query_id, doc_id, grade = columns
+    else:
+        problem = f"a judgement has 4 columns (query_id 0 doc_id grade) or 3 (query-id corpus-id score), not {len(columns)}"
+        raise BadLine(problem)
+    try:
+        value = int(grade)
+    except ValueError:
+        raise BadLine(f"grade {grade!r} is not a whole number") from None
+    if abs(value) > 2**31:
+        raise BadLine(f"grade {grade} is out of range")
+    return query_id, doc_id, value

@@ -1,0 +1,156 @@
+"""Runs: rankings of documents by query, one line a document (TREC, TSV, MS MARCO)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+from rdtools.errors import BadLine
+from rdtools.records import QRELS_SOURCE, Doc, Record
+from rdtools.streams import Lines
+
+
+def ranking(record: Record) -> list[tuple[str, float]]:
+    """The record as a run: (doc_id, score), best first, ties by larger doc_id as trec_eval has them.
+
+    Positives that were added rather than found never count. Where some documents are scored, only
+    these count; where none is, the order of the record is the ranking and n, n−1, …, 1 the scores.
+    """
+    docs = [doc for doc in record["docs"] if doc.get("source") != QRELS_SOURCE]
+    scored = [(doc["doc_id"], doc["score"]) for doc in docs if "score" in doc]
+    if scored:
+        return sorted(scored, key=lambda pair: (pair[1], pair[0]), reverse=True)
+    return [(doc["doc_id"], float(len(docs) - place)) for place, doc in enumerate(docs)]
+
+
+def run_tag(record: Record) -> str:
+    """What made the ranking: the teacher, or else the sources, in one word."""
+    sources = dict.fromkeys(doc["source"] for doc in record["docs"] if "source" in doc)
+    sources.pop(QRELS_SOURCE, None)
+    tag = record.get("teacher") or "+".join(sources) or str(record.get("tag") or "rdtools")
+    return "_".join(tag.split())
+
+
+def write_trec(record: Record) -> bytes:
+    """`query_id Q0 doc_id rank score tag`, rank from 1."""
+    query_id, tag = _word(record["query_id"]), run_tag(record)
+    return "".join(
+        f"{query_id} Q0 {_word(doc_id)} {rank} {score!r} {tag}\n"
+        for rank, (doc_id, score) in enumerate(ranking(record), start=1)
+    ).encode()
+
+
+def write_tsv(record: Record) -> bytes:
+    """`query_id⇥doc_id⇥score`; the score always has a point or an exponent, so that it is no rank."""
+    query_id = _cell(record["query_id"])
+    return "".join(
+        f"{query_id}\t{_cell(doc_id)}\t{float(score)!r}\n" for doc_id, score in ranking(record)
+    ).encode()
+
+
+def read_trec(lines: Lines) -> Iterator[Record]:
+    return _grouped(lines, _parse_trec)
+
+
+def read_tsv(lines: Lines) -> Iterator[Record]:
+    return _grouped(lines, _parse_tsv)
+
+
+def read_msmarco(lines: Lines) -> Iterator[Record]:
+    return _grouped(lines, _parse_msmarco)
+
+
+_Row = tuple[str, Doc, str]  # query_id, document, tag
+
+
+def _grouped(lines: Lines, parse: Callable[[bytes], _Row]) -> Iterator[Record]:
+    """Gather the lines of a query, which must stand together, into one record."""
+    record: Record | None = None
+    docs: dict[str, Doc] = {}
+    finished: set[str] = set()
+    for line in lines:
+        row = lines.parse(parse, line)
+        if row is None:
+            continue
+        query_id, doc, tag = row
+        if record is None or query_id != record["query_id"]:
+            if record is not None:
+                finished.add(record["query_id"])
+                yield record
+            if query_id in finished:
+                lines.bad(f'the lines of query "{query_id}" are not together', "sort by query first")
+            docs = {}
+            scale = "unknown" if "score" in doc else "rank"
+            record = {"query_id": query_id, "docs": [], "score_scale": scale}
+            if tag:
+                record["tag"] = tag  # type: ignore[typeddict-unknown-key]
+        if doc["doc_id"] in docs:
+            lines.bad(f'document "{doc["doc_id"]}" stands twice for query "{query_id}"')
+            continue
+        docs[doc["doc_id"]] = doc
+        record["docs"].append(doc)
+    if record is not None:
+        yield record
+
+
+def _parse_trec(line: bytes) -> _Row:
+    columns = _text(line).split()
+    if len(columns) != 6:
+        problem = f"a TREC run line has 6 columns (query_id Q0 doc_id rank score tag), not {len(columns)}"
+        raise BadLine(problem)
+    query_id, _, doc_id, rank, score, tag = columns
+    return query_id, {"doc_id": doc_id, "score": _score(score), "rank": _rank(rank)}, tag
+
+
+def _parse_tsv(line: bytes) -> _Row:
+    query_id, doc_id, score = _three_columns(line, "score")
+    return query_id, {"doc_id": doc_id, "score": _score(score)}, ""
+
+
+def _parse_msmarco(line: bytes) -> _Row:
+    query_id, doc_id, rank = _three_columns(line, "rank")
+    return query_id, {"doc_id": doc_id, "rank": _rank(rank)}, ""
+
+
+def _three_columns(line: bytes, last: str) -> list[str]:
+    columns = _text(line).split("\t")
+    if len(columns) != 3:
+        problem = f"3 columns expected (query_id, doc_id, {last}, separated by tabs), not {len(columns)}"
+        raise BadLine(problem)
+    return columns
+
+
+def _text(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        raise BadLine("not valid UTF-8") from None
+
+
+def _score(text: str) -> float:
+    try:
+        score = float(text)
+    except ValueError:
+        raise BadLine(f"score {text!r} is not a number") from None
+    if not math.isfinite(score):
+        raise BadLine(f"score {text} is not finite")
+    return score
+
+
+def _rank(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise BadLine(f"rank {text!r} is not a whole number") from None
+
+
+def _word(identifier: str) -> str:
+    if len(identifier.split()) != 1:
+        raise BadLine(f"id {identifier!r} has white space, which a TREC run cannot hold", "use -f tsv or jsonl")
+    return identifier
+
+
+def _cell(identifier: str) -> str:
+    if any(mark in identifier for mark in "\t\r\n"):
+        raise BadLine(f"id {identifier!r} has a tab or a line end, which TSV cannot hold", "use -f jsonl")
+    return identifier

@@ -1,0 +1,53 @@
+"""The nouns that travel between the commands. No logic, standard library only.
+
+A record is the JSON object itself, typed: unknown fields stay in it untouched, and a command
+that only adds a score rewrites nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict, get_args
+
+ScoreScale = Literal[
+    "logit", "probability", "log-probability", "cosine", "dot", "bm25", "rank", "unknown"
+]
+SCORE_SCALES: tuple[str, ...] = get_args(ScoreScale)
+
+QRELS_SOURCE = "qrels"
+"""The `source` of a positive that was added to a record, not found: runs never count it."""
+
+
+class _DocId(TypedDict):
+    doc_id: str
+
+
+class Doc(_DocId, total=False):
+    """One document of a query's record."""
+
+    text: str
+    relevance: int
+    """Judged grade; absent where the document is not judged."""
+    score: float
+    """A finite float32, as the last command that scored wrote it."""
+    rank: int
+    """1-based rank in `source`."""
+    source: str
+    scores: dict[str, float]
+    """Scores by teacher, where several teachers were combined."""
+
+
+class _QueryId(TypedDict):
+    query_id: str
+    docs: list[Doc]
+
+
+class Record(_QueryId, total=False):
+    """One query and its documents: one JSON line. A query without candidates has `docs: []`."""
+
+    query: str
+    teacher: str
+    score_scale: str
+
+
+Qrels = dict[str, dict[str, int]]
+"""query_id -> doc_id -> grade."""

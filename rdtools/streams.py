@@ -1,0 +1,203 @@
+"""Bytes in, bytes out: files, stdin and stdout, compression, line numbers, whole-or-nothing output."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import stat
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from rdtools.errors import BadLine, InputError, RdError
+
+STDIN = "-"
+DEFAULT_MAX_LINE = 64 * 2**20
+T = TypeVar("T")
+
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_BOM = b"\xef\xbb\xbf"
+
+
+class Lines:
+    """The lines of one input, without their ends, numbered from 1; blank lines are passed over.
+
+    `parse` runs a parser on the current line and deals with a `BadLine` as `on_error` says:
+    "fail" raises `InputError` with file and line, "skip" counts it in `skipped`.
+    """
+
+    def __init__(
+        self, stream: BinaryIO, source: str, *, max_line: int = DEFAULT_MAX_LINE, on_error: str = "fail"
+    ) -> None:
+        self.source = source
+        self.number = 0
+        self.skipped = 0
+        self._stream = stream
+        self._max_line = max_line
+        self._skip = on_error == "skip"
+        self._pushed: list[tuple[int, bytes]] = []
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            while self._pushed:
+                self.number, line = self._pushed.pop()
+                yield line
+            line = self._read()
+            if not line:
+                return
+            self.number += 1
+            if self.number == 1 and line.startswith(_BOM):
+                line = line[len(_BOM) :]
+            if len(line) > self._max_line and not line.endswith(b"\n"):
+                self._drop_rest_of_line()
+                self.bad(f"line is longer than {self._max_line:,} bytes", "see --max-line")
+                continue
+            line = line.rstrip(b"\r\n")
+            if line.strip():
+                yield line
+
+    def first(self) -> bytes | None:
+        """Return the first line without consuming it, or None at the end of the input."""
+        line = next(iter(self), None)
+        if line is not None:
+            self._pushed.append((self.number, line))
+        return line
+
+    def bad(self, problem: str, hint: str = "") -> None:
+        """Report the current line as bad: raise, or count it where bad lines are skipped."""
+        if not self._skip:
+            raise InputError(self.source, self.number, problem, hint)
+        self.skipped += 1
+
+    def parse(self, parser: Callable[[bytes], T], line: bytes) -> T | None:
+        """Return `parser(line)`, or None where the line was bad and is skipped."""
+        try:
+            return parser(line)
+        except BadLine as error:
+            self.bad(error.problem, error.hint)
+            return None
+
+    def _read(self) -> bytes:
+        try:
+            return self._stream.readline(self._max_line + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InputError(self.source, self.number + 1, f"compressed data is damaged: {error}") from error
+        except OSError as error:
+            raise RdError(f"{self.source}: cannot read: {error.strerror or error}") from error
+        except Exception as error:
+            if type(error).__name__ != "ZstdError":  # zstandard is imported only where it is needed
+                raise
+            raise InputError(self.source, self.number + 1, f"compressed data is damaged: {error}") from error
+
+    def _drop_rest_of_line(self) -> None:
+        while (rest := self._read()) and not rest.endswith(b"\n"):
+            pass
+
+
+@contextmanager
+def open_lines(
+    path: str, *, max_line: int = DEFAULT_MAX_LINE, on_error: str = "fail"
+) -> Iterator[Lines]:
+    """Open FILE or `-` (stdin) and yield its `Lines`, decompressed where it is gzip or zstd."""
+    if path == STDIN:
+        if sys.stdin is None:
+            raise RdError("<stdin>: it is closed (give a FILE)")
+        yield Lines(_decompressed(sys.stdin.buffer), "<stdin>", max_line=max_line, on_error=on_error)
+        return
+    try:
+        file = open(path, "rb")
+    except OSError as error:
+        raise RdError(f"{path}: cannot open: {error.strerror}") from error
+    with file:
+        yield Lines(_decompressed(file), path, max_line=max_line, on_error=on_error)
+
+
+def _decompressed(stream: BinaryIO) -> BinaryIO:
+    """Recognise gzip and zstd by their first bytes, whatever the name says."""
+    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
+    try:
+        start = buffered.peek(4)[:4]
+    except OSError:  # a folder, say: reading it reports what is wrong
+        return stream
+    if start.startswith(_GZIP):
+        return gzip.open(buffered, "rb")  # type: ignore[return-value]
+    if start == _ZSTD:
+        import zstandard
+
+        reader = zstandard.ZstdDecompressor().stream_reader(buffered, read_across_frames=True)
+        return io.BufferedReader(reader)  # type: ignore[type-var]
+    return buffered
+
+
+class Output:
+    """Where a command writes. Every `write` leaves the process at once, so that pipes flow."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._stream = stream
+        self._name = name
+
+    def write(self, data: bytes) -> None:
+        with _writing(self._name):
+            self._stream.write(data)
+            self._stream.flush()
+
+
+@contextmanager
+def open_output(path: str | None) -> Iterator[Output]:
+    """Open stdout, or FILE so that it appears whole or not at all (`.gz` and `.zst` by name).
+
+    What is written goes beside FILE and takes its name when the block ends without an error.
+    """
+    if path is None or path == STDIN:
+        if sys.stdout is None:
+            raise RdError("<stdout>: it is closed")
+        yield Output(sys.stdout.buffer, "<stdout>")
+        return
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise RdError(f"{path}: cannot write: it is a folder")
+    if target.exists() and not stat.S_ISREG(target.stat().st_mode):  # /dev/null, a named pipe
+        with _writing(path):
+            file = open(target, "wb")
+        with file:
+            yield Output(file, path)
+        return
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with _writing(path):
+            file = open(beside, "xb")
+        with file:
+            stream = _compressed(file, path)
+            yield Output(stream, path)
+            with _writing(path):
+                if stream is not file:
+                    stream.close()
+                file.flush()
+                os.fsync(file.fileno())
+        with _writing(path):
+            os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RdError(f"{name}: cannot write: {error.strerror or error}") from error
+
+
+def _compressed(file: BinaryIO, path: str) -> BinaryIO:
+    if path.endswith(".gz"):
+        # No name and no time in the header: the same input gives the same bytes.
+        return gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)  # type: ignore[return-value]
+    if path.endswith(".zst"):
+        import zstandard
+
+        return zstandard.ZstdCompressor().stream_writer(file, closefd=False)  # type: ignore[return-value]
+    return file
