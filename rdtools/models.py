@@ -1,0 +1,268 @@
+"""Transformers, loaded and run: bi-encoders and cross-encoders, as teachers, encoders and students.
+
+Batches hold about equally long texts and are cut by a budget of tokens, padding included. Only
+safetensors weights are read and code that comes with a model is not run, unless told to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from rdtools.errors import RdError, UsageError
+from rdtools.log import bar, bars_shown
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DEFAULT_BATCH_TOKENS = 4096
+WINDOW_TEXTS = 16384
+"""Texts that are tokenised and sorted by length together."""
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a model is loaded: where it runs, in what precision, cut at how many tokens (None: its own limit)."""
+
+    device: str | None = None
+    dtype: str = "float32"
+    max_length: int | None = None
+    trust_remote_code: bool = False
+
+
+def pick_device(name: str | None) -> torch.device:
+    """Return the device called `name`, or the best one there is."""
+    if name is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(f"--device {name} cannot be used here: {reason}") from None
+    return device
+
+
+def load_bi_encoder(name: str, loading: Loading = Loading()) -> SentenceTransformer:
+    """Load a local folder or a hub name as a SentenceTransformer (a plain transformer gets mean pooling).
+
+    Raises:
+        RdError: the model is not to be had, or does not score by cosine or dot product.
+    """
+    with _one_line_errors(name, "be"):
+        from sentence_transformers import SentenceTransformer
+
+        model = SentenceTransformer(
+            name,
+            device=str(pick_device(loading.device)),
+            trust_remote_code=loading.trust_remote_code,
+            model_kwargs={"use_safetensors": True, "dtype": getattr(torch, loading.dtype)},
+        )
+    if loading.max_length is not None:
+        model.max_seq_length = loading.max_length
+    if model.similarity_fn_name not in ("cosine", "dot"):
+        raise RdError(f"model {name}: it scores by {model.similarity_fn_name} distance; cosine or dot is needed")
+    return model.eval()
+
+
+def load_cross_encoder(
+    name: str, loading: Loading = Loading(), num_labels: int | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a sequence classifier and its tokenizer, whose `model_max_length` is made finite.
+
+    A cross-encoder has one label, the logit, or two, whose difference is the logit. With `num_labels`
+    a model without such a head gets a new one.
+
+    Raises:
+        RdError: the model is not to be had, or has more than two labels.
+    """
+    with _one_line_errors(name, "ce"):
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        trust = {"trust_remote_code": loading.trust_remote_code}
+        head = {} if num_labels is None else {"num_labels": num_labels}
+        model = AutoModelForSequenceClassification.from_pretrained(
+            name, use_safetensors=True, dtype=getattr(torch, loading.dtype), **head, **trust
+        )
+        tokenizer = AutoTokenizer.from_pretrained(name, **trust)
+    if model.config.num_labels > 2:
+        raise RdError(f"model {name}: it has {model.config.num_labels} labels; a cross-encoder has 1 or 2")
+    limit = getattr(model.config, "max_position_embeddings", None) or 512
+    tokenizer.model_max_length = loading.max_length or min(tokenizer.model_max_length, limit)
+    return model.to(pick_device(loading.device)).eval(), tokenizer
+
+
+def logits(model: PreTrainedModel, features: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the raw score of each pair, (n,) float32: the logit, or the difference of two (positive last)."""
+    output: torch.Tensor = model(**features).logits.float()
+    return output[:, 0] if output.shape[1] == 1 else output[:, 1] - output[:, 0]
+
+
+def fingerprint(name: str) -> str:
+    """Hash the files that a model is made of, so that scores of other weights are never taken for its own."""
+    digest = hashlib.blake2b(digest_size=16)
+    folder = Path(name) if Path(name).is_dir() else _cached_folder(name)
+    for file in sorted(folder.rglob("*")):
+        if file.suffix in (".safetensors", ".json", ".txt", ".model") and "checkpoints" not in file.parts:
+            digest.update(str(file.relative_to(folder)).encode())
+            with open(file, "rb") as stream:
+                while block := stream.read(2**22):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Yield indices of texts, longest first, in batches of at most `batch_tokens` tokens with padding."""
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if batch and lengths[batch[0]] * (len(batch) + 1) > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def pad(
+    tokenizer: PreTrainedTokenizerBase, features: dict[str, list[Any]], rows: Sequence[int], device: torch.device
+) -> dict[str, torch.Tensor]:
+    """Collate the named rows of unpadded `features` into tensors on `device`."""
+    with _quiet_tokenizer():
+        batch = tokenizer.pad({key: [column[row] for row in rows] for key, column in features.items()}, return_tensors="pt")
+    return {key: tensor.to(device, non_blocking=True) for key, tensor in batch.items()}
+
+
+class BiEncoder:
+    """A SentenceTransformer that encodes queries and documents in batches by length.
+
+    `scale` is "cosine" or "dot"; cosine embeddings come out normalised, so that the dot product is
+    the score in either case.
+    """
+
+    def __init__(self, model: SentenceTransformer, batch_tokens: int = DEFAULT_BATCH_TOKENS) -> None:
+        self.model = model
+        self.scale: str = model.similarity_fn_name
+        self.batch_tokens = batch_tokens
+        self._fast = bool(getattr(model.tokenizer, "is_fast", False))
+
+    @property
+    def dimension(self) -> int:
+        return int(self.model.encode_query("").shape[-1])
+
+    def encode_queries(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """Return (n, dimension) float32.
+
+        Each query is run by itself: its embedding is then the same, to the last bit, whichever other
+        queries came with it, and so is what is mined for it.
+        """
+        return self._stack([self._encode([query], "query") for query in queries])
+
+    def encode_documents(self, texts: Sequence[str], description: str = "") -> NDArray[np.float32]:
+        """Return (n, dimension) float32, with a progress bar where a `description` is given."""
+        with bar(len(texts), description, "doc") if description else contextlib.nullcontext() as progress:
+            parts = []
+            for start in range(0, len(texts), WINDOW_TEXTS):
+                window = texts[start : start + WINDOW_TEXTS]
+                parts.append(self._encode(window, "document", progress.update if progress else None))
+        return self._stack(parts)
+
+    def _stack(self, parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)
+
+    def _encode(
+        self, texts: Sequence[str], role: str, progress: Callable[[int], Any] | None = None
+    ) -> NDArray[np.float32]:
+        if not self._fast:  # routers, static embeddings: the library knows how
+            encode = self.model.encode_query if role == "query" else self.model.encode_document
+            with quiet_libraries():
+                embeddings = encode(list(texts), convert_to_tensor=True, show_progress_bar=bars_shown())
+            return self._finish(embeddings)
+        prompt = (self.model.prompts or {}).get(role) or ""
+        tokenizer = self.model.tokenizer
+        features = tokenizer([prompt + text for text in texts], truncation=True, max_length=self.model.max_seq_length)
+        lengths = [len(ids) for ids in features["input_ids"]]
+        result: NDArray[np.float32] | None = None
+        with torch.inference_mode():
+            for rows in token_batches(lengths, self.batch_tokens):
+                batch = pad(tokenizer, features.data, rows, self.model.device)
+                embeddings = self._finish(self.model(batch)["sentence_embedding"])
+                if result is None:
+                    result = np.empty((len(texts), embeddings.shape[1]), np.float32)
+                result[rows] = embeddings
+                if progress is not None:
+                    progress(len(rows))
+        assert result is not None, "no texts to encode"
+        return result
+
+    def _finish(self, embeddings: torch.Tensor) -> NDArray[np.float32]:
+        embeddings = embeddings.float()
+        if self.scale == "cosine":
+            embeddings = torch.nn.functional.normalize(embeddings, dim=-1)
+        array: NDArray[np.float32] = embeddings.cpu().numpy()
+        return array
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep the libraries' own bars and advice off stderr unless bars are shown there."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    if not bars_shown():
+        transformers_logging.disable_progress_bar()
+    for library in ("sentence_transformers", "huggingface_hub"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _quiet_tokenizer() -> Iterator[None]:
+    """`pad` after tokenising is what we want, though fast tokenizers advise against it."""
+    name = "transformers.tokenization_utils_base"
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _one_line_errors(name: str, kind: str) -> Iterator[None]:
+    """Turn what the libraries raise while they load `name` into one line that says what to do."""
+    try:
+        with quiet_libraries():
+            yield
+    except (OSError, ValueError, ImportError) as error:
+        text = str(error)
+        if "trust_remote_code" in text:
+            raise RdError(f"model {name}: it brings its own code (--trust-remote-code runs it)") from error
+        if Path(name).exists():
+            raise RdError(f"model {name}: cannot load it: {text.strip().splitlines()[0]}") from error
+        hint = f"give a local folder, {kind}:DIR, or download it where the hub can be reached"
+        raise RdError(f"model {name}: neither a local folder, nor cached, nor reachable on the hub ({hint})") from error
+
+
+def _cached_folder(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    for candidate in (name, f"sentence-transformers/{name}"):  # bare names are theirs by custom
+        with contextlib.suppress(Exception):
+            return Path(snapshot_download(candidate, local_files_only=True))
+    raise RdError(f"model {name}: its files are not in the local cache")
