@@ -1,0 +1,66 @@
+"""Models: batching changes nothing, and what cannot be loaded is one line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from rdtools.errors import RdError, UsageError
+from rdtools.models import BiEncoder, Loading, load_bi_encoder, load_cross_encoder, logits, pad, pick_device, token_batches
+
+TEXTS = ["the flow", "heat transfer in the boundary layer of a flat plate", "jet", "supersonic wind tunnel data", "jet"]
+
+
+def test_token_batches_are_longest_first_and_within_the_budget():
+    assert list(token_batches([3, 9, 5, 5, 1], 10)) == [[1], [2, 3], [0, 4]]
+    assert list(token_batches([20], 10)) == [[0]]
+    assert list(token_batches([], 10)) == []
+
+
+@pytest.mark.parametrize("batch_tokens", [8, 64, 4096])
+def test_bi_encoder_equals_sentence_transformers(tiny_be, batch_tokens):
+    model = load_bi_encoder(tiny_be, Loading(device="cpu"))
+    encoder = BiEncoder(model, batch_tokens)
+    expected = model.encode(TEXTS, normalize_embeddings=True)
+    np.testing.assert_allclose(encoder.encode_documents(TEXTS), expected, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode_queries(TEXTS), expected, atol=1e-6)
+    assert encoder.encode_queries([]).shape == (0, 32)
+
+
+def test_a_query_is_encoded_the_same_alone_and_among_others(tiny_be):
+    encoder = BiEncoder(load_bi_encoder(tiny_be, Loading(device="cpu")))
+    together = encoder.encode_queries(TEXTS)
+    assert all((encoder.encode_queries([text])[0] == row).all() for text, row in zip(TEXTS, together, strict=True))
+
+
+def test_two_labels_score_as_the_difference_of_the_logits(tiny_ce):
+    model, tokenizer = load_cross_encoder(tiny_ce, Loading(device="cpu"), num_labels=1)
+    features = tokenizer(["the flow"], ["jet"]).data
+    batch = pad(tokenizer, features, [0], model.device)
+    two = torch.nn.Linear(32, 2)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        pooled = model.bert(**batch).pooler_output
+        model.classifier = two
+        score = logits(model, batch)
+        expected = two(pooled)
+    assert score.shape == (1,)
+    torch.testing.assert_close(score[0], expected[0, 1] - expected[0, 0])
+
+
+def test_a_missing_model_is_one_line_with_the_way_out():
+    with pytest.raises(RdError, match=r"^model no/such: neither a local folder, nor cached, nor reachable .*ce:DIR"):
+        load_cross_encoder("no/such")
+    with pytest.raises(RdError, match=r"^model no/such: neither a local folder.*be:DIR"):
+        load_bi_encoder("no/such")
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(RdError, match=r"^model .*: cannot load it: "):
+        load_cross_encoder(str(tmp_path))
+
+
+def test_unknown_devices_are_usage_errors():
+    with pytest.raises(UsageError, match="--device warp cannot be used here"):
+        pick_device("warp")
