@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from rdtools.errors import InputError
-from rdtools.log import log, plural
 from rdtools.records import Record
 from rdtools.registry import check_name, resolve
 from rdtools.streams import DEFAULT_MAX_LINE, STDIN, Lines, open_lines
@@ -23,6 +22,9 @@ READERS = {
     "tsv-queries": "rdtools.formats.texts:read_tsv_queries",
 }
 
+RUNS = ("trec", "tsv", "msmarco-run")
+"""The readers that gather lines into records: `read(lines, together)`."""
+
 WRITERS = {
     "jsonl": "rdtools.formats.jsonl:write",
     "tsv": "rdtools.formats.runs:write_tsv",
@@ -32,11 +34,15 @@ WRITERS = {
 
 @dataclass(frozen=True)
 class Reading:
-    """How input is read: its format (recognised where None), and what happens to bad lines."""
+    """How input is read: its format (recognised where None), and what happens to bad lines.
+
+    The lines of a query in a run must stand together, unless told that the caller merges records.
+    """
 
     input_format: str | None = None
     max_line: int = DEFAULT_MAX_LINE
     on_error: str = "fail"
+    together: bool = True
 
 
 def read_records(paths: Iterable[str], reading: Reading = Reading()) -> Iterator[Record]:
@@ -46,9 +52,8 @@ def read_records(paths: Iterable[str], reading: Reading = Reading()) -> Iterator
             first = lines.first()
             if first is not None:
                 name = reading.input_format or recognise(first, lines)
-                yield from resolve(READERS, name, "input format")(lines)
-        if lines.skipped:
-            log.warning("%s: %s skipped", lines.source, plural(lines.skipped, "bad line"))
+                read = resolve(READERS, name, "input format")
+                yield from read(lines, together=reading.together) if name in RUNS else read(lines)
 
 
 def writer(name: str) -> Callable[[Record], bytes]:

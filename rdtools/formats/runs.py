@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Mapping
 
 from rdtools.errors import BadLine
 from rdtools.records import QRELS_SOURCE, Doc, Record
@@ -11,16 +12,25 @@ from rdtools.streams import Lines
 
 
 def ranking(record: Record) -> list[tuple[str, float]]:
-    """The record as a run: (doc_id, score), best first, ties by larger doc_id as trec_eval has them.
+    """The record as a run: (doc_id, score), best first, as `rank` orders them.
 
-    Positives that were added rather than found never count. Where some documents are scored, only
-    these count; where none is, the order of the record is the ranking and n, n−1, …, 1 the scores.
+    Positives that were added rather than found never count.
     """
-    docs = [doc for doc in record["docs"] if doc.get("source") != QRELS_SOURCE]
-    scored = [(doc["doc_id"], doc["score"]) for doc in docs if "score" in doc]
-    if scored:
-        return sorted(scored, key=lambda pair: (pair[1], pair[0]), reverse=True)
-    return [(doc["doc_id"], float(len(docs) - place)) for place, doc in enumerate(docs)]
+    return rank({doc["doc_id"]: doc.get("score") for doc in record["docs"] if doc.get("source") != QRELS_SOURCE})
+
+
+def rank(scores: Mapping[str, float | None]) -> list[tuple[str, float]]:
+    """Order documents by score as trec_eval does: as float32, ties by larger doc_id.
+
+    Where some documents are scored, only these count; where none is, the order they came in is the
+    ranking and n, n−1, …, 1 the scores.
+    """
+    scored = [(doc_id, score) for doc_id, score in scores.items() if score is not None]
+    if not scored:
+        return [(doc_id, float(len(scores) - place)) for place, doc_id in enumerate(scores)]
+    singles = array("f", [score for _, score in scored])
+    order = sorted(zip(singles, scored, strict=True), key=lambda pair: (pair[0], pair[1][0]), reverse=True)
+    return [pair for _, pair in order]
 
 
 def run_tag(record: Record) -> str:
@@ -48,23 +58,23 @@ def write_tsv(record: Record) -> bytes:
     ).encode()
 
 
-def read_trec(lines: Lines) -> Iterator[Record]:
-    return _grouped(lines, _parse_trec)
+def read_trec(lines: Lines, together: bool = True) -> Iterator[Record]:
+    return _grouped(lines, _parse_trec, together)
 
 
-def read_tsv(lines: Lines) -> Iterator[Record]:
-    return _grouped(lines, _parse_tsv)
+def read_tsv(lines: Lines, together: bool = True) -> Iterator[Record]:
+    return _grouped(lines, _parse_tsv, together)
 
 
-def read_msmarco(lines: Lines) -> Iterator[Record]:
-    return _grouped(lines, _parse_msmarco)
+def read_msmarco(lines: Lines, together: bool = True) -> Iterator[Record]:
+    return _grouped(lines, _parse_msmarco, together)
 
 
 _Row = tuple[str, Doc, str]  # query_id, document, tag
 
 
-def _grouped(lines: Lines, parse: Callable[[bytes], _Row]) -> Iterator[Record]:
-    """Gather the lines of a query, which must stand together, into one record."""
+def _grouped(lines: Lines, parse: Callable[[bytes], _Row], together: bool) -> Iterator[Record]:
+    """Gather adjacent lines of a query into one record; `together` refuses a query that comes again later."""
     record: Record | None = None
     docs: dict[str, Doc] = {}
     finished: set[str] = set()
@@ -77,7 +87,7 @@ def _grouped(lines: Lines, parse: Callable[[bytes], _Row]) -> Iterator[Record]:
             if record is not None:
                 finished.add(record["query_id"])
                 yield record
-            if query_id in finished:
+            if together and query_id in finished:
                 lines.bad(f'the lines of query "{query_id}" are not together', "sort by query first")
             docs = {}
             scale = "unknown" if "score" in doc else "rank"
