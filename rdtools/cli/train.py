@@ -1,0 +1,290 @@
+"""rd-train: labelled records -> a student."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rdtools import __version__
+from rdtools.cli import options
+from rdtools.cli.door import door, need_input
+from rdtools.errors import UsageError
+from rdtools.losses import LOSSES, explain
+from rdtools.registry import check_name, resolve, split_spec
+
+STUDENTS = {
+    "be": "rdtools.students:BiEncoderStudent",
+    "ce": "rdtools.students:CrossEncoderStudent",
+}
+
+
+INCIDENTAL = (
+    "files", "output", "explain_loss", "log_steps", "save_steps", "resume", "overwrite", "device",
+    "input_format", "on_error", "max_line",
+)  # fmt: skip
+"""Options that do not change what is trained: not recorded with the model, and free to differ on --resume."""
+
+
+def complete_loss(incomplete: str) -> list[str]:
+    return [name for name in LOSSES if name.startswith(incomplete)]
+
+
+def show_loss(name: str | None) -> None:
+    if name is not None:
+        check_name(LOSSES, name, "loss")
+        print(explain(name))
+        raise typer.Exit
+
+
+def train(
+    files: options.Files = None,
+    *,
+    student: Annotated[
+        str,
+        typer.Option(
+            "--student",
+            metavar="KIND:MODEL",
+            help="be:MODEL (bi-encoder) or ce:MODEL (cross-encoder).",
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Folder of the trained model.",
+        ),
+    ],
+    loss: Annotated[
+        str,
+        options.choice(
+            "--loss",
+            names=LOSSES,
+            kind="loss",
+            help=f"What to minimise: {', '.join(LOSSES)}.",
+        ),
+    ],
+    explain_loss: Annotated[
+        str | None,
+        typer.Option(
+            "--explain-loss",
+            metavar="NAME",
+            help="Print formula, score scales and source of a loss, and exit.",
+            callback=show_loss,
+            is_eager=True,
+            autocompletion=complete_loss,
+        ),
+    ] = None,
+    group_size: Annotated[
+        int, typer.Option("--group-size", metavar="N", min=2, help="Documents a query, positive included.")
+    ] = 16,
+    positives: Annotated[
+        str,
+        options.choice(
+            "--positives",
+            names=["one", "all"],
+            kind="choice of positives",
+            metavar="one|all",
+            help="One positive a group, drawn anew each epoch, or all of them together.",
+        ),
+    ] = "one",
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Groups a batch.")] = 8,
+    accumulate: Annotated[
+        int, typer.Option("--accumulate", metavar="N", min=1, help="Batches a step of the optimiser.")
+    ] = 1,
+    mini_batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--mini-batch-size",
+            metavar="N",
+            min=1,
+            help="Keep only N texts in memory at a time (gradient caching): slower, same gradient.",
+        ),
+    ] = None,
+    in_batch_negatives: Annotated[
+        bool,
+        typer.Option(
+            "--in-batch-negatives",
+            help="The documents of a batch are negatives for its other queries (be, lce).",
+        ),
+    ] = False,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", metavar="N", min=1, help="Passes over the queries (default 1).")
+    ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option("--max-steps", metavar="N", min=1, help="Stop after N steps instead.")
+    ] = None,
+    max_docs: Annotated[
+        int | None,
+        typer.Option(
+            "--max-docs",
+            metavar="N",
+            min=1,
+            help="Stop before more than N documents instead.",
+        ),
+    ] = None,
+    lr: Annotated[float, typer.Option("--lr", metavar="X", min=0.0, help="Highest learning rate.")] = 1e-5,
+    warmup: Annotated[
+        float,
+        typer.Option("--warmup", metavar="X", min=0.0, max=1.0, help="Share of the steps in which it rises."),
+    ] = 0.1,
+    weight_decay: Annotated[
+        float, typer.Option("--weight-decay", metavar="X", min=0.0, help="Weight decay of AdamW.")
+    ] = 0.0,
+    max_grad_norm: Annotated[
+        float, typer.Option("--max-grad-norm", metavar="X", min=0.0, help="Clip the gradient to this norm.")
+    ] = 1.0,
+    no_dropout: Annotated[
+        bool, typer.Option("--no-dropout", help="Train without dropout: faster, but less regularised.")
+    ] = False,
+    teacher_temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--teacher-temperature",
+            metavar="T",
+            help="Divide the teacher's scores by T (kl; default 1).",
+        ),
+    ] = None,
+    student_temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--student-temperature",
+            metavar="T",
+            help="Divide the student's scores by T (kl; default 1).",
+        ),
+    ] = None,
+    similarity: Annotated[
+        str | None,
+        options.choice(
+            "--similarity",
+            names=["cosine", "dot"],
+            kind="similarity",
+            metavar="cosine|dot",
+            help="How a bi-encoder scores, saved with it (default: as the model says).",
+        ),
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            "--scale",
+            metavar="X",
+            help="Factor on the scores of a bi-encoder in training (cosine 20, dot 1).",
+        ),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            "--layers",
+            metavar="N|I,J,...",
+            help="Start from the first N layers, or from those named, counted from 0.",
+        ),
+    ] = None,
+    query_max_len: Annotated[
+        int | None, typer.Option("--query-max-len", metavar="N", min=1, help="Cut queries at N tokens.")
+    ] = None,
+    doc_max_len: Annotated[
+        int | None, typer.Option("--doc-max-len", metavar="N", min=1, help="Cut documents at N tokens.")
+    ] = None,
+    score_scale: options.ScoreScaleOption = None,
+    log_steps: Annotated[
+        int, typer.Option("--log-steps", metavar="N", min=1, help="Print a line every N steps.")
+    ] = 10,
+    save_steps: Annotated[
+        int | None,
+        typer.Option(
+            "--save-steps",
+            metavar="N",
+            min=1,
+            help="Save a checkpoint in DIR every N steps (default: none).",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint in DIR, if there is one.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the model or the unfinished run in DIR.")
+    ] = False,
+    seed: options.Seed = 0,
+    device: options.Device = None,
+    dtype: options.Dtype = "float32",
+    trust_remote_code: options.TrustRemoteCode = False,
+    input_format: options.InputFormat = None,
+    on_error: options.OnError = "fail",
+    max_line: options.MaxLine = options.MAX_LINE,
+) -> None:
+    """Train a bi-encoder or a cross-encoder on labelled records.
+
+    \b
+    Examples:
+      rd-train labelled.jsonl --student be:bert-base-uncased --loss margin-mse -o be/
+      rd-train labelled.jsonl.zst --student ce:google/electra-base-discriminator --loss ranknet -o ce/
+      rd-mine --dataset pydoc:train | rd-train --student be:bert-base-uncased --loss lce -o be/
+
+    Reads records with texts, and with teacher scores where the loss needs them, from FILES or stdin. They
+    are read once and kept in a temporary file, so they may be larger than memory. Documents and queries that
+    the loss cannot use are left out and counted.
+
+    Each record makes a group in each epoch: one of its positives, and negatives drawn at random up to
+    --group-size. ranknet and kl also take records without a positive. rd-train --explain-loss NAME says
+    what a loss computes and which score scales it takes.
+
+    DIR opens with SentenceTransformer(DIR) or CrossEncoder(DIR), and is a MODEL for the other commands;
+    rd-train.json in it tells all options. A bi-encoder is trained on its cosine or dot product times --scale;
+    the saved model gives the plain similarity. Of a pair for a cross-encoder the query is cut to
+    --query-max-len, then the document to what is left of both limits together.
+
+    stdout gets a JSON line for the first step and every --log-steps, and a last one for the whole run.
+    Same records, options and seed: same weights, on the same machine; a run that was interrupted and
+    resumed also has them (on a CPU, to the last bit).
+    """
+    if sum(limit is not None for limit in (epochs, max_steps, max_docs)) > 1:
+        raise UsageError("give only one of --epochs, --max-steps and --max-docs")
+    if max_steps is None and max_docs is None:
+        epochs = epochs or 1
+    given = {name.replace("_", "-"): value for name, value in locals().items() if name not in INCIDENTAL}
+    kind, model = split_spec(student)
+    check_name(STUDENTS, kind, "student")
+    if not model:
+        raise UsageError(f"--student {student}: say which model, as in {kind}:DIR")
+    if in_batch_negatives and (kind, loss) != ("be", "lce"):
+        raise UsageError("--in-batch-negatives is for bi-encoders and --loss lce")
+    chosen = LOSSES[loss]
+    if teacher_temperature is not None or student_temperature is not None:
+        chosen = chosen.with_temperatures(teacher_temperature or 1.0, student_temperature or 1.0)
+    paths = need_input(files)
+
+    import orjson
+
+    from rdtools.formats import Reading, read_records
+    from rdtools.groups import Grouping, Groups
+    from rdtools.models import Loading
+    from rdtools.streams import open_output
+    from rdtools.students import Shape
+    from rdtools.training import Settings, Target, Trainer, check_target
+    from rdtools.training import train as run
+
+    check_target(Path(output), resume=resume, overwrite=overwrite)
+    shape = Shape(model, layers, query_max_len, doc_max_len, similarity, scale, seed)
+    pupil = resolve(STUDENTS, kind, "student")(shape, Loading(device, trust_remote_code=trust_remote_code))
+    records = read_records(paths, Reading(input_format, max_line, on_error))
+    groups = Groups(records, chosen, Grouping(group_size, positives, seed), score_scale)
+    settings = Settings(
+        epochs=epochs, max_steps=max_steps, max_docs=max_docs, batch_size=batch_size, accumulate=accumulate,
+        lr=lr, warmup=warmup, weight_decay=weight_decay, max_grad_norm=max_grad_norm,
+        dtype=options.DTYPES[dtype], dropout=not no_dropout, mini_batch_size=mini_batch_size,
+        in_batch_negatives=in_batch_negatives, seed=seed, log_steps=log_steps, save_steps=save_steps,
+    )  # fmt: skip
+    trainer = Trainer(pupil, groups, chosen.function, settings)
+    about = {"options": given, "data": groups.provenance, "rdtools": __version__}
+    target = Target(Path(output), about)
+    if resume:
+        target.resume(trainer)
+    with open_output(None) as out:
+        for row in run(trainer, target):
+            out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+
+
+main = door("rd-train", train)

@@ -1,0 +1,241 @@
+"""Records -> training groups: spooled to disk once, then drawn anew in every epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import tempfile
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar
+
+import orjson
+
+from rdtools.errors import RdError
+from rdtools.log import log, plural
+from rdtools.losses import Loss
+from rdtools.records import Record
+
+T = TypeVar("T")
+
+
+class Document(NamedTuple):
+    """One document of a group; `score` is the teacher's, 0 where the loss needs none."""
+
+    doc_id: str
+    text: str
+    score: float
+    positive: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """A query and the documents that are compared for it, and which ids are known to be relevant."""
+
+    query: str
+    documents: list[Document]
+    relevant: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How groups are drawn: documents a group, positives a group ("one" or "all"), and the seed."""
+
+    size: int = 16
+    positives: str = "one"
+    seed: int = 0
+
+
+class Groups:
+    """All groups of a training run, as one endless sequence: epoch after epoch, each in an order of its own.
+
+    The records lie in a temporary file; memory holds 12 bytes for each, and 8 more for the order of an epoch.
+    What is drawn for a record depends on (seed, epoch, query_id, its number) alone.
+
+    Args:
+        records: what to learn from, read once.
+        loss: decides which documents and records are of use; the others are left out, and counted in a note.
+        score_scale: the scale of records that do not say theirs.
+
+    Raises:
+        RdError: nothing is left to learn from, or the records mix scales.
+        UsageError: the loss cannot learn from scores on this scale.
+    """
+
+    def __init__(
+        self,
+        records: Iterable[Record],
+        loss: Loss,
+        grouping: Grouping = Grouping(),
+        score_scale: str | None = None,
+    ) -> None:
+        self.grouping = grouping
+        self.scales: set[str] = set()
+        self.teachers: set[str] = set()
+        self._loss = loss
+        self._score_scale = score_scale
+        self._left_out: Counter[str] = Counter()
+        self._file = tempfile.TemporaryFile(prefix="rdtools-")  # noqa: SIM115 (lives as long as this)
+        self._starts = array("q", [0])
+        self._sizes = array("i")  # documents in a group of each record
+        self._order: tuple[int, Sequence[int]] = (-1, [])
+        digest = hashlib.blake2b(digest_size=16)
+        for record in records:
+            documents = self._usable(record)
+            if documents is not None:
+                line = orjson.dumps([record["query_id"], record["query"], [*map(list, documents)]])
+                digest.update(line)
+                self._file.write(line)
+                self._starts.append(self._starts[-1] + len(line))
+                self._sizes.append(sum(self._counts(documents)))
+        self.fingerprint = digest.hexdigest()
+        self._report()
+
+    def __len__(self) -> int:
+        """Groups in an epoch."""
+        return len(self._sizes)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What was read: a hash of it, how many groups, whose scores, on which scale."""
+        return {
+            "fingerprint": self.fingerprint,
+            "groups": len(self),
+            "teachers": sorted(self.teachers),
+            "score_scales": sorted(self.scales),
+        }
+
+    def slice(self, start: int, stop: int) -> list[Group]:
+        """Return the groups from place `start` to `stop` of the endless sequence."""
+        places = (divmod(place, len(self)) for place in range(start, stop))
+        return [self._draw(self._epoch_order(epoch)[place], epoch) for epoch, place in places]
+
+    def count_within(self, max_docs: int) -> int:
+        """Return how many groups, from the first on, have no more than `max_docs` documents together."""
+        epochs, left = divmod(max_docs, sum(self._sizes))
+        count = epochs * len(self)
+        for index in self._epoch_order(epochs):
+            left -= self._sizes[index]
+            if left < 0:
+                break
+            count += 1
+        return count
+
+    def _usable(self, record: Record) -> list[Document] | None:
+        """Return the documents that the loss can use, or None where they make no group for it."""
+        if not record.get("query"):
+            self._left_out["query without text"] += 1
+            return None
+        scale = record.get("score_scale", "unknown")
+        scale = self._score_scale if self._score_scale and scale == "unknown" else scale
+        documents = []
+        for doc in record["docs"]:
+            # A ranking without scores (an MS MARCO run): the order is what there is to learn from.
+            score = doc.get("score", -doc["rank"] if scale == "rank" and "rank" in doc else None)
+            if "text" not in doc:
+                self._left_out["document without text"] += 1
+            elif self._loss.needs_teacher and score is None:
+                self._left_out["document without score"] += 1
+            else:
+                used = float(score) if self._loss.needs_teacher else 0.0  # type: ignore[arg-type]
+                documents.append(Document(doc["doc_id"], doc["text"], used, doc.get("relevance", 0) > 0))
+        positives = sum(document.positive for document in documents)
+        if self._loss.needs_positive and not positives:
+            self._left_out["query without a positive"] += 1
+            return None
+        if self._loss.needs_positive and positives == len(documents):
+            self._left_out["query without a negative"] += 1
+            return None
+        if sum(self._counts(documents)) < 2:
+            self._left_out["query without two documents to compare"] += 1
+            return None
+        if scale not in self.scales:
+            self._loss.check_scale(scale)
+            self.scales.add(scale)
+        if "teacher" in record:
+            self.teachers.add(record["teacher"])
+        return documents
+
+    def _report(self) -> None:
+        for what, count in self._left_out.items():
+            noun, _, rest = what.partition(" ")
+            log.warning("%s %s left out", plural(count, noun), rest)
+        if not len(self):
+            hint = "the input is empty"
+            if self._left_out:
+                hint = _HINTS[self._left_out.most_common(1)[0][0]]
+            raise RdError(f"nothing to train on ({hint})")
+        if len(self.scales) > 1 and self._loss.needs_teacher and not self._loss.ordinal:
+            scales = ", ".join(sorted(self.scales))
+            raise RdError(f"the records mix score scales: {scales} (label them with one teacher)")
+        log.info("%s of up to %s", plural(len(self), "group"), plural(max(self._sizes), "document"))
+
+    def _counts(self, documents: list[Document]) -> tuple[int, int]:
+        """How many positives and how many negatives a group of these documents has."""
+        positives = sum(document.positive for document in documents)
+        negatives = len(documents) - positives
+        if self.grouping.positives == "one":
+            positives = min(positives, 1)
+        else:  # leave room for a negative
+            positives = min(positives, self.grouping.size - min(negatives, 1))
+        return positives, min(negatives, self.grouping.size - positives)
+
+    def _draw(self, index: int, epoch: int) -> Group:
+        self._file.seek(self._starts[index])
+        query_id, query, rows = orjson.loads(self._file.read(self._starts[index + 1] - self._starts[index]))
+        documents = [Document(*row) for row in rows]
+        rng = random.Random(f"{self.grouping.seed}\t{epoch}\t{query_id}\t{index}")
+        positives = [document for document in documents if document.positive]
+        negatives = [document for document in documents if not document.positive]
+        n_positives, n_negatives = self._counts(documents)
+        drawn = sample(positives, n_positives, rng) + sample(negatives, n_negatives, rng)
+        return Group(query, drawn, frozenset(document.doc_id for document in positives))
+
+    def _epoch_order(self, epoch: int) -> Sequence[int]:
+        if self._order[0] != epoch:
+            rng = random.Random(f"{self.grouping.seed}\t{epoch}")
+            self._order = (epoch, array("q", sample(range(len(self)), len(self), rng)))
+        return self._order[1]
+
+
+_HINTS = {
+    "query without text": 'give records with "query"',
+    "document without text": 'give records with "text", as rd-mine writes them without --no-text',
+    "document without score": "label the records with rd-label first",
+    "query without a positive": "this loss needs documents with relevance > 0; ranknet and kl do not",
+    "query without a negative": "mine some with rd-mine",
+    "query without two documents to compare": "mine more with rd-mine",
+}
+
+
+def sample(items: Sequence[T], count: int, rng: random.Random) -> list[T]:
+    """Draw `count` of `items` without replacement, in random order.
+
+    Only `rng.random()` is used, the one method whose sequence Python promises to keep.
+    """
+    pool = list(items)
+    for place in range(count):
+        other = place + int(rng.random() * (len(pool) - place))
+        pool[place], pool[other] = pool[other], pool[place]
+    return pool[:count]
+
+
+def share_negatives(groups: list[Group]) -> list[Group]:
+    """Give each group the documents of all others as negatives, but those known as relevant to its query.
+
+    Relevant are the ids that its record judged so; no text comes twice.
+    """
+    return [replace(group, documents=group.documents + list(_foreign(group, groups))) for group in groups]
+
+
+def _foreign(group: Group, groups: list[Group]) -> Iterator[Document]:
+    ids = {*group.relevant, *(document.doc_id for document in group.documents)}
+    texts = {document.text for document in group.documents}
+    for other in groups:
+        for document in other.documents:
+            if document.doc_id not in ids and document.text not in texts:
+                ids.add(document.doc_id)
+                texts.add(document.text)
+                yield document._replace(positive=False)
