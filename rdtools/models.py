@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DEFAULT_BATCH_TOKENS = 4096
+GPU_BATCH_TOKENS = 65536
 WINDOW_TEXTS = 16384
 """Texts that are tokenised and sorted by length together."""
 
@@ -74,7 +75,9 @@ def load_bi_encoder(name: str, loading: Loading = Loading()) -> SentenceTransfor
     if loading.max_length is not None:
         model.max_seq_length = loading.max_length
     if model.similarity_fn_name not in ("cosine", "dot"):
-        raise RdError(f"model {name}: it scores by {model.similarity_fn_name} distance; cosine or dot is needed")
+        raise RdError(
+            f"model {name}: it scores by {model.similarity_fn_name} distance; cosine or dot is needed"
+        )
     return model.eval()
 
 
@@ -102,7 +105,18 @@ def load_cross_encoder(
         raise RdError(f"model {name}: it has {model.config.num_labels} labels; a cross-encoder has 1 or 2")
     limit = getattr(model.config, "max_position_embeddings", None) or 512
     tokenizer.model_max_length = loading.max_length or min(tokenizer.model_max_length, limit)
+    _score_in_float32(model)
     return model.to(pick_device(loading.device)).eval(), tokenizer
+
+
+def _score_in_float32(model: PreTrainedModel) -> None:
+    """Run the last layer in float32: a half-precision logit has 8 or 11 bits, and makes ties."""
+    heads = [
+        m
+        for m in model.modules()
+        if isinstance(m, torch.nn.Linear) and m.out_features == model.config.num_labels
+    ]
+    heads[-1].float().register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
 
 
 def logits(model: PreTrainedModel, features: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -124,6 +138,11 @@ def fingerprint(name: str) -> str:
     return digest.hexdigest()
 
 
+def default_batch_tokens(device: torch.device) -> int:
+    """A processor is busy with few tokens at a time; a GPU wants many."""
+    return DEFAULT_BATCH_TOKENS if device.type == "cpu" else GPU_BATCH_TOKENS
+
+
 def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
     """Yield indices of texts, longest first, in batches of at most `batch_tokens` tokens with padding."""
     batch: list[int] = []
@@ -137,11 +156,16 @@ def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[in
 
 
 def pad(
-    tokenizer: PreTrainedTokenizerBase, features: dict[str, list[Any]], rows: Sequence[int], device: torch.device
+    tokenizer: PreTrainedTokenizerBase,
+    features: dict[str, list[Any]],
+    rows: Sequence[int],
+    device: torch.device,
 ) -> dict[str, torch.Tensor]:
     """Collate the named rows of unpadded `features` into tensors on `device`."""
     with _quiet_tokenizer():
-        batch = tokenizer.pad({key: [column[row] for row in rows] for key, column in features.items()}, return_tensors="pt")
+        batch = tokenizer.pad(
+            {key: [column[row] for row in rows] for key, column in features.items()}, return_tensors="pt"
+        )
     return {key: tensor.to(device, non_blocking=True) for key, tensor in batch.items()}
 
 
@@ -152,10 +176,10 @@ class BiEncoder:
     the score in either case.
     """
 
-    def __init__(self, model: SentenceTransformer, batch_tokens: int = DEFAULT_BATCH_TOKENS) -> None:
+    def __init__(self, model: SentenceTransformer, batch_tokens: int | None = None) -> None:
         self.model = model
         self.scale: str = model.similarity_fn_name
-        self.batch_tokens = batch_tokens
+        self.batch_tokens = batch_tokens or default_batch_tokens(model.device)
         self._fast = bool(getattr(model.tokenizer, "is_fast", False))
 
     @property
@@ -192,7 +216,9 @@ class BiEncoder:
             return self._finish(embeddings)
         prompt = (self.model.prompts or {}).get(role) or ""
         tokenizer = self.model.tokenizer
-        features = tokenizer([prompt + text for text in texts], truncation=True, max_length=self.model.max_seq_length)
+        features = tokenizer(
+            [prompt + text for text in texts], truncation=True, max_length=self.model.max_seq_length
+        )
         lengths = [len(ids) for ids in features["input_ids"]]
         result: NDArray[np.float32] | None = None
         with torch.inference_mode():
@@ -256,7 +282,9 @@ def _one_line_errors(name: str, kind: str) -> Iterator[None]:
         if Path(name).exists():
             raise RdError(f"model {name}: cannot load it: {text.strip().splitlines()[0]}") from error
         hint = f"give a local folder, {kind}:DIR, or download it where the hub can be reached"
-        raise RdError(f"model {name}: neither a local folder, nor cached, nor reachable on the hub ({hint})") from error
+        raise RdError(
+            f"model {name}: neither a local folder, nor cached, nor reachable on the hub ({hint})"
+        ) from error
 
 
 def _cached_folder(name: str) -> Path:

@@ -27,13 +27,22 @@ WORDS = (
 def run(tmp_path: Path) -> Run:
     """Run an installed command in a folder of its own: `run("rd-eval", "qrels", "run", stdin="...")`."""
 
-    def call(command: str, *arguments: object, stdin: str | bytes = "", check: bool = False, timeout: float = 120):
+    def call(
+        command: str, *arguments: object, stdin: str | bytes = "", check: bool = False, timeout: float = 120
+    ):
         text = stdin.encode() if isinstance(stdin, str) else stdin
         done = subprocess.run(
-            [BIN / command, *map(str, arguments)], input=text, capture_output=True, cwd=tmp_path, timeout=timeout
+            [BIN / command, *map(str, arguments)],
+            input=text,
+            capture_output=True,
+            cwd=tmp_path,
+            timeout=timeout,
         )
         result = subprocess.CompletedProcess(
-            done.args, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+            done.args,
+            done.returncode,
+            done.stdout.decode(errors="replace"),
+            done.stderr.decode(errors="replace"),
         )
         if check:
             assert result.returncode == 0, result.stderr
@@ -64,7 +73,16 @@ def _tiny_config_and_tokenizer(folder: Path, num_labels: int | None):
     from transformers import BertConfig, BertTokenizerFast
 
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *letters, *(f"##{x}" for x in letters)]
+    vocabulary = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *WORDS,
+        *letters,
+        *(f"##{x}" for x in letters),
+    ]
     vocabulary = list(dict.fromkeys(vocabulary))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")

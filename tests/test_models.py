@@ -7,9 +7,24 @@ import pytest
 import torch
 
 from rdtools.errors import RdError, UsageError
-from rdtools.models import BiEncoder, Loading, load_bi_encoder, load_cross_encoder, logits, pad, pick_device, token_batches
+from rdtools.models import (
+    BiEncoder,
+    Loading,
+    load_bi_encoder,
+    load_cross_encoder,
+    logits,
+    pad,
+    pick_device,
+    token_batches,
+)
 
-TEXTS = ["the flow", "heat transfer in the boundary layer of a flat plate", "jet", "supersonic wind tunnel data", "jet"]
+TEXTS = [
+    "the flow",
+    "heat transfer in the boundary layer of a flat plate",
+    "jet",
+    "supersonic wind tunnel data",
+    "jet",
+]
 
 
 def test_token_batches_are_longest_first_and_within_the_budget():
@@ -31,7 +46,9 @@ def test_bi_encoder_equals_sentence_transformers(tiny_be, batch_tokens):
 def test_a_query_is_encoded_the_same_alone_and_among_others(tiny_be):
     encoder = BiEncoder(load_bi_encoder(tiny_be, Loading(device="cpu")))
     together = encoder.encode_queries(TEXTS)
-    assert all((encoder.encode_queries([text])[0] == row).all() for text, row in zip(TEXTS, together, strict=True))
+    assert all(
+        (encoder.encode_queries([text])[0] == row).all() for text, row in zip(TEXTS, together, strict=True)
+    )
 
 
 def test_two_labels_score_as_the_difference_of_the_logits(tiny_ce):
@@ -50,7 +67,9 @@ def test_two_labels_score_as_the_difference_of_the_logits(tiny_ce):
 
 
 def test_a_missing_model_is_one_line_with_the_way_out():
-    with pytest.raises(RdError, match=r"^model no/such: neither a local folder, nor cached, nor reachable .*ce:DIR"):
+    with pytest.raises(
+        RdError, match=r"^model no/such: neither a local folder, nor cached, nor reachable .*ce:DIR"
+    ):
         load_cross_encoder("no/such")
     with pytest.raises(RdError, match=r"^model no/such: neither a local folder.*be:DIR"):
         load_bi_encoder("no/such")

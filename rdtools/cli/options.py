@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from rdtools.formats import READERS
+from rdtools.errors import UsageError
+from rdtools.formats import READERS, WRITERS
 from rdtools.records import SCORE_SCALES
 from rdtools.registry import check_name
 from rdtools.streams import DEFAULT_MAX_LINE
@@ -35,7 +36,9 @@ Files = Annotated[
 ]
 Output = Annotated[
     str | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Write to FILE, whole or not at all (.gz, .zst by name)."),
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write to FILE, whole or not at all (.gz, .zst by name)."
+    ),
 ]
 InputFormat = Annotated[
     str | None,
@@ -87,7 +90,9 @@ Dtype = Annotated[
 ]
 TrustRemoteCode = Annotated[
     bool,
-    typer.Option("--trust-remote-code", help="Run code that comes with the model. Off: such a model is refused."),
+    typer.Option(
+        "--trust-remote-code", help="Run code that comes with the model. Off: such a model is refused."
+    ),
 ]
 ScoreScaleOption = Annotated[
     str | None,
@@ -99,3 +104,59 @@ ScoreScaleOption = Annotated[
         metavar="SCALE",
     ),
 ]
+Format = Annotated[
+    str,
+    choice(
+        "--format", "-f", names=WRITERS, kind="format", help=f"Format of the output: {', '.join(WRITERS)}."
+    ),
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="ID",
+        help="A folder in BEIR layout, DIR or DIR:SPLIT; pydoc[:train|:test], the docstrings of Python's own "
+        "library; irds:NAME.",
+    ),
+]
+CorpusFile = Annotated[
+    str | None, typer.Option("--corpus", metavar="FILE", help="Documents: BEIR JSONL, or doc_id TAB text.")
+]
+QrelsFile = Annotated[
+    str | None, typer.Option("--qrels", metavar="FILE", help="Judgements: TREC, BEIR TSV, or records.")
+]
+Index = Annotated[
+    str | None,
+    typer.Option(
+        "--index", metavar="DIR", help="Keep indexes here: built once, reused, checked against the corpus."
+    ),
+]
+MaxLength = Annotated[
+    int | None,
+    typer.Option(
+        "--max-length",
+        metavar="N",
+        min=1,
+        help="Cut model input at N tokens.",
+        show_default="the model's own",
+    ),
+]
+BatchTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-tokens",
+        metavar="N",
+        min=1,
+        help="Tokens of a batch, padding included.",
+        show_default="4096 on a CPU, 65536 on a GPU",
+    ),
+]
+
+
+def count_or_all(flag: str, text: str) -> int | None:
+    """Read `N|all`; None is all."""
+    if text == "all":
+        return None
+    if not text.isdecimal():
+        raise UsageError(f"{flag} {text}: a whole number or all is needed")
+    return int(text)

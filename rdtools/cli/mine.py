@@ -1,0 +1,164 @@
+"""rd-mine: queries -> records with candidates."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rdtools.cli import options
+from rdtools.cli.door import door, need_input
+from rdtools.errors import UsageError
+from rdtools.registry import check_name, split_spec
+from rdtools.sampling import SAMPLING
+from rdtools.sources import SOURCES
+
+_SCORE = "negatives whose score in their source is"
+
+
+def mine(
+    queries: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="QUERIES", help="Queries; - is standard input.", show_default=False),
+    ] = None,
+    dataset: options.Dataset = None,
+    corpus: options.CorpusFile = None,
+    queries_file: Annotated[
+        str | None, typer.Option("--queries", metavar="FILE", help="Queries: BEIR JSONL, TSV or records.")
+    ] = None,
+    qrels: options.QrelsFile = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from",
+            metavar="SOURCE",
+            help="bm25, random, dense:MODEL, run:FILE, or records (the docs of the input, by score); may be repeated.",
+            show_default="bm25",
+            autocompletion=lambda incomplete: [name for name in SOURCES if name.startswith(incomplete)],
+        ),
+    ] = None,
+    num_negatives: Annotated[
+        str,
+        typer.Option(
+            "--num-negatives", "-n", metavar="N|all", help="Negatives of a query; all: retrieval instead."
+        ),
+    ] = "15",
+    depth: Annotated[
+        int, typer.Option("--depth", metavar="N", min=1, help="Candidates of each source, positives apart.")
+    ] = 100,
+    range_min: Annotated[
+        int,
+        typer.Option(
+            "--range-min", metavar="N", min=0, help="Pass over the first N candidates of each source."
+        ),
+    ] = 0,
+    sampling: Annotated[
+        str,
+        options.choice(
+            "--sampling", names=SAMPLING, kind="sampling", help=f"Choice in the pool: {', '.join(SAMPLING)}."
+        ),
+    ] = "random",
+    relative_margin: Annotated[
+        float | None,
+        typer.Option(
+            "--relative-margin",
+            metavar="R",
+            help=f"Keep {_SCORE} below s⁺ − R·|s⁺|, s⁺ the lowest of a positive.",
+        ),
+    ] = None,
+    absolute_margin: Annotated[
+        float | None, typer.Option("--absolute-margin", metavar="M", help=f"Keep {_SCORE} below s⁺ − M.")
+    ] = None,
+    max_score: Annotated[
+        float | None, typer.Option("--max-score", metavar="S", help=f"Keep {_SCORE} at most S.")
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option("--min-score", metavar="S", help=f"Keep {_SCORE} at least S.")
+    ] = None,
+    add_positives: Annotated[
+        bool, typer.Option("--add-positives", help="With -n all: add judged positives that no source found.")
+    ] = False,
+    no_text: Annotated[bool, typer.Option("--no-text", help="Write ids without texts.")] = False,
+    k1: Annotated[
+        float, typer.Option("--k1", min=0, help="BM25's k1: how soon repetitions stop counting.")
+    ] = 1.2,
+    b: Annotated[float, typer.Option("--b", min=0, max=1, help="BM25's b: how much length counts.")] = 0.75,
+    index: options.Index = None,
+    max_length: options.MaxLength = None,
+    batch_tokens: options.BatchTokens = None,
+    score_scale: options.ScoreScaleOption = None,
+    format: options.Format = "jsonl",
+    output: options.Output = None,
+    input_format: options.InputFormat = None,
+    on_error: options.OnError = "fail",
+    max_line: options.MaxLine = options.MAX_LINE,
+    seed: options.Seed = 0,
+    device: options.Device = None,
+    dtype: options.Dtype = "float32",
+    trust_remote_code: options.TrustRemoteCode = False,
+) -> None:
+    """Mine candidates for queries: negatives to train with, or a ranking.
+
+    \b
+    Examples:
+      rd-mine --dataset pydoc:train | rd-label --teacher be:MODEL > train.jsonl
+      rd-mine --dataset DIR:test --from bm25 -n all --depth 1000 -f trec > bm25.trec
+      rd-mine queries.tsv --corpus corpus.tsv --from bm25 --from dense:MODEL -n 7
+
+    With -n N each record is a training group: all judged positives, then N negatives chosen by --sampling
+    from the first --depth candidates of each source. Positives are never among the negatives, by id or by
+    equal text. With -n all each record is what the sources found, in order. Where --dataset or --queries
+    brings the queries, standard input is read only if - is given.
+
+    \b
+    Reads   queries (BEIR JSONL, query_id TAB text, or records), one at a time
+    Holds   the corpus, its index, the judgements, and a run given by run:FILE
+    Writes  a record for each query as soon as it is done; at the end counts, on stderr
+    """
+    from rdtools.collections import Collection
+    from rdtools.formats import Reading, writer
+    from rdtools.log import track
+    from rdtools.mining import Miner, Selection, report
+    from rdtools.setting import Setting
+    from rdtools.sources import open_source
+    from rdtools.streams import open_output, unless_empty
+
+    if range_min >= depth:
+        raise UsageError(f"--range-min {range_min} leaves nothing of --depth {depth}")
+    reading = Reading(input_format, max_line, on_error)
+    collection = Collection(dataset, corpus, queries_file, qrels, reading)
+    paths = queries or [] if collection.has_queries else need_input(queries)
+    selection = Selection(
+        num_negatives=options.count_or_all("--num-negatives", num_negatives),
+        depth=depth,
+        range_min=range_min,
+        sampling=SAMPLING[sampling],
+        relative_margin=relative_margin,
+        absolute_margin=absolute_margin,
+        max_score=max_score,
+        min_score=min_score,
+        add_positives=add_positives,
+        with_text=not no_text,
+        seed=seed,
+    )
+    setting = Setting(
+        collection, index, k1, b, device, options.DTYPES[dtype], max_length, batch_tokens,
+        trust_remote_code, score_scale, seed, reading,
+    )  # fmt: skip
+    write = writer(format)
+    specs = sources or ["bm25"]
+    for spec in specs:
+        check_name(SOURCES, split_spec(spec)[0], "source")
+    records = unless_empty(iter(collection.queries(paths)))
+    with open_output(output) as out:
+        if records is not None:
+            opened = [open_source(spec, setting) for spec in specs]
+            miner = Miner(
+                opened, selection, collection.qrels, collection.corpus if collection.has_corpus else None
+            )
+            for record in track(miner.mine(records), "mining", "query"):
+                out.write(write(record))
+            report(miner.account)
+
+
+main = door("rd-mine", mine)

@@ -1,0 +1,76 @@
+"""`--index DIR`: indexes kept on disk, built once, reused, and never taken for another corpus's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rdtools.errors import RdError
+from rdtools.log import log
+
+T = TypeVar("T")
+_MANIFEST = "manifest.json"
+_LAYOUT = 1
+
+
+def kept_index(
+    directory: str | None,
+    kind: str,
+    settings: dict[str, Any],
+    corpus_fingerprint: Callable[[], str],
+    build: Callable[[], T],
+    save: Callable[[T, Path], None],
+    load: Callable[[Path], T],
+) -> T:
+    """Load the index of these `settings` from `directory`, or build it and keep it there.
+
+    Indexes with other settings stand beside it. Without a directory it is built and not kept.
+
+    Raises:
+        RdError: the one that is there was built from another corpus, or cannot be read.
+    """
+    if directory is None:
+        return build()
+    folder = index_folder(directory, kind, settings)
+    manifest = {"layout": _LAYOUT, "kind": kind, "settings": settings, "corpus": corpus_fingerprint()}
+    if not folder.exists():
+        _save_whole(folder, manifest, index := build(), save)
+        return index
+    try:
+        there = json.loads((folder / _MANIFEST).read_text())
+        if there != manifest:
+            raise RdError(
+                f"index {folder}: it was built from another corpus (give another --index, or remove it)"
+            )
+        log.debug("index %s: reused", folder)
+        return load(folder)
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise RdError(f"index {folder}: it is damaged: {error} (remove it, and it is built again)") from error
+
+
+def index_folder(directory: str, kind: str, settings: dict[str, Any]) -> Path:
+    """The folder within `directory` of the index with these settings."""
+    key = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=6).hexdigest()
+    return Path(directory) / f"{kind}-{key}"
+
+
+def _save_whole(folder: Path, manifest: dict[str, Any], index: T, save: Callable[[T, Path], None]) -> None:
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    try:
+        beside.mkdir(parents=True)
+        save(index, beside)
+        (beside / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+        try:
+            beside.rename(folder)
+        except OSError:
+            if not folder.exists():  # else another process was faster, with the same index
+                raise
+    except OSError as error:
+        raise RdError(f"index {folder}: cannot write: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

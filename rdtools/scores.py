@@ -1,0 +1,22 @@
+"""Scores as they are written: float32 in as few digits as read back the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import orjson
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+def floats(scores: ArrayLike) -> list[float]:
+    """Return the numbers as Python floats whose shortest text is that of the float32.
+
+    >>> floats([9.31, 1 / 3])
+    [9.31, 0.33333334]
+    """
+    # orjson writes a float32 with the fewest digits that give it back, and reads them as a float.
+    text = orjson.dumps(np.ascontiguousarray(scores, np.float32), option=orjson.OPT_SERIALIZE_NUMPY)
+    return cast("list[float]", orjson.loads(text))

@@ -1,0 +1,34 @@
+"""What sources and teachers may draw on besides their own argument."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rdtools.formats import Reading
+
+if TYPE_CHECKING:
+    from rdtools.collections import Collection
+    from rdtools.models import Loading
+
+
+@dataclass(frozen=True)
+class Setting:
+    collection: Collection
+    index: str | None = None
+    k1: float = 1.2
+    b: float = 0.75
+    device: str | None = None
+    dtype: str = "float32"
+    max_length: int | None = None
+    batch_tokens: int | None = None
+    trust_remote_code: bool = False
+    score_scale: str | None = None
+    seed: int = 0
+    reading: Reading = Reading()
+
+    @property
+    def loading(self) -> Loading:
+        from rdtools.models import Loading
+
+        return Loading(self.device, self.dtype, self.max_length, self.trust_remote_code)

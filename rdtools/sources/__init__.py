@@ -1,0 +1,69 @@
+"""Sources of candidates (`--from`): a class, made of its argument and a `Setting`, and a line in SOURCES.
+
+A source is asked for several queries at once and answers each with a ranking. Its `scale` says what
+its scores are, None where it gives none; `batch` is how many queries it likes to see together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rdtools.errors import RdError
+from rdtools.records import Record
+from rdtools.registry import resolve, split_spec
+from rdtools.setting import Setting
+
+SOURCES = {
+    "bm25": "rdtools.sources.lexical:Bm25Source",
+    "random": "rdtools.sources.random:RandomSource",
+    "dense": "rdtools.sources.dense:DenseSource",
+    "run": "rdtools.sources.given:RunSource",
+    "records": "rdtools.sources.given:RecordsSource",
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One question: at most `depth` documents for a query, and the scores of those `judged`."""
+
+    record: Record
+    depth: int
+    judged: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """One answer: documents, best first, their scores (None: the source has none), and the judged ones' scores."""
+
+    doc_ids: list[str]
+    scores: list[float] | None = None
+    judged: dict[str, float] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    name: str
+    scale: str | None
+    batch: int
+
+    def search(self, wanted: Sequence[Wanted]) -> list[Found]: ...
+
+
+def open_source(spec: str, setting: Setting) -> Source:
+    """Make the source that `--from SPEC` names."""
+    name, argument = split_spec(spec)
+    source: Source = resolve(SOURCES, name, "source")(argument, setting)
+    source.name = spec
+    return source
+
+
+def query_text(record: Record) -> str:
+    """Return the text to search for.
+
+    Raises:
+        RdError: the record has none.
+    """
+    if "query" not in record:
+        raise RdError(f'query "{record["query_id"]}" has no text (field "query" is missing)')
+    return record["query"]

@@ -1,0 +1,37 @@
+"""`random`: documents drawn from the whole corpus, each as likely as any other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rdtools.errors import UsageError
+from rdtools.sampling import generator
+from rdtools.setting import Setting
+from rdtools.sources import Found, Wanted
+
+
+class RandomSource:
+    name = "random"
+    scale = None
+    batch = 1
+
+    def __init__(self, argument: str, setting: Setting) -> None:
+        if argument:
+            raise UsageError(f"--from random:{argument}: random takes no argument (--seed sets it)")
+        self._doc_ids = setting.collection.corpus.doc_ids
+        self._seed = setting.seed
+
+    def search(self, wanted: Sequence[Wanted]) -> list[Found]:
+        return [Found(self._draw(one.record["query_id"], one.depth)) for one in wanted]
+
+    def _draw(self, query_id: str, depth: int) -> list[str]:
+        """The start of a shuffle of all ids: a deeper draw begins with the same documents."""
+        rng = generator(self._seed, query_id, "random source")
+        size = len(self._doc_ids)
+        moved: dict[int, int] = {}  # Fisher and Yates, of which only the touched places are kept
+        drawn = []
+        for place in range(min(depth, size)):
+            other = place + int(rng.random() * (size - place))
+            drawn.append(self._doc_ids[moved.get(other, other)])
+            moved[other] = moved.get(place, place)
+        return drawn

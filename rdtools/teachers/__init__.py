@@ -1,0 +1,50 @@
+"""Teachers (`--teacher`): a class, made of its argument and a `Setting`, and a line in TEACHERS.
+
+A teacher scores pairs, larger is better. It yields (places, scores) as each batch is done, so that a
+crash loses no more than a batch; None is a pair that it cannot score. `key` names all that its scores
+depend on besides the two texts, None where they are not worth remembering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from rdtools.registry import resolve, split_spec
+from rdtools.setting import Setting
+
+TEACHERS = {
+    "ce": "rdtools.teachers.neural:CrossEncoderTeacher",
+    "be": "rdtools.teachers.neural:BiEncoderTeacher",
+    "bm25": "rdtools.teachers.given:Bm25Teacher",
+    "run": "rdtools.teachers.given:RunTeacher",
+    "qrels": "rdtools.teachers.given:QrelsTeacher",
+}
+
+
+class Pair(NamedTuple):
+    query_id: str
+    doc_id: str
+    query: str
+    text: str
+    relevance: int | None = None
+
+
+Scored = tuple[Sequence[int], Sequence[float | None]]
+"""The places of some pairs, and their scores."""
+
+
+class Teacher(Protocol):
+    name: str
+    scale: str
+    key: str | None
+    needs_text: bool
+
+    def score(self, pairs: Sequence[Pair]) -> Iterator[Scored]: ...
+
+
+def open_teacher(spec: str, setting: Setting) -> Teacher:
+    """Make the teacher that `--teacher SPEC` names."""
+    name, argument = split_spec(spec)
+    teacher: Teacher = resolve(TEACHERS, name, "teacher")(argument, setting)
+    return teacher

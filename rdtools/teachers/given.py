@@ -1,0 +1,73 @@
+"""Teachers without a network: BM25, a run that is there already, and the judgements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from rdtools.bm25 import open_bm25
+from rdtools.errors import UsageError
+from rdtools.formats import read_records
+from rdtools.formats.runs import ranking
+from rdtools.log import track
+from rdtools.scores import floats
+from rdtools.setting import Setting
+from rdtools.teachers import Pair, Scored
+
+
+class Bm25Teacher:
+    """`bm25`: the texts of the stream by the statistics of --corpus, --dataset or --index."""
+
+    name = "bm25"
+    scale = "bm25"
+    key = None
+    needs_text = True
+
+    def __init__(self, argument: str, setting: Setting) -> None:
+        if argument:
+            raise UsageError(f"--teacher bm25:{argument}: bm25 takes no argument (--k1 and --b set it)")
+        self._bm25 = open_bm25(setting)
+
+    def score(self, pairs: Sequence[Pair]) -> Iterator[Scored]:
+        yield range(len(pairs)), floats([self._bm25.score_text(pair.query, pair.text) for pair in pairs])
+
+
+class RunTeacher:
+    """`run:FILE`: the scores of a run; a document that is not in it gets none."""
+
+    key = None
+    needs_text = False
+
+    def __init__(self, argument: str, setting: Setting) -> None:
+        if not argument:
+            raise UsageError("--teacher run: it needs a file, run:FILE")
+        self.name = f"run:{argument}"
+        self.scale = setting.score_scale or "unknown"
+        self._scores: dict[str, dict[str, float]] = {}
+        reading = replace(setting.reading, input_format=None)
+        for record in track(read_records([argument], reading), "reading run", "query"):
+            if not any("score" in doc for doc in record["docs"]):
+                raise UsageError(f"--teacher {self.name}: its documents have no scores")
+            self.scale = setting.score_scale or record.get("score_scale", "unknown")
+            self._scores.setdefault(record["query_id"], {}).update(ranking(record))
+
+    def score(self, pairs: Sequence[Pair]) -> Iterator[Scored]:
+        yield range(len(pairs)), [self._scores.get(pair.query_id, {}).get(pair.doc_id) for pair in pairs]
+
+
+class QrelsTeacher:
+    """`qrels`: the judged grade, from --qrels, --dataset or the record; 0 for what nobody judged."""
+
+    name = "qrels"
+    scale = "unknown"
+    key = None
+    needs_text = False
+
+    def __init__(self, argument: str, setting: Setting) -> None:
+        if argument:
+            raise UsageError(f"--teacher qrels:{argument}: qrels takes no argument (--qrels names the file)")
+        self._qrels = setting.collection.qrels
+
+    def score(self, pairs: Sequence[Pair]) -> Iterator[Scored]:
+        grades = [self._qrels.get(pair.query_id, {}).get(pair.doc_id, pair.relevance or 0) for pair in pairs]
+        yield range(len(pairs)), [float(grade) for grade in grades]
