@@ -10,10 +10,12 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from rdtools.errors import BadLine, InputError, RdError
+from rdtools.log import log, plural
 
 STDIN = "-"
 DEFAULT_MAX_LINE = 64 * 2**20
@@ -53,8 +55,8 @@ class Lines:
             if self.number == 1 and line.startswith(_BOM):
                 line = line[len(_BOM) :]
             if len(line) > self._max_line and not line.endswith(b"\n"):
-                self._drop_rest_of_line()
                 self.bad(f"line is longer than {self._max_line:,} bytes", "see --max-line")
+                self._drop_rest_of_line()
                 continue
             line = line.rstrip(b"\r\n")
             if line.strip():
@@ -81,6 +83,13 @@ class Lines:
             self.bad(error.problem, error.hint)
             return None
 
+    def parsed(self, parser: Callable[[bytes], T | None]) -> Iterator[T]:
+        """Yield `parser(line)` of each line; bad lines are dealt with as in `parse`."""
+        for line in self:
+            value = self.parse(parser, line)
+            if value is not None:
+                yield value
+
     def _read(self) -> bytes:
         try:
             return self._stream.readline(self._max_line + 1)
@@ -102,18 +111,30 @@ class Lines:
 def open_lines(
     path: str, *, max_line: int = DEFAULT_MAX_LINE, on_error: str = "fail"
 ) -> Iterator[Lines]:
-    """Open FILE or `-` (stdin) and yield its `Lines`, decompressed where it is gzip or zstd."""
+    """Open FILE or `-` (stdin) and yield its `Lines`, decompressed where it is gzip or zstd.
+
+    Bad lines that were skipped are counted on stderr when the block ends.
+    """
+    with _opened(path) as (file, source):
+        lines = Lines(_decompressed(file), source, max_line=max_line, on_error=on_error)
+        yield lines
+    if lines.skipped:
+        log.warning("%s: %s skipped", source, plural(lines.skipped, "bad line"))
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[BinaryIO, str]]:
     if path == STDIN:
         if sys.stdin is None:
             raise RdError("<stdin>: it is closed (give a FILE)")
-        yield Lines(_decompressed(sys.stdin.buffer), "<stdin>", max_line=max_line, on_error=on_error)
+        yield sys.stdin.buffer, "<stdin>"
         return
     try:
         file = open(path, "rb")
     except OSError as error:
         raise RdError(f"{path}: cannot open: {error.strerror}") from error
     with file:
-        yield Lines(_decompressed(file), path, max_line=max_line, on_error=on_error)
+        yield file, path
 
 
 def _decompressed(stream: BinaryIO) -> BinaryIO:
@@ -121,29 +142,88 @@ def _decompressed(stream: BinaryIO) -> BinaryIO:
     buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
     try:
         start = buffered.peek(4)[:4]
-    except OSError:  # a folder, say: reading it reports what is wrong
+    except OSError:  # reading it reports what is wrong
         return stream
+    if any(magic != start and magic.startswith(start) for magic in (_GZIP, _ZSTD)):
+        start = buffered.read(len(start))  # a pipe gave so little that it takes more to tell
+        while start not in (_GZIP, _ZSTD) and (byte := buffered.read(1)):
+            start += byte
+            if not any(magic.startswith(start) for magic in (_GZIP, _ZSTD)):
+                break
+        buffered = io.BufferedReader(_Available(buffered, start))
     if start.startswith(_GZIP):
-        return gzip.open(buffered, "rb")  # type: ignore[return-value]
+        return gzip.open(_Available(buffered), "rb")  # type: ignore[return-value]
     if start == _ZSTD:
+        return io.BufferedReader(_ZstdFrames(buffered))  # type: ignore[return-value]
+    return buffered  # type: ignore[return-value]
+
+
+class _Available(io.RawIOBase):
+    """`start` and then a stream, of which a read takes what is there instead of waiting for all it asked for."""
+
+    def __init__(self, stream: io.BufferedReader, start: bytes = b"") -> None:
+        self._stream = stream
+        self._start = start
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._start[: len(buffer)] or self._stream.read1(len(buffer))
+        self._start = self._start[len(data) :]
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _ZstdFrames(io.RawIOBase):
+    """zstd frames one after another, decompressed as they come; a frame that is cut short is an EOFError."""
+
+    # A block of 4 bytes may stand for 128 KiB: taking little at a time bounds what a hostile file unfolds to.
+    _STEP = 2**12
+
+    def __init__(self, stream: io.BufferedReader) -> None:
         import zstandard
 
-        reader = zstandard.ZstdDecompressor().stream_reader(buffered, read_across_frames=True)
-        return io.BufferedReader(reader)  # type: ignore[type-var]
-    return buffered
+        self._stream = stream
+        self._decompressor = zstandard.ZstdDecompressor()
+        self._frame = self._decompressor.decompressobj()
+        self._inside = False
+        self._compressed = b""
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            self._compressed = self._compressed or self._stream.read1(self._STEP)
+            if not self._compressed:
+                if self._inside:
+                    raise EOFError("it ends within a frame")
+                return 0
+            self._ready = memoryview(self._frame.decompress(self._compressed))
+            self._compressed = self._frame.unused_data
+            self._inside = not self._frame.eof
+            if self._frame.eof:
+                self._frame = self._decompressor.decompressobj()
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
 
 
 class Output:
-    """Where a command writes. Every `write` leaves the process at once, so that pipes flow."""
+    """Where a command writes. To stdout and pipes every `write` leaves the process at once."""
 
-    def __init__(self, stream: BinaryIO, name: str) -> None:
+    def __init__(self, stream: BinaryIO, name: str, *, flush: bool = True) -> None:
         self._stream = stream
         self._name = name
+        self._flush = flush
 
     def write(self, data: bytes) -> None:
         with _writing(self._name):
             self._stream.write(data)
-            self._stream.flush()
+            if self._flush:
+                self._stream.flush()
 
 
 @contextmanager
@@ -161,18 +241,17 @@ def open_output(path: str | None) -> Iterator[Output]:
     if target.is_dir():
         raise RdError(f"{path}: cannot write: it is a folder")
     if target.exists() and not stat.S_ISREG(target.stat().st_mode):  # /dev/null, a named pipe
-        with _writing(path):
-            file = open(target, "wb")
-        with file:
-            yield Output(file, path)
+        with _writing(path), open(target, "wb", buffering=0) as file:
+            yield Output(file, path)  # type: ignore[arg-type]
         return
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    with _writing(path):
+        beside.unlink(missing_ok=True)  # of a process of this number that was killed
+        file = open(beside, "xb")
     try:
-        with _writing(path):
-            file = open(beside, "xb")
         with file:
             stream = _compressed(file, path)
-            yield Output(stream, path)
+            yield Output(stream, path, flush=False)
             with _writing(path):
                 if stream is not file:
                     stream.close()
@@ -199,5 +278,12 @@ def _compressed(file: BinaryIO, path: str) -> BinaryIO:
     if path.endswith(".zst"):
         import zstandard
 
-        return zstandard.ZstdCompressor().stream_writer(file, closefd=False)  # type: ignore[return-value]
+        return zstandard.ZstdCompressor(write_checksum=True).stream_writer(file, closefd=False)  # type: ignore[return-value]
     return file
+
+
+def unless_empty(items: Iterator[T]) -> Iterator[T] | None:
+    """Return the items, or None where there are none; the first one is read for it."""
+    for first in items:
+        return chain([first], items)
+    return None

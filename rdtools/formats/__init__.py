@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from rdtools.errors import InputError
+from rdtools.errors import BadLine, InputError, RdError
 from rdtools.records import Record
 from rdtools.registry import check_name, resolve
 from rdtools.streams import DEFAULT_MAX_LINE, STDIN, Lines, open_lines
@@ -20,6 +20,21 @@ READERS = {
     "msmarco-run": "rdtools.formats.runs:read_msmarco",
     "beir-queries": "rdtools.formats.texts:read_beir_queries",
     "tsv-queries": "rdtools.formats.texts:read_tsv_queries",
+    "tevatron": "rdtools.formats.peers:read_tevatron",
+    "tevatron-ids": "rdtools.formats.peers:read_tevatron_ids",
+    "tevatron-kd": "rdtools.formats.peers:read_tevatron_kd",
+    "sentence-transformers": "rdtools.formats.peers:read_sentence_transformers",
+    "flagembedding": "rdtools.formats.peers:read_flagembedding",
+    "pylate": "rdtools.formats.peers:read_pylate",
+    "colbert-triples": "rdtools.formats.peers:read_colbert_triples",
+    "colbert-nway": "rdtools.formats.peers:read_colbert_nway",
+    "colbert-scores": "rdtools.formats.peers:read_colbert_scores",
+    "msmarco-hard-negatives": "rdtools.formats.peers:read_hard_negatives",
+    "gpl-hard-negatives": "rdtools.formats.peers:read_hard_negatives",
+    "gpl": "rdtools.formats.peers:read_gpl",
+    "splade": "rdtools.formats.peers:read_splade",
+    "paper-triples": "rdtools.formats.peers:read_paper_triples",
+    "paper-scores": "rdtools.formats.peers:read_paper_scores",
 }
 
 RUNS = ("trec", "tsv", "msmarco-run")
@@ -29,6 +44,23 @@ WRITERS = {
     "jsonl": "rdtools.formats.jsonl:write",
     "tsv": "rdtools.formats.runs:write_tsv",
     "trec": "rdtools.formats.runs:write_trec",
+    "tevatron": "rdtools.formats.peers:write_tevatron",
+    "tevatron-ids": "rdtools.formats.peers:write_tevatron_ids",
+    "tevatron-kd": "rdtools.formats.peers:write_tevatron_kd",
+    "sentence-transformers": "rdtools.formats.peers:write_sentence_transformers",
+    "sentence-transformers-triplet": "rdtools.formats.peers:write_sentence_transformers_triplet",
+    "sentence-transformers-list": "rdtools.formats.peers:write_sentence_transformers_list",
+    "flagembedding": "rdtools.formats.peers:write_flagembedding",
+    "ms-swift": "rdtools.formats.peers:write_ms_swift",
+    "pylate": "rdtools.formats.peers:write_pylate",
+    "colbert-triples": "rdtools.formats.peers:write_colbert_triples",
+    "colbert-nway": "rdtools.formats.peers:write_colbert_nway",
+    "colbert-scores": "rdtools.formats.peers:write_colbert_scores",
+    "msmarco-hard-negatives": "rdtools.formats.peers:write_msmarco_hard_negatives",
+    "gpl-hard-negatives": "rdtools.formats.peers:write_gpl_hard_negatives",
+    "gpl": "rdtools.formats.peers:write_gpl",
+    "splade": "rdtools.formats.peers:write_splade",
+    "paper-triples": "rdtools.formats.peers:write_paper_triples",
 }
 
 
@@ -45,43 +77,138 @@ class Reading:
     together: bool = True
 
 
-def read_records(paths: Iterable[str], reading: Reading = Reading()) -> Iterator[Record]:
-    """Yield the records of FILES in turn (no file: stdin); each may have a format of its own."""
+def read_records(
+    paths: Iterable[str], reading: Reading = Reading(), check: Callable[[Record], None] | None = None
+) -> Iterator[Record]:
+    """Yield the records of FILES in turn (no file: stdin); each may have a format of its own.
+
+    `check` may complete a record; where it raises `BadLine`, the record is bad input.
+    """
     for path in list(paths) or [STDIN]:
         with open_lines(path, max_line=reading.max_line, on_error=reading.on_error) as lines:
             first = lines.first()
             if first is not None:
                 name = reading.input_format or recognise(first, lines)
                 read = resolve(READERS, name, "input format")
-                yield from read(lines, together=reading.together) if name in RUNS else read(lines)
+                records = read(lines, together=reading.together) if name in RUNS else read(lines)
+                yield from records if check is None else _checked(records, check, lines)
+
+
+def _checked(records: Iterable[Record], check: Callable[[Record], None], lines: Lines) -> Iterator[Record]:
+    for record in records:
+        try:
+            check(record)
+        except BadLine as error:
+            lines.bad(error.problem, error.hint)
+        else:
+            yield record
 
 
 def writer(name: str) -> Callable[[Record], bytes]:
-    """Return the function that turns a record into the bytes of format `name`."""
+    """Return the function that turns a record into the bytes of format `name`.
+
+    It raises `RdError` where the format cannot hold a record.
+    """
     write: Callable[[Record], bytes] = resolve(WRITERS, name, "format")
-    return write
+
+    def checked(record: Record) -> bytes:
+        try:
+            return write(record)
+        except BadLine as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            raise RdError(f'query "{record["query_id"]}": {error.problem}{hint}') from None
+
+    return checked
 
 
 def check_input_format(name: str) -> str:
     return check_name(READERS, name, "input format")
 
 
+_KEYS: tuple[tuple[set[str], str], ...] = (
+    ({"query_id", "docs"}, "records"),
+    ({"positive_passages"}, "tevatron"),
+    ({"positive_document_ids"}, "tevatron-ids"),
+    ({"passages", "scores"}, "tevatron-kd"),
+    ({"document_ids", "scores"}, "pylate"),
+    ({"query_id", "doc_id_a", "doc_id_b"}, "paper-triples"),
+    ({"qid", "pos", "neg"}, "msmarco-hard-negatives"),
+    ({"query", "pos"}, "flagembedding"),
+    ({"anchor", "positive"}, "sentence-transformers"),
+    ({"query", "positive"}, "sentence-transformers"),
+    ({"query", "answer", "negative"}, "sentence-transformers"),
+    ({"query", "answer", "negative_1"}, "sentence-transformers"),
+    ({"query", "docs", "labels"}, "sentence-transformers"),
+    ({"query", "docs", "scores"}, "sentence-transformers"),
+    ({"query_id"}, "records"),
+    ({"_id", "text"}, "beir-queries"),
+)
+"""Fields that a JSON object must have to be of a format; the first that fits is taken."""
+
+
 def recognise(line: bytes, lines: Lines) -> str:
     """Name the format of an input by its first line; raise `InputError` where two would fit."""
     if line.lstrip().startswith(b"{"):
-        return "beir-queries" if b'"_id"' in line and b'"query_id"' not in line else "records"
+        return _recognise_object(line)
+    if line.lstrip().startswith(b"["):
+        return _recognise_array(line, lines)
+    if line.startswith(b"\x80"):
+        raise InputError(lines.source, lines.number, "a pickle, which is never opened", "write it as JSON lines or TSV")
     words, columns = line.split(), line.split(b"\t")
     if len(words) == 6 and words[1].upper() == b"Q0":
         return "trec"
     if len(columns) == 3 and _is_number(columns[2]):
-        if any(mark in columns[2].lower() for mark in (b".", b"e")):
+        if _is_fraction(columns[2]):
             return "tsv"
-        problem = f"the third column ({columns[2].decode()}) may be a rank or a score"
+        problem = f"the third column ({columns[2].decode(errors='replace')}) may be a rank or a score"
         raise InputError(lines.source, lines.number, problem, "say --input-format msmarco-run or tsv")
+    if len(columns) == 4 and _is_fraction(columns[3]):
+        return "gpl"
+    if len(columns) == 5 and _is_fraction(columns[3]) and _is_fraction(columns[4]):
+        return "splade"
     if len(columns) == 2:
         return "tsv-queries"
     known = ", ".join(READERS)
     raise InputError(lines.source, lines.number, "format not recognised", f"say --input-format: {known}")
+
+
+def _recognise_object(line: bytes) -> str:
+    from rdtools.formats.jsonl import parse_object
+
+    try:
+        fields = parse_object(line)
+    except BadLine:
+        return "records"  # whose reader reports the line, or skips it
+    for keys, name in _KEYS:
+        if keys <= fields.keys():
+            return name
+    nested = fields and all(isinstance(value, dict) for value in fields.values())
+    return "paper-scores" if nested else "records"
+
+
+def _recognise_array(line: bytes, lines: Lines) -> str:
+    """Tell ColBERT's arrays apart: plain ids, [doc_id, score] pairs, [score, doc_id] pairs."""
+    from rdtools.formats.jsonl import parse_json
+
+    try:
+        _, *rest = parse_json(line)
+    except (BadLine, ValueError):
+        return "colbert-triples"
+    if not any(isinstance(item, list) for item in rest):
+        return "colbert-triples"
+    if len(rest) == 1 and all(isinstance(pair, list) for pair in rest[0]):
+        return "colbert-scores"
+    pairs = [pair for pair in rest if isinstance(pair, list) and len(pair) == 2]
+    if any(isinstance(first, float) or isinstance(second, str) for first, second in pairs):
+        return "colbert-scores"
+    if any(isinstance(second, float) or isinstance(first, str) for first, second in pairs):
+        return "colbert-nway"
+    problem = "the pairs may be [doc_id, score] or [score, doc_id]"
+    raise InputError(lines.source, lines.number, problem, "say --input-format colbert-nway or colbert-scores")
+
+
+def _is_fraction(text: bytes) -> bool:
+    return _is_number(text) and any(mark in text.lower() for mark in (b".", b"e"))
 
 
 def _is_number(text: bytes) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,30 +11,43 @@ from rdtools.errors import BadLine
 from rdtools.records import SCORE_SCALES, Record
 from rdtools.streams import Lines
 
+MAX_SCORE = 3.4028234663852886e38
+"""The largest float32; what is beyond it, or no number, is no score."""
+
 
 def read(lines: Lines) -> Iterator[Record]:
-    for line in lines:
-        record = lines.parse(parse, line)
-        if record is not None:
-            yield record
+    return lines.parsed(parse)
 
 
 def write(record: Record) -> bytes:
-    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+    return dump(record)
+
+
+def dump(value: Any) -> bytes:
+    """Write one JSON line."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError as error:  # nested deeper than orjson writes, though not than it reads
+        raise BadLine(f"cannot be written as JSON: {error}") from None
 
 
 def parse(line: bytes) -> Record:
-    """Parse and check one line. Integer ids become strings, `null` fields are absent fields."""
-    fields = parse_object(line)
+    """Parse and check one line."""
+    return check(parse_object(line))
+
+
+def check(fields: dict[str, Any]) -> Record:
+    """Return `fields` as a record. Integer ids become strings; where a known field is `null`, it is absent."""
+    _drop_nulls(fields, ("query", "docs", "teacher", "score_scale"))
     fields["query_id"] = identifier(fields, "query_id")
     for key in ("query", "teacher", "score_scale"):
         if key in fields and not isinstance(fields[key], str):
-            raise BadLine(f'"{key}" must be a string, not {_show(fields[key])}')
+            raise BadLine(f'"{key}" must be a string, not {show(fields[key])}')
     if fields.get("score_scale", "unknown") not in SCORE_SCALES:
-        raise BadLine(f'unknown "score_scale" {_show(fields["score_scale"])}', "one of " + ", ".join(SCORE_SCALES))
+        raise BadLine(f'unknown "score_scale" {show(fields["score_scale"])}', "one of " + ", ".join(SCORE_SCALES))
     docs = fields.setdefault("docs", [])
     if not isinstance(docs, list):
-        raise BadLine(f'"docs" must be a list, not {_show(docs)}')
+        raise BadLine(f'"docs" must be a list, not {show(docs)}')
     seen = set()
     for doc in docs:
         _check_doc(doc)
@@ -45,15 +57,19 @@ def parse(line: bytes) -> Record:
     return fields  # type: ignore[return-value]
 
 
-def parse_object(line: bytes) -> dict[str, Any]:
-    """Parse one line that must be a JSON object, without its `null` fields."""
+def parse_json(line: bytes) -> Any:
     try:
-        value = orjson.loads(line)
+        return orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise BadLine(f"not valid JSON: {str(error).split(': line')[0]}") from None
+
+
+def parse_object(line: bytes) -> dict[str, Any]:
+    """Parse one line that must be a JSON object."""
+    value = parse_json(line)
     if not isinstance(value, dict):
-        raise BadLine(f"not a JSON object but {_show(value)}")
-    return {key: field for key, field in value.items() if field is not None}
+        raise BadLine(f"not a JSON object but {show(value)}")
+    return value
 
 
 def identifier(fields: dict[str, Any], *keys: str) -> str:
@@ -65,36 +81,51 @@ def identifier(fields: dict[str, Any], *keys: str) -> str:
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         if value is not None:
-            raise BadLine(f'"{key}" must be a string that is not empty, not {_show(value)}')
+            raise BadLine(f'"{key}" must be a string that is not empty, not {show(value)}')
     raise BadLine(f'missing "{keys[0]}"')
+
+
+def is_score(value: Any) -> bool:
+    """Whether `value` is a number that a float32 can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -MAX_SCORE <= value <= MAX_SCORE
+
+
+def show(value: Any) -> str:
+    """Return `value` as JSON, cut to fit into a message."""
+    try:
+        text = orjson.dumps(value).decode()
+    except TypeError:
+        return "a value nested too deep"
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _check_doc(doc: Any) -> None:
     if not isinstance(doc, dict):
-        raise BadLine(f"a document must be an object, not {_show(doc)}", 'such as {"doc_id": "d1"}')
-    for key in [key for key, value in doc.items() if value is None]:
-        del doc[key]
+        raise BadLine(f"a document must be an object, not {show(doc)}", 'such as {"doc_id": "d1"}')
+    _drop_nulls(doc, ("text", "relevance", "score", "rank", "source", "scores"))
     doc["doc_id"] = identifier(doc, "doc_id")
-    if "text" in doc and not isinstance(doc["text"], str):
-        raise BadLine(f'"text" of document {doc["doc_id"]} must be a string, not {_show(doc["text"])}')
-    if "score" in doc and not _finite(doc["score"]):
-        raise BadLine(f'"score" of document {doc["doc_id"]} must be a finite number, not {_show(doc["score"])}')
+    for key in ("text", "source"):
+        if key in doc and not isinstance(doc[key], str):
+            raise BadLine(f'"{key}" of document {doc["doc_id"]} must be a string, not {show(doc[key])}')
+    if "score" in doc and not is_score(doc["score"]):
+        raise BadLine(f'"score" of document {doc["doc_id"]} must be a finite float32, not {show(doc["score"])}')
     for key in ("relevance", "rank"):
         if key in doc:
             doc[key] = _integer(doc, key)
+    if "scores" in doc:
+        scores = doc["scores"]
+        if not isinstance(scores, dict) or not all(map(is_score, scores.values())):
+            raise BadLine(f'"scores" of document {doc["doc_id"]} must be numbers by teacher, not {show(scores)}')
 
 
 def _integer(doc: dict[str, Any], key: str) -> int:
     value = doc[key]
-    if not _finite(value) or value != int(value) or abs(value) > 2**31:
-        raise BadLine(f'"{key}" of document {doc["doc_id"]} must be a whole number, not {_show(value)}')
+    if not is_score(value) or value != int(value) or abs(value) > 2**31:
+        raise BadLine(f'"{key}" of document {doc["doc_id"]} must be a whole number, not {show(value)}')
     return int(value)
 
 
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _show(value: Any) -> str:
-    text = orjson.dumps(value).decode()
-    return text if len(text) <= 40 else text[:37] + "..."
+def _drop_nulls(fields: dict[str, Any], keys: tuple[str, ...]) -> None:
+    for key in keys:
+        if key in fields and fields[key] is None:
+            del fields[key]

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from rdtools.errors import BadLine
 from rdtools.formats import Reading, jsonl
+from rdtools.formats.runs import whole_number
+from rdtools.formats.texts import decode
 from rdtools.records import Qrels
 from rdtools.streams import Lines, open_lines
 
@@ -31,19 +33,13 @@ def _judgements(lines: Lines) -> Iterator[tuple[str, str, int]]:
                 if "relevance" in doc:
                     yield record["query_id"], doc["doc_id"], doc["relevance"]
         return
-    for place, line in enumerate(lines):
-        if place == 0 and line.lower().startswith((b"query-id\t", b"query_id\t")):
-            continue
-        row = lines.parse(_parse, line)
-        if row is not None:
-            yield row
+    if first.lower().startswith((b"query-id\t", b"query_id\t")):
+        next(iter(lines))
+    yield from lines.parsed(_parse)
 
 
 def _parse(line: bytes) -> tuple[str, str, int]:
-    try:
-        text = line.decode()
-    except UnicodeDecodeError:
-        raise BadLine("not valid UTF-8") from None
+    text = decode(line)
     # BEIR's ids may hold spaces, so its tabs are looked at first; TREC's columns are words.
     columns = text.split("\t") if text.count("\t") == 2 else text.split()
     if len(columns) == 4:
@@ -53,10 +49,6 @@ def _parse(line: bytes) -> tuple[str, str, int]:
     else:
         problem = f"a judgement has 4 columns (query_id 0 doc_id grade) or 3 (query-id corpus-id score), not {len(columns)}"
         raise BadLine(problem)
-    try:
-        value = int(grade)
-    except ValueError:
-        raise BadLine(f"grade {grade!r} is not a whole number") from None
-    if abs(value) > 2**31:
-        raise BadLine(f"grade {grade} is out of range")
-    return query_id, doc_id, value
+    if not query_id or not doc_id:
+        raise BadLine("an id is empty")
+    return query_id, doc_id, whole_number(grade, "grade")

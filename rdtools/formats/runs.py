@@ -7,6 +7,8 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 
 from rdtools.errors import BadLine
+from rdtools.formats.jsonl import is_score
+from rdtools.formats.texts import decode
 from rdtools.records import QRELS_SOURCE, Doc, Record
 from rdtools.streams import Lines
 
@@ -45,7 +47,7 @@ def write_trec(record: Record) -> bytes:
     """`query_id Q0 doc_id rank score tag`, rank from 1."""
     query_id, tag = _word(record["query_id"]), run_tag(record)
     return "".join(
-        f"{query_id} Q0 {_word(doc_id)} {rank} {score!r} {tag}\n"
+        f"{query_id} Q0 {_word(doc_id)} {rank} {float(score)!r} {tag}\n"
         for rank, (doc_id, score) in enumerate(ranking(record), start=1)
     ).encode()
 
@@ -84,11 +86,12 @@ def _grouped(lines: Lines, parse: Callable[[bytes], _Row], together: bool) -> It
             continue
         query_id, doc, tag = row
         if record is None or query_id != record["query_id"]:
+            if together and query_id in finished:
+                lines.bad(f'the lines of query "{query_id}" are not together', "sort by query first")
+                continue
             if record is not None:
                 finished.add(record["query_id"])
                 yield record
-            if together and query_id in finished:
-                lines.bad(f'the lines of query "{query_id}" are not together', "sort by query first")
             docs = {}
             scale = "unknown" if "score" in doc else "rank"
             record = {"query_id": query_id, "docs": [], "score_scale": scale}
@@ -104,54 +107,54 @@ def _grouped(lines: Lines, parse: Callable[[bytes], _Row], together: bool) -> It
 
 
 def _parse_trec(line: bytes) -> _Row:
-    columns = _text(line).split()
+    columns = decode(line).split()
     if len(columns) != 6:
         problem = f"a TREC run line has 6 columns (query_id Q0 doc_id rank score tag), not {len(columns)}"
         raise BadLine(problem)
     query_id, _, doc_id, rank, score, tag = columns
-    return query_id, {"doc_id": doc_id, "score": _score(score), "rank": _rank(rank)}, tag
+    return query_id, {"doc_id": doc_id, "score": number(score, "score"), "rank": whole_number(rank, "rank")}, tag
 
 
 def _parse_tsv(line: bytes) -> _Row:
     query_id, doc_id, score = _three_columns(line, "score")
-    return query_id, {"doc_id": doc_id, "score": _score(score)}, ""
+    return query_id, {"doc_id": doc_id, "score": number(score, "score")}, ""
 
 
 def _parse_msmarco(line: bytes) -> _Row:
     query_id, doc_id, rank = _three_columns(line, "rank")
-    return query_id, {"doc_id": doc_id, "rank": _rank(rank)}, ""
+    return query_id, {"doc_id": doc_id, "rank": whole_number(rank, "rank")}, ""
 
 
 def _three_columns(line: bytes, last: str) -> list[str]:
-    columns = _text(line).split("\t")
+    columns = decode(line).split("\t")
     if len(columns) != 3:
         problem = f"3 columns expected (query_id, doc_id, {last}, separated by tabs), not {len(columns)}"
         raise BadLine(problem)
+    if not columns[0] or not columns[1]:
+        raise BadLine("an id is empty")
     return columns
 
 
-def _text(line: bytes) -> str:
+def number(text: str, what: str) -> float:
+    """Read `text` as a finite float32; `what` names it in the error."""
     try:
-        return line.decode()
-    except UnicodeDecodeError:
-        raise BadLine("not valid UTF-8") from None
-
-
-def _score(text: str) -> float:
-    try:
-        score = float(text)
+        value = float(text)
     except ValueError:
-        raise BadLine(f"score {text!r} is not a number") from None
-    if not math.isfinite(score):
-        raise BadLine(f"score {text} is not finite")
-    return score
+        value = math.nan
+    if "_" in text or not is_score(value):  # Python's own notation, 1_000, is nobody else's
+        raise BadLine(f"{what} {text[:40]!r} is not a finite number")
+    return value
 
 
-def _rank(text: str) -> int:
+def whole_number(text: str, what: str) -> int:
+    """Read `text` as a whole number of at most 32 bits; `what` names it in the error."""
     try:
-        return int(text)
+        value = int(text)
     except ValueError:
-        raise BadLine(f"rank {text!r} is not a whole number") from None
+        value = 2**32
+    if "_" in text or abs(value) > 2**31:
+        raise BadLine(f"{what} {text[:40]!r} is not a whole number")
+    return value
 
 
 def _word(identifier: str) -> str:
