@@ -18,14 +18,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rdtools.errors import RdError, UsageError
+from rdtools.errors import BadLine, UsageError
 from rdtools.formats import jsonl
 from rdtools.records import Record
 from rdtools.registry import check_name
 
 MEASURED = (
-    "pairwise_entropy_bits", "listwise_entropy_bits", "listwise_entropy_share", "tied_pairs", "margin", "kappa",
-)  # fmt: skip
+    "pairwise_entropy_bits",
+    "listwise_entropy_bits",
+    "listwise_entropy_share",
+    "tied_pairs",
+    "margin",
+    "kappa",
+)
 COLUMNS = ("docs", *MEASURED)
 _UNDEFINED = [None] * len(MEASURED)
 
@@ -37,13 +42,17 @@ _FAR = 800.0
 """Beyond this many temperatures e^−x is 0 in float64; infinite differences are cut back to it."""
 
 _UNFIT = {
-    "rank": "ranks, which have no distances (label the records with a teacher first)",
-    "probability": "probabilities, and a sigmoid or softmax of these says nothing (label with logits)",
-    "unknown": "of unknown scale (state it: --score-scale)",
+    "rank": ("ranks, whose differences mean nothing", "label with a teacher first"),
+    "probability": ("probabilities, whose differences are no odds", "label with logits or log-probabilities"),
+    "unknown": ("of unknown scale", "state it with --score-scale"),
 }
+"""Scales without the differences that an entropy needs, and what to do."""
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 Chunk = tuple[list[Record], Floats]
+Cut = Callable[[Floats], Flags]
+"""Which of n defined values are kept, (n,) -> (n,)."""
 
 
 def diagnose(scores: Floats, temperature: float) -> dict[str, Floats]:
@@ -112,14 +121,10 @@ class Diagnosis:
         self.queries = self.docs = self.unscored = self.undefined = self.infinite = 0
 
     def chunks(self, records: Iterable[Record]) -> Iterator[Chunk]:
-        """Yield chunks of records with their COLUMNS, (m, 7) float64, NaN where undefined.
-
-        Raises:
-            RdError: scores are ranks, probabilities, or of a scale that nobody stated.
-        """
+        """Yield chunks of checked records with their COLUMNS, (m, 7) float64, NaN where undefined."""
         records = iter(records)
         while chunk := list(islice(records, CHUNK)):
-            scores = [self._scores(record) for record in chunk]
+            scores = [[doc["score"] for doc in record["docs"] if "score" in doc] for record in chunk]
             lengths = np.array([len(own) for own in scores])
             table = np.full((len(chunk), len(COLUMNS)), np.nan)
             table[:, 0] = lengths
@@ -134,7 +139,7 @@ class Diagnosis:
             yield chunk, table
 
     def query_rows(self, files: Iterable[tuple[str, Iterable[Record]]]) -> Iterator[dict[str, Any]]:
-        """Yield one row a record: file, query_id, docs, the measured columns (None where undefined), temperature."""
+        """Yield one row a record: file, query_id, docs, MEASURED (None where undefined), temperature."""
         for file, records in files:
             for chunk, table in self.chunks(records):
                 for record, (docs, *values) in zip(chunk, table.tolist(), strict=True):
@@ -167,15 +172,14 @@ class Diagnosis:
                     "temperature": self.temperature,
                 }  # fmt: skip
 
-    def _scores(self, record: Record) -> list[float]:
-        scores = [doc["score"] for doc in record["docs"] if "score" in doc]
-        if scores:
-            scale = record.get("score_scale", "unknown")
-            if scale == "unknown":
-                scale = self.score_scale or scale
-            if scale in _UNFIT:
-                raise RdError(f'query "{record["query_id"]}": its scores are {_UNFIT[scale]}')
-        return scores
+    def check(self, record: Record) -> None:
+        """Raise `BadLine` where scores are ranks, probabilities, or of a scale that nobody stated."""
+        scale = record.get("score_scale", "unknown")
+        if scale == "unknown":
+            scale = self.score_scale or scale
+        if scale in _UNFIT and any("score" in doc for doc in record["docs"]):
+            problem, hint = _UNFIT[scale]
+            raise BadLine(f'the scores of query "{record["query_id"]}" are {problem}', hint)
 
 
 def _alike(lengths: NDArray[np.int_]) -> Iterator[NDArray[np.int_]]:
@@ -187,7 +191,7 @@ def _alike(lengths: NDArray[np.int_]) -> Iterator[NDArray[np.int_]]:
             yield rows[start : start + step]
 
 
-CUTS: dict[str, Callable[[Floats], NDArray[np.bool_]]] = {
+CUTS: dict[str, Cut] = {
     "low": lambda x: x <= np.quantile(x, 0.25),
     "middle": lambda x: (x > np.quantile(x, 0.25)) & (x <= np.quantile(x, 0.75)),
     "high": lambda x: x > np.quantile(x, 0.75),
@@ -199,14 +203,15 @@ CUTS: dict[str, Callable[[Floats], NDArray[np.bool_]]] = {
 """Name -> which of the values are kept. Quantiles are linear between order statistics, numpy's default."""
 
 
-def _outlying(values: Floats) -> NDArray[np.bool_]:
+def _outlying(values: Floats) -> Flags:
     low, high = np.quantile(values, [0.25, 0.75])
     reach = 1.5 * (high - low)
-    return (values < low - reach) | (values > high + reach)
+    flags: Flags = (values < low - reach) | (values > high + reach)
+    return flags
 
 
-def parse_cut(name: str) -> Callable[[Floats], NDArray[np.bool_]]:
-    """Return the cut called `name`: one of CUTS, or `A:B`, the values in (quantile A, quantile B], with A=0 inclusive."""
+def parse_cut(name: str) -> Cut:
+    """Return one of CUTS by name, or `A:B`: what is above quantile A, or A is 0, and not above quantile B."""
     if name.count(":") != 1:
         check_name([*CUTS, "A:B"], name, "cut")
         return CUTS[name]
@@ -219,9 +224,7 @@ def parse_cut(name: str) -> Callable[[Floats], NDArray[np.bool_]]:
     return lambda x: ((x > np.quantile(x, low)) | (low == 0)) & (x <= np.quantile(x, high))
 
 
-def cut_records(
-    diagnosed: Iterable[Chunk], column: str, cut: Callable[[Floats], NDArray[np.bool_]]
-) -> Iterator[bytes]:
+def cut_records(diagnosed: Iterable[Chunk], column: str, cut: Cut) -> Iterator[bytes]:
     """Yield the lines of the records that `cut` keeps by `column`, in order.
 
     The quantiles need all records first: these wait in a temporary file that has no name, while memory
@@ -237,8 +240,8 @@ def cut_records(
         yield from compress(spool, _kept(np.frombuffer(values), cut))
 
 
-def _kept(values: Floats, cut: Callable[[Floats], NDArray[np.bool_]]) -> list[bool]:
-    kept = ~np.isnan(values)
+def _kept(values: Floats, cut: Cut) -> Flags:
+    kept: Flags = ~np.isnan(values)
     if kept.any():
-        kept[kept] = cut(np.nan_to_num(values[kept]))  # infinite becomes the largest float: quantiles need numbers
-    return kept.tolist()
+        kept[kept] = cut(np.nan_to_num(values[kept]))  # quantiles need numbers: infinite is the largest
+    return kept

@@ -11,11 +11,12 @@ import math
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
-from rdtools.errors import RdError, UsageError
+from rdtools.errors import BadLine, RdError, UsageError
+from rdtools.formats import Reading, read_records
 from rdtools.formats.runs import rank, run_tag
 from rdtools.records import QRELS_SOURCE, Doc, Qrels, Record
 from rdtools.streams import STDIN
@@ -26,7 +27,7 @@ Values = dict[str, dict[str, float]]
 """measure -> query_id -> value, of one run."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Run:
     """What a run says about the judged queries.
 
@@ -36,50 +37,60 @@ class Run:
         unjudged: how many of its queries are not judged, and so left out.
     """
 
-    rankings: dict[str, list[str]] = field(default_factory=dict)
-    tag: str = ""
-    unjudged: int = 0
+    rankings: dict[str, list[str]]
+    tag: str
+    unjudged: int
 
 
-def read_run(records: Iterable[Record], qrels: Qrels) -> Run:
-    """Rank the documents of each judged query; records of one query are merged.
+def read_run(path: str, qrels: Qrels, reading: Reading) -> Run:
+    """Read a run, its lines in any order; records of one query are merged, a document that comes twice is bad."""
+    gathered = _Gathered(qrels)
+    for _ in read_records([path], replace(reading, together=False), gathered.add):
+        pass
+    return Run(gathered.rankings(), gathered.tag, len(gathered.unjudged))
 
-    Raises:
-        RdError: a document comes twice for a query.
-    """
-    run = Run()
-    found: dict[str, dict[str, float | None]] = {}
-    unjudged = set()
-    for record in records:
+
+class _Gathered:
+    """The scores of a run by query and document, None where a document has none."""
+
+    def __init__(self, qrels: Qrels) -> None:
+        self.tag = ""
+        self.unjudged: set[str] = set()
+        self._scores: dict[str, dict[str, float | None]] = {}
+        self._qrels = qrels
+
+    def add(self, record: Record) -> None:
+        """Add the documents that were found, not those that came from the qrels."""
+        self.tag = self.tag or run_tag(record)
         query_id = record["query_id"]
-        run.tag = run.tag or run_tag(record)
-        if query_id not in qrels:
-            unjudged.add(query_id)
-            continue
-        scores = found.setdefault(query_id, {})
-        is_ranks = record.get("score_scale") == "rank"
-        for doc in record["docs"]:
-            if doc.get("source") == QRELS_SOURCE:
-                continue
-            if doc["doc_id"] in scores:
-                raise RdError(f'document "{doc["doc_id"]}" stands twice for query "{query_id}" of the run')
-            scores[doc["doc_id"]] = _score(doc, is_ranks)
-    run.unjudged = len(unjudged)
-    for query_id in list(found):  # emptied as it goes: a run is held once
-        scores = found.pop(query_id)
-        if scores:
-            run.rankings[query_id] = [doc_id for doc_id, _ in rank(scores)]
-    return run
+        if query_id not in self._qrels:
+            self.unjudged.add(query_id)
+            return
+        scores = {
+            doc["doc_id"]: _score(doc, record) for doc in record["docs"] if doc.get("source") != QRELS_SOURCE
+        }
+        known = self._scores.setdefault(query_id, {})
+        for doc_id in known.keys() & scores.keys():
+            raise BadLine(f'document "{doc_id}" stands twice for query "{query_id}"')
+        known.update(scores)
+
+    def rankings(self) -> dict[str, list[str]]:
+        """Return query_id -> doc_ids, best first, and let go of the scores."""
+        return {
+            query_id: [doc_id for doc_id, _ in rank(self._scores.pop(query_id))]
+            for query_id in [query_id for query_id, scores in self._scores.items() if scores]
+        }
 
 
-def _score(doc: Doc, is_ranks: bool) -> float | None:
-    if is_ranks and "score" not in doc and "rank" in doc:
+def _score(doc: Doc, record: Record) -> float | None:
+    """The score, in a run of ranks their negative: as lines may come in any order, so may ranks."""
+    if "score" not in doc and "rank" in doc and record.get("score_scale") == "rank":
         return -float(doc["rank"])
     return doc.get("score")
 
 
 def parse_measures(names: Iterable[str]) -> list[Any]:
-    """Parse ir-measures names, each argument one or several between blanks, and check that they can be computed.
+    """Parse ir-measures names, one or several between blanks, and check that they can be computed.
 
     Raises:
         UsageError: a name is misspelt, its parameters do not fit, or no installed provider has it.
@@ -93,7 +104,7 @@ def _parse_measure(name: str) -> Any:
     import ir_measures
 
     try:
-        measure = ir_measures.parse_measure(name)
+        measure: Any = ir_measures.parse_measure(name)
         measure.validate_params()
     except NameError:
         word = re.split(r"[@(]", name)[0]
@@ -102,13 +113,14 @@ def _parse_measure(name: str) -> Any:
         meant = f"; did you mean {name.replace(word, known[near[0]], 1)!r}?" if near else ""
         raise UsageError(f"unknown measure {name!r}{meant}") from None
     except (AssertionError, ValueError, AttributeError, TypeError) as error:
-        reason = re.sub(r"=<object object at \w+>", " is missing", str(error)).removeprefix("problem parsing measure ")
+        reason = str(error).removeprefix("problem parsing measure ")
+        reason = re.sub(r"invalid param (\w+)=<object object at \w+>", r"it needs \1", reason)
         raise UsageError(f"measure {name!r}: {reason}") from None
     if measure.params.get("cutoff", 1) < 1:
         raise UsageError(f"measure {name!r}: the cutoff must be at least 1")
-    pipeline = ir_measures.DefaultPipeline
+    pipeline: Any = ir_measures.DefaultPipeline
     if not pipeline.supports(measure):
-        raise UsageError(f"measure {name!r}: no installed provider of ir-measures computes it with these parameters")
+        raise UsageError(f"measure {name!r}: no installed provider of ir-measures computes it so")
     if "iteration" in pipeline.qrel_inputs([measure]):
         raise UsageError(f"measure {name!r}: it needs judged subtopics, which are not read")
     return measure
@@ -167,7 +179,7 @@ class Evaluator:
 
 
 def _of_missing(measure: Any, grades: Mapping[str, int]) -> float:
-    """The value of a judged query that a run lacks: 0, but for the counts of what is judged, as trec_eval -c has it."""
+    """The value of a judged query that a run lacks: 0, but for counts of what is judged, as in trec_eval -c."""
     if measure.NAME == "NumQ":
         return 1.0
     if measure.NAME == "NumRel":
@@ -182,7 +194,7 @@ def _is_count(measure: Any) -> bool:
 
 
 def run_names(paths: Sequence[str]) -> list[str]:
-    """Name runs by file: without folder and extension, or in full where two would have one name; stdin is ""."""
+    """Name runs by file, without folder and extension, or in full where two would be called the same; stdin is ""."""
     stems = ["" if path == STDIN else _stem(path) for path in paths]
     return [stem if stems.count(stem) == 1 else path for stem, path in zip(stems, paths, strict=True)]
 

@@ -57,10 +57,11 @@ def permutation_test(differences: Differences, rng: np.random.Generator) -> floa
     """
     moved = differences[differences != 0]  # a sign does nothing to the others
     total = moved.sum()
-    bound = abs(total) - 1e-12 * abs(moved).sum()  # sums of the same numbers in another order may differ that much
+    bound = abs(total) - 1e-12 * abs(moved).sum()  # the order of the summands moves a sum that much
     extreme = 1
     for count in _blocks(PERMUTATIONS, len(moved)):
-        flips = np.unpackbits(rng.integers(0, 256, (count, -(-len(moved) // 8)), np.uint8), axis=1)[:, : len(moved)]
+        drawn = rng.integers(0, 256, (count, -(-len(moved) // 8)), np.uint8)
+        flips = np.unpackbits(drawn, axis=1, count=len(moved))
         extreme += int((abs(total - 2 * (flips @ moved)) >= bound).sum())
     return extreme / (PERMUTATIONS + 1)
 
@@ -161,7 +162,8 @@ def paired_differences(runs: Mapping[str, Values], run: str, other: str, measure
     if len(ours) < 2:
         raise RdError(f"a paired test needs at least 2 queries, not {len(ours)}")
     if ours.keys() != theirs.keys():
-        raise RdError(f"runs {run} and {other} have different queries: no test can pair them (leave out --run-queries-only)")
+        problem = f"runs {run} and {other} have different queries, which cannot be paired"
+        raise RdError(f"{problem} (leave out --run-queries-only)")
     differences = np.array([value - theirs[query_id] for query_id, value in ours.items()], np.float64)
     differences[abs(differences) < _ROUNDING] = 0.0
     return differences
@@ -230,4 +232,3 @@ def _blocks(draws: int, queries: int) -> Iterator[int]:
     size = max(1, _BLOCK // max(1, queries))
     for start in range(0, draws, size):
         yield min(size, draws - start)
-

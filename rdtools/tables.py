@@ -69,10 +69,10 @@ def by_measure(rows: Iterable[Row], style: Style, places: int) -> bytes:
         for measure in measures:
             values = [line[measure]["value"] for line in lines.values()]
             best[measure] = cell("value", max((v for v in values if not math.isnan(v)), default=None), places)
-    table = [
-        [*map(style.escape, line), *(_value(cells[measure], best.get(measure), style, places) for measure in measures)]
-        for line, cells in lines.items()
-    ]
+    table = []
+    for line, cells in lines.items():
+        values = [_value(cells[measure], best.get(measure), style, places) for measure in measures]
+        table.append([*map(style.escape, line), *values])
     header = [*("run", "query_id")[:words], *measures]
     return style.table(list(map(style.escape, header)), table, words)
 

@@ -1,4 +1,4 @@
-"""rd-entropy: labelled records to diagnostics of the teacher's scores, and to parts of a stream cut by them."""
+"""rd-entropy: labelled records to diagnostics of the teacher's scores, or to the part that is cut out."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def entropy(
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option("--by", metavar="COLUMN", help="The column to cut by.  [default: pairwise_entropy_bits]"),
+        typer.Option("--by", metavar="COLUMN", help="Column to cut by.  [default: pairwise_entropy_bits]"),
     ] = None,
     score_scale: options.ScoreScaleOption = None,
     input_format: options.InputFormat = None,
@@ -73,10 +73,10 @@ def entropy(
     float is inf, in jsonl null.
 
     Differences of scores must mean something: ranks and probabilities are refused, an unknown scale needs
-    --score-scale. --cut keeps records, unchanged, all FILES taken together: low (<= Q1), middle (> Q1, <= Q3),
-    high (> Q3), below-median (<=), above-median, outlier (beyond 1.5 IQR from the quartiles), inlier (the
-    rest), A:B (> quantile A, <= quantile B; 0 includes the least). Quantiles are numpy's (linear). The
-    records wait in a temporary file (TMPDIR says where), memory holds one number each.
+    --score-scale. --cut keeps records, unchanged, all FILES taken together: low (<= Q1), middle (> Q1 and
+    <= Q3), high (> Q3), below-median (<=), above-median, outlier (beyond 1.5 IQR from the quartiles), inlier
+    (the rest), A:B (> quantile A and <= quantile B; 0 includes the least). Quantiles are numpy's (linear).
+    The records wait in a temporary file (TMPDIR says where); memory holds one number each.
     """
     _check_combination(by_query, format, temperature, cut, by)
     paths = need_input(files) or [STDIN]
@@ -85,16 +85,20 @@ def entropy(
 
     diagnosis = Diagnosis(temperature, score_scale)
     if cut is not None:
-        diagnosed = diagnosis.chunks(read_records(paths, reading))
-        lines = cut_records(diagnosed, by or "pairwise_entropy_bits", parse_cut(cut))
+        records = read_records(paths, reading, diagnosis.check)
+        lines = cut_records(diagnosis.chunks(records), by or "pairwise_entropy_bits", parse_cut(cut))
     else:
-        files_records = (("<stdin>" if path == STDIN else path, read_records([path], reading)) for path in paths)
-        rows = diagnosis.query_rows(files_records) if by_query else diagnosis.summary_rows(files_records)
+        inputs = [(_name(path), read_records([path], reading, diagnosis.check)) for path in paths]
+        rows = diagnosis.query_rows(inputs) if by_query else diagnosis.summary_rows(inputs)
         lines = _lines(rows, format or "tsv")
     with open_output(output) as out:
         for line in lines:
             out.write(line)
     _report(diagnosis)
+
+
+def _name(path: str) -> str:
+    return "<stdin>" if path == STDIN else path
 
 
 def _check_combination(
@@ -105,7 +109,8 @@ def _check_combination(
     if cut is None and by is not None:
         raise UsageError("--by needs --cut")
     if cut is not None and (by_query or format):
-        raise UsageError(f"--cut writes records: {'--by-query' if by_query else '--format'} does not go with it")
+        flag = "--by-query" if by_query else "--format"
+        raise UsageError(f"--cut writes records: {flag} does not go with it")
 
 
 def _lines(rows: Iterable[dict[str, Any]], format: str) -> Iterator[bytes]:
@@ -120,7 +125,8 @@ def _lines(rows: Iterable[dict[str, Any]], format: str) -> Iterator[bytes]:
         return
     rows = chain([first], rows)
     if format == "markdown":
-        yield tables.markdown_table(list(first), [[tables.cell(*item, 4) for item in row.items()] for row in rows], 1)
+        cells = [[tables.cell(*item, 4) for item in row.items()] for row in rows]
+        yield tables.markdown_table(list(first), cells, 2 if "query_id" in first else 1)
         return
     yield tables.tsv(first)
     for row in rows:

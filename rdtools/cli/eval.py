@@ -10,7 +10,7 @@ import typer
 from rdtools.cli import options
 from rdtools.cli.door import door, need_input
 from rdtools.errors import UsageError
-from rdtools.formats import Reading, read_records
+from rdtools.formats import Reading
 from rdtools.log import log, plural
 from rdtools.registry import check_name, resolve
 from rdtools.streams import STDIN, open_output
@@ -31,13 +31,14 @@ CORRECTIONS = {
     "none": "rdtools.significance:uncorrected",
 }
 FORMATS = ("tsv", "jsonl", "markdown", "latex")
+Rows = list[dict[str, Any]]
 
 
 def evaluate(
     qrels: Annotated[
         str,
         typer.Argument(
-            metavar="QRELS", help="Judgements (TREC, BEIR's TSV, records), or a dataset: DIR:test, pydoc:test."
+            metavar="QRELS", help="Judgements (TREC, BEIR TSV, records) or a dataset (DIR:test, pydoc:test)."
         ),
     ],
     runs: Annotated[
@@ -55,11 +56,11 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    by_query: Annotated[bool, typer.Option("--by-query", "-q", help="Print the values of each query.")] = False,
+    by_query: Annotated[bool, typer.Option("--by-query", "-q", help="Print each query's values.")] = False,
     format: Annotated[
         str,
         options.choice(
-            "--format", "-f", names=FORMATS, kind="format", help="Format of the output.", metavar="|".join(FORMATS)
+            "--format", "-f", names=FORMATS, kind="format", metavar="|".join(FORMATS), help="Output format."
         ),
     ] = "tsv",
     places: Annotated[
@@ -67,11 +68,11 @@ def evaluate(
     ] = 4,
     run_queries_only: Annotated[
         bool,
-        typer.Option("--run-queries-only", help="Leave out judged queries that a run lacks, as trec_eval without -c."),
+        typer.Option("--run-queries-only", help="Leave out what a run lacks, as trec_eval without -c."),
     ] = False,
     baseline: Annotated[
         str | None,
-        typer.Option("--baseline", metavar="RUN", help="Test the runs against this one, named as such or by its file."),
+        typer.Option("--baseline", metavar="RUN", help="Test all runs against this one (name or file)."),
     ] = None,
     test: Annotated[
         str | None,
@@ -89,10 +90,11 @@ def evaluate(
     ] = None,
     equivalence: Annotated[
         float | None,
-        typer.Option("--equivalence", metavar="BOUND", help="Letter the runs that are equivalent within BOUND (TOST)."),
+        typer.Option("--equivalence", metavar="BOUND", help="Letter runs equivalent within BOUND (TOST)."),
     ] = None,
     alpha: Annotated[
-        float | None, typer.Option("--alpha", metavar="A", help="Level of the equivalence tests.  [default: 0.05]")
+        float | None,
+        typer.Option("--alpha", metavar="A", help="Level of the equivalence tests.  [default: 0.05]"),
     ] = None,
     seed: options.Seed = 0,
     input_format: options.InputFormat = None,
@@ -124,18 +126,18 @@ def evaluate(
     both have p < --alpha. The bound has the unit of the measures; fix it before you look.
     """
     _check_combination(by_query, baseline, test, correction, equivalence, alpha)
-    from rdtools.measures import DEFAULT_MEASURES, Evaluator, mean_rows, parse_measures, query_rows, read_run, run_names
+    from rdtools import measures as room
 
-    parsed = parse_measures(measures or DEFAULT_MEASURES)
+    parsed = room.parse_measures(measures or room.DEFAULT_MEASURES)
     paths = need_input(runs) or [STDIN]
-    if baseline is not None and baseline not in [*paths, *run_names(paths)] and os.path.isfile(baseline):
+    if baseline is not None and baseline not in [*paths, *room.run_names(paths)] and os.path.isfile(baseline):
         paths = [baseline, *paths]
     judged = _read_qrels(qrels, Reading(max_line=max_line, on_error=on_error))
-    evaluator = Evaluator(parsed, judged)
-    reading = Reading(input_format, max_line, on_error, together=False)
+    evaluator = room.Evaluator(parsed, judged)
+    reading = Reading(input_format, max_line, on_error)
     values: dict[str, Values] = {}
-    for path, name in zip(paths, run_names(paths), strict=True):
-        run = read_run(read_records([path], reading), judged)
+    for path, name in zip(paths, room.run_names(paths), strict=True):
+        run = room.read_run(path, judged, reading)
         name = name or run.tag
         if name in values:
             raise UsageError(f"two runs are called {name}")
@@ -145,9 +147,9 @@ def evaluate(
         _report(name, run, judged)
 
     if by_query:
-        rows = list(query_rows(values))
+        rows = list(room.query_rows(values))
     else:
-        rows = mean_rows({name: evaluator.aggregate(by_measure) for name, by_measure in values.items()})
+        rows = room.mean_rows({name: evaluator.aggregate(by_measure) for name, by_measure in values.items()})
     if baseline is not None:
         _add_tests(rows, values, check_name(values, baseline, "run"), test or "t", correction or "holm", seed)
     if equivalence is not None:
@@ -197,11 +199,12 @@ def _report(name: str, run: Run, judged: Qrels) -> None:
 
 
 def _add_tests(
-    rows: list[dict[str, Any]], values: dict[str, Values], baseline: str, test: str, correction: str, seed: int
+    rows: Rows, values: dict[str, Values], baseline: str, test: str, correction: str, seed: int
 ) -> None:
     from rdtools.significance import compare
 
-    p_values = compare(values, baseline, resolve(TESTS, test, "test"), resolve(CORRECTIONS, correction, "correction"), seed)
+    correct = resolve(CORRECTIONS, correction, "correction")
+    p_values = compare(values, baseline, resolve(TESTS, test, "test"), correct, seed)
     reference = {row["measure"]: row["value"] for row in rows if row["run"] == baseline}
     for row in rows:
         p, corrected = p_values.get((row["run"], row["measure"]), (None, None))
@@ -209,7 +212,7 @@ def _add_tests(
         row.update(delta=delta, p=p, p_corrected=corrected)
 
 
-def _add_letters(rows: list[dict[str, Any]], values: dict[str, Values], bound: float, alpha: float) -> None:
+def _add_letters(rows: Rows, values: dict[str, Values], bound: float, alpha: float) -> None:
     from rdtools.significance import equivalence_letters
 
     letters = equivalence_letters(values, bound, alpha)
@@ -217,16 +220,18 @@ def _add_letters(rows: list[dict[str, Any]], values: dict[str, Values], bound: f
         row["equivalent"] = letters[row["run"], row["measure"]]
 
 
-def _write(rows: list[dict[str, Any]], format: str, places: int, output: str | None) -> None:
+def _write(rows: Rows, format: str, places: int, output: str | None) -> None:
     from rdtools import tables
 
+    if format == "jsonl":
+        lines = list(map(tables.jsonl, rows))
+    elif format == "tsv":
+        lines = [tables.tsv(tables.cell(*item, places) for item in row.items()) for row in rows]
+    else:
+        style = tables.MARKDOWN if format == "markdown" else tables.LATEX
+        lines = [tables.by_measure(rows, style, places)]
     with open_output(output) as out:
-        if format in ("markdown", "latex"):
-            out.write(tables.by_measure(rows, tables.MARKDOWN if format == "markdown" else tables.LATEX, places))
-        elif format == "jsonl":
-            out.write(b"".join(map(tables.jsonl, rows)))
-        else:
-            out.write(b"".join(tables.tsv(tables.cell(*item, places) for item in row.items()) for row in rows))
+        out.write(b"".join(lines))
 
 
 main = door("rd-eval", evaluate)
