@@ -6,8 +6,8 @@ import random
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import islice
 
 from rdtools.collections import Corpus
@@ -16,6 +16,7 @@ from rdtools.records import QRELS_SOURCE, Doc, Qrels, Record
 from rdtools.sampling import generator, uniform
 from rdtools.sources import Found, Source, Wanted
 
+RECORDS = "records"
 _SLACK = 16  # candidates asked for beyond those needed, in place of copies of a positive
 
 
@@ -39,46 +40,48 @@ class Selection:
     with_text: bool = True
     seed: int = 0
 
-    def keeps(self, score: float, lowest_positive: float | None) -> str | None:
+    def drops(self, score: float, lowest_positive: float | None) -> str | None:
         """Return the name of the filter that drops a score, or None where it is kept."""
         if self.max_score is not None and score > self.max_score:
             return "max-score"
         if self.min_score is not None and score < self.min_score:
             return "min-score"
         if lowest_positive is not None:
-            if self.relative_margin is not None:
-                if not score < lowest_positive - self.relative_margin * abs(lowest_positive):
-                    return "relative-margin"
-            if self.absolute_margin is not None and not score < lowest_positive - self.absolute_margin:
+            relative, absolute = self.relative_margin, self.absolute_margin
+            if relative is not None and not score < lowest_positive - relative * abs(lowest_positive):
+                return "relative-margin"
+            if absolute is not None and not score < lowest_positive - absolute:
                 return "absolute-margin"
         return None
 
+    @property
+    def margins(self) -> bool:
+        return self.relative_margin is not None or self.absolute_margin is not None
 
-@dataclass
+
 class Account:
-    """How many documents, and of how many queries, each source gave and each filter dropped."""
+    """How many documents, of how many queries, each source gave and each filter dropped."""
 
-    queries: int = 0
-    documents: Counter[tuple[str, str]] = field(default_factory=Counter)
-    queries_of: Counter[tuple[str, str]] = field(default_factory=Counter)
+    def __init__(self) -> None:
+        self.queries = 0
+        self._documents: Counter[tuple[str, str]] = Counter()
+        self._queries_of: Counter[tuple[str, str]] = Counter()
 
-    def add(self, counts: Mapping[tuple[str, str], int]) -> None:
-        """Add what was counted for one query."""
+    def add(self, counts: Counter[tuple[str, str]]) -> None:
+        """Add what was counted for one query, by (source, what happened)."""
         self.queries += 1
-        self.documents.update(counts)
-        self.queries_of.update(counts.keys())
+        self._documents.update(counts)
+        self._queries_of.update(key for key, count in counts.items() if count)
 
     def lines(self) -> Iterator[str]:
         """The account in words: a line for the whole, then one a source."""
-        for source in dict.fromkeys(["", *(source for source, _ in self.documents)]):
+        for source in dict.fromkeys(["", *(source for source, _ in self._documents)]):
             counts = [
-                f"{self.documents[key]:,} {key[1]} of {plural(self.queries_of[key], 'query')}"
-                for key in self.documents
-                if key[0] == source
+                f"{count:,} {key[1]} ({plural(self._queries_of[key], 'query')})"
+                for key, count in self._documents.items()
+                if key[0] == source and count
             ]
-            yield ", ".join([f"{source}:" if source else plural(self.queries, "query"), *counts]).replace(
-                ":,", ":", 1
-            )
+            yield ": ".join([source or plural(self.queries, "query"), *filter(None, [", ".join(counts)])])
 
 
 class Miner:
@@ -90,162 +93,132 @@ class Miner:
         self.account = Account()
         self._sources = sources
         self._selection = selection
+        self._group = selection.num_negatives is not None
         self._qrels = qrels
         self._corpus = corpus
+        self._batch = max(source.batch for source in sources)
         scoring = [source for source in sources if source.scale is not None]
         self._scoring = scoring[0] if len(scoring) == 1 else None
-        self._batch = max(source.batch for source in sources)
+        self._keeps_docs = any(source.name == RECORDS for source in sources)
 
     def mine(self, queries: Iterable[Record]) -> Iterator[Record]:
         """Yield one record for each query, in order."""
         queries = iter(queries)
-        while batch := list(islice(queries, self._batch)):
-            yield from self._mine_batch(batch)
+        while records := list(islice(queries, self._batch)):
+            batch = [
+                _Query(record, self._qrels.get(record["query_id"], {}), self._corpus) for record in records
+            ]
+            answers = [self._search(source, number, batch) for number, source in enumerate(self._sources, 1)]
+            for query, *found in zip(batch, *answers, strict=True):
+                yield self._mine(query, found)
 
-    def _mine_batch(self, batch: list[Record]) -> Iterator[Record]:
-        queries = [_Query(record, self._qrels.get(record["query_id"], {}), self._corpus) for record in batch]
-        group = self._selection.num_negatives is not None
-        answers = []
-        for number, source in enumerate(self._sources):
-            wanted = []
-            for query in queries:
-                # Enough to fill the depth after what an earlier source may have given already.
-                depth = self._selection.depth * (number + 1)
-                positives = list(query.positives)
-                if group:
-                    depth += len(positives) + _SLACK
-                wanted.append(Wanted(query.record, depth, positives))
-            answers.append(source.search(wanted))
-        for place, query in enumerate(queries):
-            found = [answer[place] for answer in answers]
-            yield self._group(query, found) if group else self._ranking(query, found)
+    def _search(self, source: Source, number: int, batch: list[_Query]) -> list[Found]:
+        """Ask for as many as fill the depth once positives and what earlier sources gave are left out."""
+        depth = self._selection.depth * number
+        return source.search(
+            [
+                Wanted(
+                    query.record, depth + self._group * (len(query.positives) + _SLACK), list(query.positives)
+                )
+                for query in batch
+            ]
+        )
 
-    def _group(self, query: _Query, answers: list[Found]) -> Record:
-        """Positives, then the negatives chosen from the pool that the sources and filters leave."""
+    def _mine(self, query: _Query, answers: list[Found]) -> Record:
         counts: Counter[tuple[str, str]] = Counter()
-        positive_texts = {_folded(query.text(doc_id)) for doc_id in query.positives} - {None}
-        rank_of_positive: dict[str, tuple[str, int]] = {}
         pool: list[Doc] = []
         given: set[str] = set()
         for source, found in zip(self._sources, answers, strict=True):
-            lowest = min(found.judged.values(), default=None)
-            kept: list[Doc] = []
-            for rank, doc_id in enumerate(found.doc_ids, start=1):
-                if len(kept) == self._selection.depth:
-                    break
-                if doc_id in query.positives:
-                    rank_of_positive.setdefault(doc_id, (source.name, rank))
-                    counts[source.name, "positives by id"] += 1
-                elif doc_id in given:
-                    counts[source.name, "given by an earlier source"] += 1
-                elif positive_texts and _folded(query.text(doc_id)) in positive_texts:
-                    counts[source.name, "copies of a positive"] += 1
-                elif not query.knows(doc_id):
-                    counts[source.name, "not in the corpus"] += 1
-                else:
-                    kept.append(self._candidate(query, source, doc_id, rank, found))
-            given.update(doc["doc_id"] for doc in kept)
-            pool += self._filtered(kept[self._selection.range_min :], source, found, lowest, counts)
+            candidates = self._candidates(query, source, found, given, counts)
+            given.update(doc["doc_id"] for doc in candidates)
+            pool += self._filtered(candidates[self._selection.range_min :], source, found, counts)
+        docs = self._training_group(query, answers, pool, counts) if self._group else pool
+        if self._selection.add_positives and not self._group:
+            there = {doc["doc_id"] for doc in docs}
+            added = [doc for doc in self._positives(query, answers, counts) if doc["doc_id"] not in there]
+            counts["", "positives added"] = len(added)
+            docs = docs + added
+        self.account.add(counts)
+        return self._record(query, docs)
+
+    def _training_group(
+        self, query: _Query, answers: list[Found], pool: list[Doc], counts: Counter[tuple[str, str]]
+    ) -> list[Doc]:
+        """All positives, then the negatives that the sampling chooses in the pool."""
         n = self._selection.num_negatives or 0
         rng = generator(self._selection.seed, query.record["query_id"], "negatives")
         negatives = [pool[place] for place in self._selection.sampling(pool, n, rng)]
-        positives = self._positives(query, answers, rank_of_positive, counts)
+        positives = self._positives(query, answers, counts)
         counts["", "positives"] = len(positives)
         counts["", "negatives"] = len(negatives)
-        if len(negatives) < n:
-            counts["", "negatives missing"] = n - len(negatives)
-        self.account.add(+counts)
-        return self._record(query, positives + negatives)
+        counts["", "negatives missing"] = n - len(negatives)
+        return positives + negatives
 
-    def _ranking(self, query: _Query, answers: list[Found]) -> Record:
-        """What the sources found, in order."""
-        counts: Counter[tuple[str, str]] = Counter()
-        docs: list[Doc] = []
-        given: set[str] = set()
-        for source, found in zip(self._sources, answers, strict=True):
-            kept = []
-            for rank, doc_id in enumerate(found.doc_ids, start=1):
-                if len(kept) == self._selection.depth:
-                    break
-                if doc_id in given:
-                    counts[source.name, "given by an earlier source"] += 1
-                elif not query.knows(doc_id):
-                    counts[source.name, "not in the corpus"] += 1
-                else:
-                    kept.append(self._candidate(query, source, doc_id, rank, found))
-            given.update(doc["doc_id"] for doc in kept)
-            lowest = min(found.judged.values(), default=None)
-            docs += self._filtered(kept[self._selection.range_min :], source, found, lowest, counts)
-        counts["", "documents"] = len(docs)
-        if self._selection.add_positives:
-            there = {doc["doc_id"] for doc in docs}
-            added = [doc for doc in self._positives(query, answers, {}, counts) if doc["doc_id"] not in there]
-            counts["", "positives added"] = len(added)
-            docs += added
-        self.account.add(+counts)
-        return self._record(query, docs)
-
-    def _candidate(self, query: _Query, source: Source, doc_id: str, rank: int, found: Found) -> Doc:
-        if doc_id in query.own and source.name == "records":
-            return query.own[doc_id]
-        score = found.scores[rank - 1] if found.scores and source is self._scoring else None
-        return self._doc(query, doc_id, score, rank, source.name)
+    def _candidates(
+        self, query: _Query, source: Source, found: Found, given: set[str], counts: Counter[tuple[str, str]]
+    ) -> list[Doc]:
+        """The first `depth` documents that may be candidates."""
+        kept: list[Doc] = []
+        for place, doc_id in enumerate(found.doc_ids):
+            if len(kept) == self._selection.depth:
+                break
+            if doc_id in given:
+                counts[source.name, "left out, given by an earlier source"] += 1
+            elif not query.knows(doc_id):
+                counts[source.name, "left out, not in the corpus"] += 1
+            elif self._group and doc_id in query.positives:
+                counts[source.name, "left out, positives by id"] += 1
+            elif self._group and query.copies_a_positive(doc_id):
+                counts[source.name, "left out, copies of a positive"] += 1
+            else:
+                score = found.scores[place] if found.scores and source is self._scoring else None
+                kept.append(self._doc(query, doc_id, score, source.name, place + 1))
+        return kept
 
     def _filtered(
-        self,
-        docs: list[Doc],
-        source: Source,
-        found: Found,
-        lowest: float | None,
-        counts: Counter[tuple[str, str]],
+        self, docs: list[Doc], source: Source, found: Found, counts: Counter[tuple[str, str]]
     ) -> list[Doc]:
-        selection = self._selection
-        margins = selection.relative_margin is not None or selection.absolute_margin is not None
-        if margins and (lowest is None or found.scores is None):
-            counts[source.name, "not filtered, no scored positive"] += len(docs)
+        lowest = min(found.judged.values(), default=None)
         kept = docs
         if found.scores is not None:
             scores = dict(zip(found.doc_ids, found.scores, strict=True))
-            kept = []
-            for doc in docs:
-                dropped_by = selection.keeps(scores[doc["doc_id"]], lowest)
-                if dropped_by is None:
-                    kept.append(doc)
-                else:
-                    counts[source.name, f"dropped by --{dropped_by}"] += 1
+            dropped_by = {doc["doc_id"]: self._selection.drops(scores[doc["doc_id"]], lowest) for doc in docs}
+            counts.update((source.name, f"dropped by --{name}") for name in dropped_by.values() if name)
+            kept = [doc for doc in docs if not dropped_by[doc["doc_id"]]]
+        if self._selection.margins and (lowest is None or found.scores is None):
+            counts[source.name, "passed unfiltered, no scored positive"] += len(docs)
         counts[source.name, "candidates"] += len(kept)
         return kept
 
-    def _positives(
-        self,
-        query: _Query,
-        answers: list[Found],
-        rank_of: dict[str, tuple[str, int]],
-        counts: Counter[tuple[str, str]],
-    ) -> list[Doc]:
-        """All judged positives, best grade first as the judgements have them, with their score where there is one."""
-        scores: dict[str, float] = {}
-        for source, found in zip(self._sources, answers, strict=True):
-            if source is self._scoring:
-                scores = found.judged
+    def _positives(self, query: _Query, answers: list[Found], counts: Counter[tuple[str, str]]) -> list[Doc]:
+        """All judged positives, with the rank and score that a source gives them."""
         docs = []
         for doc_id in query.positives:
-            if doc_id in query.own and self._keeps_own_docs:
-                docs.append(query.own[doc_id])
-            elif query.knows(doc_id):
-                name, rank = rank_of.get(doc_id, (QRELS_SOURCE, None))
-                docs.append(self._doc(query, doc_id, scores.get(doc_id), rank, name))
-            else:
+            if not query.knows(doc_id):
                 counts["", "positives not in the corpus"] += 1
+                continue
+            name, rank, score = QRELS_SOURCE, None, None
+            for source, found in zip(self._sources, answers, strict=True):
+                if source is self._scoring:
+                    score = found.judged.get(doc_id)
+                in_depth = found.doc_ids[: self._selection.depth]
+                if rank is None and doc_id in in_depth:
+                    name, rank = source.name, in_depth.index(doc_id) + 1
+            docs.append(self._doc(query, doc_id, score, name, rank))
         return docs
 
-    def _doc(self, query: _Query, doc_id: str, score: float | None, rank: int | None, source: str) -> Doc:
-        doc: Doc = {"doc_id": doc_id}
-        text = query.text(doc_id) if self._selection.with_text else None
-        if text is not None:
+    def _doc(self, query: _Query, doc_id: str, score: float | None, source: str, rank: int | None) -> Doc:
+        keep = self._keeps_docs and doc_id in query.own
+        doc = query.own[doc_id].copy() if keep else Doc(doc_id=doc_id)
+        text = query.text(doc_id)
+        if not self._selection.with_text:
+            doc.pop("text", None)
+        elif text is not None:
             doc["text"] = text
         if doc_id in query.grades:
             doc["relevance"] = query.grades[doc_id]
+        if keep:
+            return doc
         if score is not None:
             doc["score"] = score
         if rank is not None:
@@ -253,16 +226,10 @@ class Miner:
         doc["source"] = source
         return doc
 
-    @property
-    def _keeps_own_docs(self) -> bool:
-        return any(source.name == "records" for source in self._sources)
-
     def _record(self, query: _Query, docs: list[Doc]) -> Record:
         record = query.record.copy()
-        if not self._selection.with_text:
-            docs = [{key: value for key, value in doc.items() if key != "text"} for doc in docs]  # type: ignore[misc]
         record["docs"] = docs
-        if not self._keeps_own_docs:  # the scores of the input, if any, are gone
+        if not self._keeps_docs:  # the scores of the input, if any, are gone
             record.pop("teacher", None)
             record.pop("score_scale", None)
             if self._scoring is not None and self._scoring.scale is not None:
@@ -273,13 +240,12 @@ class Miner:
 class _Query:
     """A query with its judgements and the texts of its documents, wherever they are."""
 
-    def __init__(self, record: Record, grades: Mapping[str, int], corpus: Corpus | None) -> None:
+    def __init__(self, record: Record, judged: Mapping[str, int], corpus: Corpus | None) -> None:
         self.record = record
         self.own = {doc["doc_id"]: doc for doc in record["docs"]}
-        self.grades = {
-            doc_id: doc["relevance"] for doc_id, doc in self.own.items() if "relevance" in doc
-        } | dict(grades)
-        self.positives = {doc_id: grade for doc_id, grade in self.grades.items() if grade > 0}
+        graded = {doc_id: doc["relevance"] for doc_id, doc in self.own.items() if "relevance" in doc}
+        self.grades = graded | dict(judged)
+        self.positives = [doc_id for doc_id, grade in self.grades.items() if grade > 0]
         self._corpus = corpus
 
     def knows(self, doc_id: str) -> bool:
@@ -287,16 +253,26 @@ class _Query:
         return self._corpus is None or doc_id in self.own or doc_id in self._corpus.row_of
 
     def text(self, doc_id: str) -> str | None:
-        text = self.own.get(doc_id, {}).get("text")
-        if text is None and self._corpus is not None and (row := self._corpus.row_of.get(doc_id)) is not None:
-            text = self._corpus.texts[row]
-        return text
+        doc = self.own.get(doc_id)
+        if doc is not None and "text" in doc:
+            return doc["text"]
+        row = self._corpus.row_of.get(doc_id) if self._corpus is not None else None
+        return None if self._corpus is None or row is None else self._corpus.texts[row]
+
+    def copies_a_positive(self, doc_id: str) -> bool:
+        """Whether the text is that of a positive, but for case, white space and compatibility forms."""
+        text = self.text(doc_id)
+        return text is not None and _folded(text) in self._positive_texts
+
+    @cached_property
+    def _positive_texts(self) -> set[str]:
+        texts = map(self.text, self.positives)
+        return {_folded(text) for text in texts if text is not None}
 
 
 @lru_cache(maxsize=2**17)
-def _folded(text: str | None) -> str | None:
-    """Equal for texts that differ in case, white space and compatibility characters only (NFKC)."""
-    return None if text is None else " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def report(account: Account) -> None:

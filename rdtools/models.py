@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ WINDOW_TEXTS = 16384
 
 @dataclass(frozen=True)
 class Loading:
-    """How a model is loaded: where it runs, in what precision, cut at how many tokens (None: its own limit)."""
+    """Where a model runs, in what precision, and at how many tokens its input is cut (None: its own limit)."""
 
     device: str | None = None
     dtype: str = "float32"
@@ -237,8 +237,7 @@ class BiEncoder:
         embeddings = embeddings.float()
         if self.scale == "cosine":
             embeddings = torch.nn.functional.normalize(embeddings, dim=-1)
-        array: NDArray[np.float32] = embeddings.cpu().numpy()
-        return array
+        return cast("NDArray[np.float32]", embeddings.cpu().numpy())
 
 
 @contextlib.contextmanager

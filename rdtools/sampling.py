@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from rdtools.errors import RdError
 from rdtools.records import Doc
@@ -36,21 +37,20 @@ def log_random(pool: Sequence[Doc], n: int, rng: random.Random) -> list[int]:
 
     Exponential keys draw without replacement by weight (Efraimidis and Spirakis, 2006).
     """
-    return _largest([math.log(1 - rng.random()) * math.log(1 + r) for r in range(1, len(pool) + 1)], n)
+    ranks = range(1, len(pool) + 1)
+    return _largest([math.log(1 - rng.random()) * math.log(1 + rank) for rank in ranks], n)
 
 
 def stratified(pool: Sequence[Doc], n: int, rng: random.Random) -> list[int]:
-    """One from each of n strata of equal size, cut by score: they cover its range (2604.04734, quantile form)."""
+    """One from each of n equal strata of the scores, which so are covered evenly (2604.04734, quantiles)."""
     if any("score" not in doc for doc in pool):
         raise RdError(
-            "--sampling stratified needs one scored source (random has no scores, several have no common scale)"
+            "--sampling stratified needs scores: one source that gives them, or records with scores"
         )
     by_score = sorted(range(len(pool)), key=lambda place: (-pool[place]["score"], place))
     n = min(n, len(pool))
-    edges = [len(pool) * stratum // n for stratum in range(n + 1)] if n else [0]
-    return sorted(
-        by_score[low + int(rng.random() * (high - low))] for low, high in zip(edges, edges[1:], strict=False)
-    )
+    edges = [len(pool) * stratum // n for stratum in range(n + 1)] if n else []
+    return sorted(by_score[low + int(rng.random() * (high - low))] for low, high in pairwise(edges))
 
 
 def _largest(keys: list[float], n: int) -> list[int]:

@@ -20,7 +20,7 @@ from rdtools.errors import RdError, UsageError
 INTERRUPTED = 130
 
 
-class NoInput(Exception):
+class NoInputError(Exception):
     """No FILE was given and stdin is a terminal: show the help instead of waiting for typed input."""
 
 
@@ -45,7 +45,7 @@ def door(name: str, command: Callable[..., None]) -> Callable[[], None]:
             app(prog_name=name)
         try:
             app(prog_name=name)
-        except NoInput:
+        except NoInputError:
             with contextlib.redirect_stdout(sys.stderr):
                 app(["--help"], prog_name=name, standalone_mode=False)
             sys.exit(UsageError.status)
@@ -71,7 +71,7 @@ def door(name: str, command: Callable[..., None]) -> Callable[[], None]:
 def need_input(paths: list[str] | None) -> list[str]:
     """Return the FILES, none meaning stdin; never wait at a terminal for somebody to type records."""
     if not paths and sys.stdin is not None and sys.stdin.isatty():
-        raise NoInput
+        raise NoInputError
     return paths or []
 
 
@@ -94,13 +94,21 @@ def _with_shared_flags(name: str, command: Callable[..., None]) -> Callable[...,
             raise typer.Exit
 
     flags: dict[str, tuple[Any, Any]] = {
-        "quiet": (Annotated[bool, typer.Option("--quiet", help="Print nothing on stderr but errors.")], False),
-        "verbose": (Annotated[bool, typer.Option("--verbose", "-v", help="Print more detail on stderr.")], False),
+        "quiet": (
+            Annotated[bool, typer.Option("--quiet", help="Print nothing on stderr but errors.")],
+            False,
+        ),
+        "verbose": (
+            Annotated[bool, typer.Option("--verbose", "-v", help="Print more detail on stderr.")],
+            False,
+        ),
         "debug": (Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")], False),
         "version": (
             Annotated[
                 bool,
-                typer.Option("--version", help="Print the version and exit.", callback=show_version, is_eager=True),
+                typer.Option(
+                    "--version", help="Print the version and exit.", callback=show_version, is_eager=True
+                ),
             ],
             False,
         ),

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -50,7 +51,7 @@ class Corpus:
         rows = sorted(documents, reverse=True)
         self.doc_ids = [doc_id for doc_id, _ in rows]
         self.texts = [text for _, text in rows]
-        for before, after in zip(self.doc_ids, self.doc_ids[1:], strict=False):
+        for before, after in pairwise(self.doc_ids):
             if before == after:
                 raise RdError(f'corpus: doc_id "{after}" stands twice')
 
@@ -81,7 +82,7 @@ def open_dataset(dataset: str) -> Dataset:
     folder, colon, split = dataset.rpartition(":")
     if Path(dataset).is_dir() or not colon:
         folder, split = dataset, ""
-    if not Path(folder).is_dir():
+    if not folder or not Path(folder).is_dir():
         kinds = ", ".join(f"{kind}[:…]" for kind in DATASETS)
         raise UsageError(f"dataset {dataset}: no such folder (give a folder in BEIR layout, or {kinds})")
     return BeirFolder(Path(folder), split)
@@ -89,7 +90,7 @@ def open_dataset(dataset: str) -> Dataset:
 
 @dataclass(frozen=True)
 class Collection:
-    """What `--dataset`, `--corpus`, `--queries` and `--qrels` name together; each part is read when asked for.
+    """What `--dataset`, `--corpus`, `--queries` and `--qrels` name together, each part read when asked for.
 
     A file that is named goes before the same part of the dataset.
     """

@@ -35,7 +35,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Found:
-    """One answer: documents, best first, their scores (None: the source has none), and the judged ones' scores."""
+    """One answer: documents, best first, their scores if the source has any, and those of the judged."""
 
     doc_ids: list[str]
     scores: list[float] | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from rdtools.dense import DenseIndex
 from rdtools.errors import UsageError
 from rdtools.models import (
     BiEncoder,
@@ -57,8 +58,8 @@ class CrossEncoderTeacher:
 class BiEncoderTeacher:
     """`be:MODEL`: the similarity of two embeddings, cosine or dot as the model has it.
 
-    The embeddings of the documents seen last are remembered, since one document is a candidate of many
-    queries.
+    With --index and a corpus, its documents' embeddings come from there, as rd-mine has them. Those of
+    other texts are remembered, the last ones seen, since one document is a candidate of many queries.
     """
 
     needs_text = True
@@ -67,26 +68,43 @@ class BiEncoderTeacher:
         if not argument:
             raise UsageError("--teacher be: it needs a model, be:MODEL")
         self.name = argument
-        model = load_bi_encoder(argument, setting.loading)
-        self._encoder = BiEncoder(model, setting.batch_tokens)
+        self._index: DenseIndex | None = None
+        if setting.index is not None and setting.collection.has_corpus:
+            self._index = DenseIndex(argument, setting)
+            self._encoder = self._index.encoder
+        else:
+            self._encoder = BiEncoder(load_bi_encoder(argument, setting.loading), setting.batch_tokens)
         self.scale = self._encoder.scale
-        self.key = f"be {fingerprint(argument)} {setting.dtype} {model.max_seq_length}"
+        self.key = f"be {fingerprint(argument)} {setting.dtype} {self._encoder.model.max_seq_length}"
         self._remembered: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
 
     def score(self, pairs: Sequence[Pair]) -> Iterator[Scored]:
-        texts = self._embed(list(dict.fromkeys(pair.text for pair in pairs)))
+        documents = self._embed(pairs)
         distinct = list(dict.fromkeys(pair.query for pair in pairs))
         queries = dict(zip(distinct, self._encoder.encode_queries(distinct).astype(np.float64), strict=True))
-        products = [texts[pair.text].astype(np.float64) @ queries[pair.query] for pair in pairs]
+        products = [documents[pair.text].astype(np.float64) @ queries[pair.query] for pair in pairs]
         yield range(len(pairs)), floats(products)
 
-    def _embed(self, texts: list[str]) -> dict[str, NDArray[np.float32]]:
-        new = [text for text in texts if text not in self._remembered]
+    def _embed(self, pairs: Sequence[Pair]) -> dict[str, NDArray[np.float32]]:
+        """Return the embedding of each text."""
+        embeddings: dict[str, NDArray[np.float32]] = {}
+        for pair in pairs:
+            known = self._remembered.get(pair.text)
+            if known is None and self._index is not None:
+                row = self._index.corpus.row_of.get(pair.doc_id)
+                if row is not None and self._index.corpus.texts[row] == pair.text:
+                    known = self._index.embeddings[self._index.place_of_row[row]]
+            if known is not None:
+                embeddings[pair.text] = known
+        new = [text for text in dict.fromkeys(pair.text for pair in pairs) if text not in embeddings]
         if new:
-            self._remembered.update(zip(new, self._encoder.encode_documents(new), strict=True))
-        embeddings = {text: self._remembered[text] for text in texts}
-        for text in texts:
+            embeddings.update(zip(new, self._encoder.encode_documents(new), strict=True))
+        self._remember(embeddings)
+        return embeddings
+
+    def _remember(self, embeddings: dict[str, NDArray[np.float32]]) -> None:
+        for text, embedding in embeddings.items():
+            self._remembered[text] = embedding
             self._remembered.move_to_end(text)
         while len(self._remembered) > _REMEMBERED_EMBEDDINGS:
             self._remembered.popitem(last=False)
-        return embeddings
