@@ -108,9 +108,7 @@ class Lines:
 
 
 @contextmanager
-def open_lines(
-    path: str, *, max_line: int = DEFAULT_MAX_LINE, on_error: str = "fail"
-) -> Iterator[Lines]:
+def open_lines(path: str, *, max_line: int = DEFAULT_MAX_LINE, on_error: str = "fail") -> Iterator[Lines]:
     """Open FILE or `-` (stdin) and yield its `Lines`, decompressed where it is gzip or zstd.
 
     Bad lines that were skipped are counted on stderr when the block ends.
@@ -139,29 +137,31 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, str]]:
 
 def _decompressed(stream: BinaryIO) -> BinaryIO:
     """Recognise gzip and zstd by their first bytes, whatever the name says."""
-    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
+    buffered: Any = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
     try:
         start = buffered.peek(4)[:4]
     except OSError:  # reading it reports what is wrong
         return stream
-    if any(magic != start and magic.startswith(start) for magic in (_GZIP, _ZSTD)):
+    if _may_become(start):
         start = buffered.read(len(start))  # a pipe gave so little that it takes more to tell
-        while start not in (_GZIP, _ZSTD) and (byte := buffered.read(1)):
+        while _may_become(start) and (byte := buffered.read(1)):
             start += byte
-            if not any(magic.startswith(start) for magic in (_GZIP, _ZSTD)):
-                break
         buffered = io.BufferedReader(_Available(buffered, start))
     if start.startswith(_GZIP):
         return gzip.open(_Available(buffered), "rb")  # type: ignore[return-value]
     if start == _ZSTD:
-        return io.BufferedReader(_ZstdFrames(buffered))  # type: ignore[return-value]
-    return buffered  # type: ignore[return-value]
+        buffered = io.BufferedReader(_ZstdFrames(buffered))
+    return buffered  # type: ignore[no-any-return]
+
+
+def _may_become(start: bytes) -> bool:
+    return any(magic != start and magic.startswith(start) for magic in (_GZIP, _ZSTD))
 
 
 class _Available(io.RawIOBase):
     """`start` and then a stream, of which a read takes what is there instead of waiting for all it asked for."""
 
-    def __init__(self, stream: io.BufferedReader, start: bytes = b"") -> None:
+    def __init__(self, stream: Any, start: bytes = b"") -> None:
         self._stream = stream
         self._start = start
 
@@ -181,7 +181,7 @@ class _ZstdFrames(io.RawIOBase):
     # A block of 4 bytes may stand for 128 KiB: taking little at a time bounds what a hostile file unfolds to.
     _STEP = 2**12
 
-    def __init__(self, stream: io.BufferedReader) -> None:
+    def __init__(self, stream: Any) -> None:
         import zstandard
 
         self._stream = stream
@@ -241,15 +241,14 @@ def open_output(path: str | None) -> Iterator[Output]:
     if target.is_dir():
         raise RdError(f"{path}: cannot write: it is a folder")
     if target.exists() and not stat.S_ISREG(target.stat().st_mode):  # /dev/null, a named pipe
-        with _writing(path), open(target, "wb", buffering=0) as file:
-            yield Output(file, path)  # type: ignore[arg-type]
+        with _open_for_writing(target, "wb", path) as file:
+            yield Output(file, path)
         return
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     with _writing(path):
         beside.unlink(missing_ok=True)  # of a process of this number that was killed
-        file = open(beside, "xb")
     try:
-        with file:
+        with _open_for_writing(beside, "xb", path) as file:
             stream = _compressed(file, path)
             yield Output(stream, path, flush=False)
             with _writing(path):
@@ -261,6 +260,17 @@ def open_output(path: str | None) -> Iterator[Output]:
             os.replace(beside, target)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _open_for_writing(target: Path, mode: str, name: str) -> Iterator[BinaryIO]:
+    with _writing(name):
+        file: Any = open(target, mode)
+    try:
+        yield file
+    finally:
+        with _writing(name):  # closing writes what a failed write left
+            file.close()
 
 
 @contextmanager

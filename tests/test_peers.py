@@ -289,7 +289,13 @@ IDS_ONLY = {"paper-triples", "colbert-triples", "msmarco-hard-negatives", "gpl-h
 def test_no_text_is_said_where_only_the_documents_lack_it():
     record = {**IDS, "query": "tea"}
     message = 'query "7": document "12" has no text, which this format needs (leave out --no-text)'
-    for format in ("tevatron", "sentence-transformers", "sentence-transformers-list", "flagembedding", "ms-swift"):
+    for format in (
+        "tevatron",
+        "sentence-transformers",
+        "sentence-transformers-list",
+        "flagembedding",
+        "ms-swift",
+    ):
         with pytest.raises(RdError) as error:
             write(format, record)
         assert str(error.value) == message
@@ -326,7 +332,9 @@ def test_pylate_lists_may_be_stored_as_strings(tmp_path, ids):
 
 def test_pylate_strings_are_never_run(tmp_path):
     line = '{"query_id":7,"document_ids":"__import__(\'os\').getpid()","scores":[1.0]}'
-    assert error(tmp_path, line).startswith('"document_ids" must be a list, or one written out in a string, not "__imp')
+    assert error(tmp_path, line).startswith(
+        '"document_ids" must be a list, or one written out in a string, not "__imp'
+    )
 
 
 @pytest.mark.parametrize(
@@ -362,7 +370,11 @@ def test_colbert_lines_of_the_other_order_are_refused(tmp_path):
 
 def test_colbert_may_have_many_negatives_without_scores(tmp_path):
     (record,) = read(tmp_path, "[7,12,40,51]")
-    assert [(doc["doc_id"], doc.get("relevance")) for doc in record["docs"]] == [("12", 1), ("40", None), ("51", None)]
+    assert [(doc["doc_id"], doc.get("relevance")) for doc in record["docs"]] == [
+        ("12", 1),
+        ("40", None),
+        ("51", None),
+    ]
 
 
 def test_flagembedding_scores_keep_their_order_and_count(tmp_path):
@@ -375,7 +387,9 @@ def test_flagembedding_scores_keep_their_order_and_count(tmp_path):
     assert error(tmp_path, line) == '"pos_scores" must be a list of 2 scores, one a document, not 1'
 
 
-@pytest.mark.parametrize("none", ["", ',"pos_scores":null,"neg_scores":null', ',"pos_scores":[],"neg_scores":[]'])
+@pytest.mark.parametrize(
+    "none", ["", ',"pos_scores":null,"neg_scores":null', ',"pos_scores":[],"neg_scores":[]']
+)
 def test_flagembedding_may_have_no_scores(tmp_path, none):
     (record,) = read(tmp_path, '{"query":"q","pos":["a"],"neg":["c"]%s}' % none)
     assert [set(doc) for doc in record["docs"]] == [{"doc_id", "text", "relevance"}, {"doc_id", "text"}]
@@ -435,7 +449,12 @@ def test_tevatron_kd_without_docids_and_titles(tmp_path):
 def test_tevatron_texts_as_mine_with_no_negatives(tmp_path):
     line = '{"query_id":7,"query":"tea","positive_passages":[{"docid":12,"text":"x"}],"negative_passages":[],"answers":["y"]}'
     assert read(tmp_path, line) == [
-        {"answers": ["y"], "query_id": "7", "query": "tea", "docs": [{"doc_id": "12", "text": "x", "relevance": 1}]}
+        {
+            "answers": ["y"],
+            "query_id": "7",
+            "query": "tea",
+            "docs": [{"doc_id": "12", "text": "x", "relevance": 1}],
+        }
     ]
 
 
@@ -462,7 +481,9 @@ def test_a_pickle_is_refused_in_one_line(tmp_path):
 
 
 def test_fields_that_no_format_knows_stay_and_docs_is_not_overwritten(tmp_path):
-    (record,) = read(tmp_path, '{"query_id":7,"document_ids":[12],"scores":[1.5],"docs":5,"note":null}', format="pylate")
+    (record,) = read(
+        tmp_path, '{"query_id":7,"document_ids":[12],"scores":[1.5],"docs":5,"note":null}', format="pylate"
+    )
     assert record == {
         "note": None, "query_id": "7", "docs": [{"doc_id": "12", "score": 1.5}], "score_scale": "unknown"
     }  # fmt: skip
@@ -471,10 +492,19 @@ def test_fields_that_no_format_knows_stay_and_docs_is_not_overwritten(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"query_id":7,"document_ids":[12],"scores":[1,2]}', '"scores" must be a list of 1 scores, one a document, not 2'),
-        ('{"query_id":7,"document_ids":[12],"scores":["x"]}', '"score" of document 12 must be a finite float32, not "x"'),
+        (
+            '{"query_id":7,"document_ids":[12],"scores":[1,2]}',
+            '"scores" must be a list of 1 scores, one a document, not 2',
+        ),
+        (
+            '{"query_id":7,"document_ids":[12],"scores":["x"]}',
+            '"score" of document 12 must be a finite float32, not "x"',
+        ),
         ('{"query_id":7,"document_ids":5,"scores":[1]}', '"document_ids" must be a list, not 5'),
-        ('{"query_id":"","document_ids":[1],"scores":[1]}', '"query_id" must be a string that is not empty, not ""'),
+        (
+            '{"query_id":"","document_ids":[1],"scores":[1]}',
+            '"query_id" must be a string that is not empty, not ""',
+        ),
         ('{"query":"q","pos":[5],"neg":[]}', "a document must be a text, not 5"),
         ('{"query":5,"pos":["a"],"neg":[]}', '"query" must be a string, not 5'),
         ('{"qid":7,"pos":[12],"neg":[40]}', '"neg" must be an object of lists of ids by system, not [40]'),

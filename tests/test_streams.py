@@ -342,7 +342,9 @@ def test_a_link_is_written_through(tmp_path):
 def test_output_has_the_rights_that_new_files_have(tmp_path):
     write_all(tmp_path / "out", b"")
     (tmp_path / "plain").touch()
-    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == stat.S_IMODE(
+        (tmp_path / "plain").stat().st_mode
+    )
 
 
 @pytest.mark.parametrize("name", ["out.gz", "out.zst"])
@@ -392,6 +394,24 @@ def test_what_cannot_be_written_is_one_line(tmp_path):
         assert str(error.value) == f"{path}: cannot write: {reason}"
 
 
+@pytest.mark.parametrize("name", ["out", "out.gz", "out.zst"])
+def test_a_full_disk_is_one_line_and_leaves_no_file(file, tmp_path, name):
+    path = file(b"".join(b'{"query_id":"%x","docs":[]}\n' % hash(n**9) for n in range(2000)))
+    out = tmp_path / name
+    script = 'ulimit -f 1; "$@"'  # 1 KiB, where the system says "too large" instead of "full"
+    done = subprocess.run(
+        ["bash", "-c", script, "-", *copy_command(path, "-o", out)], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (1, f"rd-copy: {out}: cannot write: File too large\n")
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_an_error_of_the_caller_is_not_taken_for_a_failed_write(tmp_path):
+    for path in (tmp_path / "out", "/dev/null"):
+        with pytest.raises(FileNotFoundError), open_output(str(path)):
+            open(tmp_path / "none")
+
+
 def test_a_device_is_written_in_place():
     write_all("/dev/null", b"x")
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
@@ -399,9 +419,13 @@ def test_a_device_is_written_in_place():
 
 def test_full_and_closed_stdout_are_one_line_and_status_1(file):
     path = file(RECORD * 10)
-    full = subprocess.run(["bash", "-c", '"$@" > /dev/full', "-", *copy_command(path)], capture_output=True, text=True)
+    full = subprocess.run(
+        ["bash", "-c", '"$@" > /dev/full', "-", *copy_command(path)], capture_output=True, text=True
+    )
     assert (full.returncode, full.stderr) == (1, "rd-copy: <stdout>: cannot write: No space left on device\n")
-    closed = subprocess.run(["bash", "-c", '"$@" >&-', "-", *copy_command(path)], capture_output=True, text=True)
+    closed = subprocess.run(
+        ["bash", "-c", '"$@" >&-', "-", *copy_command(path)], capture_output=True, text=True
+    )
     assert (closed.returncode, closed.stderr) == (1, "rd-copy: <stdout>: it is closed\n")
 
 

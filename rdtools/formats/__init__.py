@@ -153,7 +153,9 @@ def recognise(line: bytes, lines: Lines) -> str:
     if line.lstrip().startswith(b"["):
         return _recognise_array(line, lines)
     if line.startswith(b"\x80"):
-        raise InputError(lines.source, lines.number, "a pickle, which is never opened", "write it as JSON lines or TSV")
+        raise InputError(
+            lines.source, lines.number, "a pickle, which is never opened", "write it as JSON lines or TSV"
+        )
     words, columns = line.split(), line.split(b"\t")
     if len(words) == 6 and words[1].upper() == b"Q0":
         return "trec"

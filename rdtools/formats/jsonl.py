@@ -44,7 +44,9 @@ def check(fields: dict[str, Any]) -> Record:
         if key in fields and not isinstance(fields[key], str):
             raise BadLine(f'"{key}" must be a string, not {show(fields[key])}')
     if fields.get("score_scale", "unknown") not in SCORE_SCALES:
-        raise BadLine(f'unknown "score_scale" {show(fields["score_scale"])}', "one of " + ", ".join(SCORE_SCALES))
+        raise BadLine(
+            f'unknown "score_scale" {show(fields["score_scale"])}', "one of " + ", ".join(SCORE_SCALES)
+        )
     docs = fields.setdefault("docs", [])
     if not isinstance(docs, list):
         raise BadLine(f'"docs" must be a list, not {show(docs)}')
@@ -108,14 +110,18 @@ def _check_doc(doc: Any) -> None:
         if key in doc and not isinstance(doc[key], str):
             raise BadLine(f'"{key}" of document {doc["doc_id"]} must be a string, not {show(doc[key])}')
     if "score" in doc and not is_score(doc["score"]):
-        raise BadLine(f'"score" of document {doc["doc_id"]} must be a finite float32, not {show(doc["score"])}')
+        raise BadLine(
+            f'"score" of document {doc["doc_id"]} must be a finite float32, not {show(doc["score"])}'
+        )
     for key in ("relevance", "rank"):
         if key in doc:
             doc[key] = _integer(doc, key)
     if "scores" in doc:
         scores = doc["scores"]
         if not isinstance(scores, dict) or not all(map(is_score, scores.values())):
-            raise BadLine(f'"scores" of document {doc["doc_id"]} must be numbers by teacher, not {show(scores)}')
+            raise BadLine(
+                f'"scores" of document {doc["doc_id"]} must be numbers by teacher, not {show(scores)}'
+            )
 
 
 def _integer(doc: dict[str, Any], key: str) -> int:

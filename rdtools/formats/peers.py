@@ -103,7 +103,9 @@ def _negatives(record: Record) -> list[Doc]:
 
 def _text(doc: Doc) -> str:
     if "text" not in doc:
-        raise BadLine(f'document "{doc["doc_id"]}" has no text, which this format needs', "leave out --no-text")
+        raise BadLine(
+            f'document "{doc["doc_id"]}" has no text, which this format needs', "leave out --no-text"
+        )
     return doc["text"]
 
 
@@ -115,7 +117,9 @@ def _query_text(record: Record) -> str:
 
 def _score(doc: Doc) -> float:
     if "score" not in doc:
-        raise BadLine(f'document "{doc["doc_id"]}" has no score, which this format needs', "run rd-label first")
+        raise BadLine(
+            f'document "{doc["doc_id"]}" has no score, which this format needs', "run rd-label first"
+        )
     return doc["score"]
 
 
@@ -294,15 +298,17 @@ def _sentence_transformers(line: bytes) -> Record:
     del fields[positive_key]
     names = [name for name in fields if name == "negative" or name.removeprefix("negative_").isdecimal()]
     negatives = _by_text(fields.pop(name) for name in names)
-    value_key = next((key for key in ("scores", "score", "labels", "label") if fields.get(key) is not None), None)
+    value_key = next(
+        (key for key in ("scores", "score", "labels", "label") if fields.get(key) is not None), None
+    )
     value = fields.pop(value_key) if value_key is not None else None
-    values = value if isinstance(value, list) else [value]
+    values: list[Any] = value if isinstance(value, list) else [value]
     if not negatives and value_key is not None:
         docs = _scored([positive], values, value_key)
         return _record(query, _labelled(docs) if value_key == "label" else docs, fields)
     if value_key is not None:
-        if len(values) == len(negatives) and all(map(is_score, values)):
-            values = [0.0, *(-margin for margin in values)]
+        if len(values) == len(negatives):
+            values = [0.0, *(-margin if is_score(margin) else margin for margin in values)]
         positive, *negatives = _scored([positive, *negatives], values, value_key)
     return _record(query, _relevant([positive]) + negatives, fields)
 
@@ -386,7 +392,7 @@ def write_flagembedding(record: Record) -> bytes:
     if _all_scored(record["docs"]):
         row["pos_scores"] = [doc["score"] for doc in positives]
         row["neg_scores"] = [doc["score"] for doc in negatives]
-    row.update({key: record[key] for key in ("prompt", "type") if key in record})  # type: ignore[literal-required]
+    row.update({key: value for key, value in record.items() if key in ("prompt", "type")})
     return dump(row)
 
 
@@ -467,7 +473,11 @@ def read_colbert_scores(lines: Lines) -> Iterator[Record]:
 
     def parse(line: bytes) -> Record:
         query, pairs = _array(line, shape)
-        if len(pairs) == 1 and isinstance(pairs[0], list) and all(isinstance(pair, list) for pair in pairs[0]):
+        if (
+            len(pairs) == 1
+            and isinstance(pairs[0], list)
+            and all(isinstance(pair, list) for pair in pairs[0])
+        ):
             pairs = pairs[0]
         return _record(query, [_pair(pair, "score", "doc_id", shape) for pair in pairs])
 

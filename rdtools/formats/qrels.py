@@ -19,7 +19,9 @@ def read_qrels(path: str, reading: Reading = Reading()) -> Qrels:
         for query_id, doc_id, grade in _judgements(lines):
             grades = qrels.setdefault(query_id, {})
             if grades.setdefault(doc_id, grade) != grade:
-                lines.bad(f'document "{doc_id}" is judged {grades[doc_id]} and {grade} for query "{query_id}"')
+                lines.bad(
+                    f'document "{doc_id}" is judged {grades[doc_id]} and {grade} for query "{query_id}"'
+                )
     return qrels
 
 

@@ -18,7 +18,9 @@ def ranking(record: Record) -> list[tuple[str, float]]:
 
     Positives that were added rather than found never count.
     """
-    return rank({doc["doc_id"]: doc.get("score") for doc in record["docs"] if doc.get("source") != QRELS_SOURCE})
+    return rank(
+        {doc["doc_id"]: doc.get("score") for doc in record["docs"] if doc.get("source") != QRELS_SOURCE}
+    )
 
 
 def rank(scores: Mapping[str, float | None]) -> list[tuple[str, float]]:
@@ -112,7 +114,11 @@ def _parse_trec(line: bytes) -> _Row:
         problem = f"a TREC run line has 6 columns (query_id Q0 doc_id rank score tag), not {len(columns)}"
         raise BadLine(problem)
     query_id, _, doc_id, rank, score, tag = columns
-    return query_id, {"doc_id": doc_id, "score": number(score, "score"), "rank": whole_number(rank, "rank")}, tag
+    return (
+        query_id,
+        {"doc_id": doc_id, "score": number(score, "score"), "rank": whole_number(rank, "rank")},
+        tag,
+    )
 
 
 def _parse_tsv(line: bytes) -> _Row:
@@ -158,8 +164,10 @@ def whole_number(text: str, what: str) -> int:
 
 
 def _word(identifier: str) -> str:
-    if len(identifier.split()) != 1:
-        raise BadLine(f"id {identifier!r} has white space, which a TREC run cannot hold", "use -f tsv or jsonl")
+    if identifier.split() != [identifier]:
+        raise BadLine(
+            f"id {identifier!r} has white space, which a TREC run cannot hold", "use -f tsv or jsonl"
+        )
     return identifier
 
 
