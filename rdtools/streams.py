@@ -21,7 +21,8 @@ STDIN = "-"
 DEFAULT_MAX_LINE = 64 * 2**20
 T = TypeVar("T")
 
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_GZIP = b"\x1f\x8b"
+_ZSTD = (b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18")  # a frame, or the skippable one that pzstd begins with
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -128,7 +129,7 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, str]]:
         yield sys.stdin.buffer, "<stdin>"
         return
     try:
-        file = open(path, "rb")
+        file = open(path, "rb")  # noqa: SIM115
     except OSError as error:
         raise RdError(f"{path}: cannot open: {error.strerror}") from error
     with file:
@@ -149,17 +150,17 @@ def _decompressed(stream: BinaryIO) -> BinaryIO:
         buffered = io.BufferedReader(_Available(buffered, start))
     if start.startswith(_GZIP):
         return gzip.open(_Available(buffered), "rb")  # type: ignore[return-value]
-    if start == _ZSTD:
+    if start in _ZSTD:
         buffered = io.BufferedReader(_ZstdFrames(buffered))
     return buffered  # type: ignore[no-any-return]
 
 
 def _may_become(start: bytes) -> bool:
-    return any(magic != start and magic.startswith(start) for magic in (_GZIP, _ZSTD))
+    return any(magic != start and magic.startswith(start) for magic in (_GZIP, *_ZSTD))
 
 
 class _Available(io.RawIOBase):
-    """`start` and then a stream, of which a read takes what is there instead of waiting for all it asked for."""
+    """`start` and then a stream. A read takes what is there and does not wait for all that it asked for."""
 
     def __init__(self, stream: Any, start: bytes = b"") -> None:
         self._stream = stream
@@ -265,7 +266,7 @@ def open_output(path: str | None) -> Iterator[Output]:
 @contextmanager
 def _open_for_writing(target: Path, mode: str, name: str) -> Iterator[BinaryIO]:
     with _writing(name):
-        file: Any = open(target, mode)
+        file: Any = open(target, mode)  # noqa: SIM115
     try:
         yield file
     finally:

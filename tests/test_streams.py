@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from rdtools.errors import BadLine, InputError, RdError
-from rdtools.streams import Lines, open_lines, open_output
+from rdtools.streams import open_lines, open_output
 
 COPY = """
 import sys
@@ -119,9 +119,11 @@ def test_a_long_line_is_skipped_as_a_whole(file, end):
 
 
 def test_a_long_line_fails_before_the_rest_of_it_is_read():
-    lines = Lines(open("/dev/zero", "rb"), "zeros", max_line=10)
-    with pytest.raises(InputError, match="^zeros:1: line is longer than 10 bytes"):
-        next(iter(lines))
+    with (
+        open_lines("/dev/zero", max_line=10) as lines,
+        pytest.raises(InputError, match=r"^/dev/zero:1: line is longer than 10 bytes \(see --max-line\)$"),
+    ):
+        lines.first()
 
 
 def test_parse_fails_with_file_and_line_or_counts(file):
@@ -168,6 +170,12 @@ def test_concatenated_members_are_one_input(file, compress):
     assert lines_of(file(content)) == [(1, b"a"), (2, b"bc"), (3, b"d")]
 
 
+def test_zstd_frames_to_skip_are_skipped(file):
+    skippable = (0x184D2A50).to_bytes(4, "little") + (4).to_bytes(4, "little") + b"size"
+    content = skippable + zst(b"a\n") + skippable + zst(b"b\n") + skippable
+    assert lines_of(file(content)) == [(1, b"a"), (2, b"b")]
+
+
 @pytest.mark.parametrize("compress", [gz, zst])
 def test_large_compressed_input_is_read_to_its_end(file, compress):
     content = b"".join(b"%d %d\n" % (n, n * n) for n in range(100_000))
@@ -205,7 +213,8 @@ def test_a_zstd_bomb_takes_little_memory(file):
     code = (
         "import resource, sys; from rdtools.streams import open_lines\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\n"
-        "with open_lines(sys.argv[1], max_line=2**20, on_error='skip') as lines: print(list(lines), lines.skipped)"
+        "with open_lines(sys.argv[1], max_line=2**20, on_error='skip') as lines:\n"
+        "    print(list(lines), lines.skipped)"
     )
     done = subprocess.run([sys.executable, "-c", code, file(bomb)], capture_output=True, text=True)
     assert done.stdout == "[] 1\n", done.stderr
@@ -269,7 +278,9 @@ def test_a_line_is_read_before_the_next_is_written(tmp_path, compress):
 @pytest.mark.parametrize("compress", [same, gz, zst])
 @pytest.mark.parametrize("text", [RECORD, b"(\n"])
 def test_stdin_is_recognised_though_its_bytes_come_one_by_one(compress, text):
-    code = "from rdtools.streams import open_lines\nwith open_lines('-') as lines: print(list(lines), lines.source)"
+    code = (
+        "from rdtools.streams import open_lines\nwith open_lines('-') as lines: print([*lines], lines.source)"
+    )
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdin is not None
     assert child.stdout is not None
@@ -409,7 +420,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_file(file, tmp_path, name):
 def test_an_error_of_the_caller_is_not_taken_for_a_failed_write(tmp_path):
     for path in (tmp_path / "out", "/dev/null"):
         with pytest.raises(FileNotFoundError), open_output(str(path)):
-            open(tmp_path / "none")
+            (tmp_path / "none").read_bytes()
 
 
 def test_a_device_is_written_in_place():

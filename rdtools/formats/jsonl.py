@@ -37,7 +37,7 @@ def parse(line: bytes) -> Record:
 
 
 def check(fields: dict[str, Any]) -> Record:
-    """Return `fields` as a record. Integer ids become strings; where a known field is `null`, it is absent."""
+    """Return `fields` as a record. Integer ids become strings; a known field that is `null` is absent."""
     _drop_nulls(fields, ("query", "docs", "teacher", "score_scale"))
     fields["query_id"] = identifier(fields, "query_id")
     for key in ("query", "teacher", "score_scale"):

@@ -142,7 +142,7 @@ def _cell(text: str) -> str:
 
 
 def read_paper_triples(lines: Lines) -> Iterator[Record]:
-    """`{"query_id", "doc_id_a": positive, "doc_id_b": negative or list of them}`, as the paper's code has it."""
+    """`{"query_id", "doc_id_a", "doc_id_b"}`: positive and negative ids, each one or a list."""
 
     def parse(line: bytes) -> Record:
         fields = parse_object(line)
@@ -272,8 +272,8 @@ def write_tevatron_kd(record: Record) -> bytes:
 def read_sentence_transformers(lines: Lines) -> Iterator[Record]:
     """What `mine_hard_negatives` gives, and what the losses take, a row in a line.
 
-    - `anchor` (or `query`), `positive` (or `answer`), `negative` or `negative_1` … `negative_n`, with `scores` (or
-      `labels`) of the positive and each negative;
+    - `anchor` (or `query`), `positive` (or `answer`), `negative` or `negative_1` … `negative_n`, with
+      `scores` (or `labels`) of the positive and each negative;
     - the same with one number a negative, in `score` or `label`, too: the margins. The positive then
       gets the score 0 and a negative minus its margin, as only differences are known;
     - a pair of `anchor` and `positive` with `label` (its relevance) or `score`;
@@ -352,7 +352,7 @@ def _tuples(record: Record, groups: Callable[[list[Doc]], list[list[Doc]]], numb
 
 
 def write_sentence_transformers_list(record: Record) -> bytes:
-    """All documents with their scores, or else labels: `mine_hard_negatives(output_format="labeled-list")`."""
+    """All documents with scores, or else labels: `mine_hard_negatives(output_format="labeled-list")`."""
     docs = record["docs"]
     row: Fields = {"query": _query_text(record), "docs": [_text(doc) for doc in docs]}
     if _all_scored(docs):
@@ -366,7 +366,7 @@ def write_sentence_transformers_list(record: Record) -> bytes:
 
 
 def read_flagembedding(lines: Lines) -> Iterator[Record]:
-    """`{"query", "pos": [texts], "neg": [texts], "pos_scores", "neg_scores", "prompt"}`; the scores may be missing."""
+    """`{"query", "pos": [texts], "neg": [texts], "pos_scores", "neg_scores"}`; the scores may be missing."""
 
     def parse(line: bytes) -> Record:
         fields = parse_object(line)
@@ -468,7 +468,7 @@ def read_colbert_nway(lines: Lines) -> Iterator[Record]:
 
 
 def read_colbert_scores(lines: Lines) -> Iterator[Record]:
-    """`[query_id, [[score, doc_id], …]]`, what ColBERT's scorers write, or the same without the inner list."""
+    """`[query_id, [[score, doc_id], …]]`, what ColBERT's scorers write; the inner list may be missing."""
     shape = "[query_id, [[score, doc_id], …]]"
 
     def parse(line: bytes) -> Record:
@@ -523,9 +523,10 @@ def write_colbert_scores(record: Record) -> bytes:
 
 
 def read_hard_negatives(lines: Lines) -> Iterator[Record]:
-    """`{"qid", "pos": [ids], "neg": {system: [ids], …}}`: each negative's `source` is its system, and `rank` its place.
+    """`{"qid", "pos": [ids], "neg": {system: [ids], …}}`.
 
-    An entry may be `{"pid": id, "ce-score": score}` as well. A negative of several systems keeps the first.
+    The `source` of a negative is its system, the first of several, and `rank` its place there. An entry
+    may be `{"pid": id, "ce-score": score}` as well.
     """
 
     def parse(line: bytes) -> Record:
@@ -570,7 +571,10 @@ def _hard_negatives(record: Record, as_id: Callable[[str], int | str]) -> Fields
 
 
 def read_gpl(lines: Lines) -> Iterator[Record]:
-    """`query_id⇥positive id⇥negative id⇥margin`. The positive gets the score 0, the negative minus the margin."""
+    """`query_id⇥positive id⇥negative id⇥margin`.
+
+    The positive gets the score 0 and the negative minus the margin, as only the difference is known.
+    """
 
     def parse(line: bytes) -> Record:
         query_id, positive, negative, margin = _columns(line, "query_id, positive id, negative id, margin")

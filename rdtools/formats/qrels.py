@@ -49,8 +49,8 @@ def _parse(line: bytes) -> tuple[str, str, int]:
     elif len(columns) == 3:
         query_id, doc_id, grade = columns
     else:
-        problem = f"a judgement has 4 columns (query_id 0 doc_id grade) or 3 (query-id corpus-id score), not {len(columns)}"
-        raise BadLine(problem)
+        shapes = "4 columns (query_id 0 doc_id grade) or 3 (query-id corpus-id score)"
+        raise BadLine(f"a judgement has {shapes}, not {len(columns)}")
     if not query_id or not doc_id:
         raise BadLine("an id is empty")
     return query_id, doc_id, whole_number(grade, "grade")
