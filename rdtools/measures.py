@@ -43,7 +43,7 @@ class Run:
 
 
 def read_run(path: str, qrels: Qrels, reading: Reading) -> Run:
-    """Read a run, its lines in any order; records of one query are merged, a document that comes twice is bad."""
+    """Read a run, its lines in any order. Records of one query are merged; a document twice is bad input."""
     gathered = _Gathered(qrels)
     for _ in read_records([path], replace(reading, together=False), gathered.add):
         pass
@@ -66,12 +66,12 @@ class _Gathered:
         if query_id not in self._qrels:
             self.unjudged.add(query_id)
             return
-        scores = {
-            doc["doc_id"]: _score(doc, record) for doc in record["docs"] if doc.get("source") != QRELS_SOURCE
-        }
+        found = (doc for doc in record["docs"] if doc.get("source") != QRELS_SOURCE)
+        scores = {doc["doc_id"]: _score(doc, record) for doc in found}
         known = self._scores.setdefault(query_id, {})
-        for doc_id in known.keys() & scores.keys():
-            raise BadLine(f'document "{doc_id}" stands twice for query "{query_id}"')
+        for doc_id in scores:
+            if doc_id in known:
+                raise BadLine(f'document "{doc_id}" stands twice for query "{query_id}"')
         known.update(scores)
 
     def rankings(self) -> dict[str, list[str]]:
@@ -179,7 +179,7 @@ class Evaluator:
 
 
 def _of_missing(measure: Any, grades: Mapping[str, int]) -> float:
-    """The value of a judged query that a run lacks: 0, but for counts of what is judged, as in trec_eval -c."""
+    """The value of a query that a run lacks: 0, but for counts of what is judged, as in trec_eval -c."""
     if measure.NAME == "NumQ":
         return 1.0
     if measure.NAME == "NumRel":
@@ -194,7 +194,7 @@ def _is_count(measure: Any) -> bool:
 
 
 def run_names(paths: Sequence[str]) -> list[str]:
-    """Name runs by file, without folder and extension, or in full where two would be called the same; stdin is ""."""
+    """Name runs by file, without folder and extension, or in full where names clash; stdin is ""."""
     stems = ["" if path == STDIN else _stem(path) for path in paths]
     return [stem if stems.count(stem) == 1 else path for stem, path in zip(stems, paths, strict=True)]
 
