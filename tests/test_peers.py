@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rdtools.errors import InputError, RdError
 from rdtools.formats import READERS, WRITERS, Reading, read_records, writer
@@ -523,3 +525,82 @@ def test_tabs_in_ids_are_refused_where_tsv_cannot_hold_them():
     record = {"query_id": "a\tb", "docs": [dict(doc) for doc in FULL["docs"]]}
     with pytest.raises(RdError, match="id 'a\\\\tb' has a tab or a line end, which TSV cannot hold"):
         write("gpl", record)
+
+
+# --- round trips: what a format carries comes back
+
+WORD = st.text("abc019-._é ", min_size=1, max_size=5)
+DOC = st.fixed_dictionaries(
+    {"doc_id": WORD, "text": WORD, "score": st.floats(width=32, allow_nan=False, allow_infinity=False)},
+    optional={"relevance": st.just(1)},
+)
+RECORD = st.fixed_dictionaries(
+    {
+        "query_id": WORD,
+        "query": WORD,
+        "docs": st.lists(
+            DOC, min_size=1, max_size=5, unique_by=(lambda doc: doc["doc_id"], lambda doc: doc["text"])
+        ),
+    }
+)
+CARRIES = {
+    "tevatron": ("query_id", "query", "doc_id", "text", "score", "relevance"),
+    "tevatron-ids": ("query_id", "query", "doc_id", "relevance"),
+    "tevatron-kd": ("query_id", "query", "doc_id", "text", "score"),
+    "flagembedding": ("query", "text", "score", "relevance"),
+    "sentence-transformers-list": ("query", "text", "score"),
+    "pylate": ("query_id", "doc_id", "score"),
+    "colbert-nway": ("query_id", "doc_id", "score"),
+    "colbert-scores": ("query_id", "doc_id", "score"),
+    "msmarco-hard-negatives": ("query_id", "doc_id", "relevance"),
+    "gpl-hard-negatives": ("query_id", "doc_id", "relevance"),
+}
+
+
+def carried(record: dict, fields: tuple[str, ...]) -> tuple[dict, set]:
+    query = {key: record[key] for key in ("query_id", "query") if key in fields}
+    docs = {tuple((key, doc.get(key)) for key in ("doc_id", "text", "score", "relevance") if key in fields)
+            for doc in record["docs"]}  # fmt: skip
+    return query, docs
+
+
+@pytest.mark.parametrize("format", CARRIES)
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(record=RECORD)
+def test_what_a_format_carries_comes_back(tmp_path, format, record):
+    path = tmp_path / "in"
+    path.write_bytes(writer(format)(record))
+    reader = "sentence-transformers" if format.startswith("sentence") else format
+    (back,) = read_records([str(path)], Reading(input_format=reader))
+    if format.startswith("tevatron"):  # texts are stripped, as of any corpus
+        record["docs"] = [{**doc, "text": doc["text"].strip()} for doc in record["docs"]]
+    assert carried(back, CARRIES[format]) == carried(record, CARRIES[format])
+    assert len(back["docs"]) == len(record["docs"])
+
+
+PAIRED = (
+    "sentence-transformers-triplet",
+    "sentence-transformers",
+    "gpl",
+    "splade",
+    "paper-triples",
+    "colbert-triples",
+)
+
+
+@pytest.mark.parametrize("format", PAIRED)
+def test_pairs_come_back_as_pairs(tmp_path, format):
+    reader = "sentence-transformers" if format.startswith("sentence") else format
+    for record in read(tmp_path, *write(format, FULL), format=reader):
+        positive, *negatives = record["docs"]
+        assert positive["relevance"] == 1
+        assert positive.get("text", positive["doc_id"]) in {"12", "d9", "Tea is…", "Cup…"}
+        assert {doc.get("text", doc["doc_id"]) for doc in negatives} <= {"40", "51", "Car…", "Cat…"}
+        if "score" in positive:
+            original = {doc[key]: doc["score"] for doc in FULL["docs"] for key in ("doc_id", "text")}
+            for doc in negatives:
+                margin = (
+                    original[positive.get("text", positive["doc_id"])]
+                    - original[doc.get("text", doc["doc_id"])]
+                )
+                assert positive["score"] - doc["score"] == margin
