@@ -127,6 +127,8 @@ class Loss:
         """Return the loss at these temperatures; UsageError where it has none."""
         if self.teacher_temperature is None:
             raise UsageError(f"--loss {self.name} has no temperature (--loss kl has)")
+        if teacher <= 0 or student <= 0:
+            raise UsageError("temperatures must be greater than 0")
         function = partial(self.function, teacher_temperature=teacher, student_temperature=student)
         return replace(self, function=function, teacher_temperature=teacher)
 

@@ -253,7 +253,10 @@ def train(
         raise UsageError("--in-batch-negatives is for bi-encoders and --loss lce")
     chosen = LOSSES[loss]
     if teacher_temperature is not None or student_temperature is not None:
-        chosen = chosen.with_temperatures(teacher_temperature or 1.0, student_temperature or 1.0)
+        temperatures = (
+            1.0 if value is None else value for value in (teacher_temperature, student_temperature)
+        )
+        chosen = chosen.with_temperatures(*temperatures)
     paths = need_input(files)
 
     import orjson

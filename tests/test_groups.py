@@ -1,0 +1,193 @@
+"""Groups: what is drawn, what is left out, and that it depends on the seed alone."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from rdtools.errors import RdError, UsageError
+from rdtools.groups import Document, Group, Grouping, Groups, sample, share_negatives
+from rdtools.losses import LOSSES
+
+
+def record(query_id="q1", positives=1, negatives=5, **fields):
+    docs = [
+        {
+            "doc_id": f"d{i}",
+            "text": f"text {i} of {query_id}",
+            "score": float(i),
+            "relevance": int(i < positives),
+        }
+        for i in range(positives + negatives)
+    ]
+    return {
+        "query_id": query_id,
+        "query": f"query {query_id}",
+        "docs": docs,
+        "score_scale": "logit",
+        **fields,
+    }
+
+
+def ids(group):
+    return [document.doc_id for document in group.documents]
+
+
+def test_a_group_is_one_positive_and_distinct_negatives():
+    groups = Groups([record(positives=3, negatives=9)], LOSSES["lce"], Grouping(size=4))
+    seen = set()
+    for group in groups.slice(0, 60):  # 60 epochs of one group
+        assert [document.positive for document in group.documents] == [True, False, False, False]
+        assert len(set(ids(group))) == 4
+        assert group.relevant == {"d0", "d1", "d2"}
+        seen.update(ids(group))
+    assert seen == {f"d{i}" for i in range(12)}
+
+
+def test_all_positives_together_leave_room_for_a_negative():
+    groups = Groups([record(positives=3, negatives=2)], LOSSES["lce"], Grouping(size=4, positives="all"))
+    assert sorted(ids(groups.slice(0, 1)[0]))[:3] == ["d0", "d1", "d2"]
+    groups = Groups([record(positives=9, negatives=2)], LOSSES["lce"], Grouping(size=4, positives="all"))
+    assert [document.positive for document in groups.slice(0, 1)[0].documents] == [True, True, True, False]
+
+
+def test_distillation_takes_groups_without_a_positive():
+    groups = Groups([record(positives=0, negatives=6)], LOSSES["ranknet"], Grouping(size=4))
+    assert len(ids(groups.slice(0, 1)[0])) == 4
+    with pytest.raises(RdError, match=r"^nothing to train on \(this loss needs documents with relevance > 0"):
+        Groups([record(positives=0)], LOSSES["lce"])
+
+
+def test_what_is_drawn_depends_on_seed_epoch_and_query():
+    records = [record(f"q{i}", negatives=20) for i in range(7)]
+    make = lambda seed, some=records: Groups(some, LOSSES["kl"], Grouping(size=4, seed=seed))  # noqa: E731
+    first = make(0).slice(0, 21)
+    assert first == make(0).slice(0, 21)
+    assert first == [group for i in range(21) for group in make(0).slice(i, i + 1)]
+    assert first != make(1).slice(0, 21)
+    for epoch in range(3):
+        queries = [group.query for group in first[7 * epoch : 7 * epoch + 7]]
+        assert sorted(queries) == [f"query q{i}" for i in range(7)]
+    assert [g.query for g in first[:7]] != [g.query for g in first[7:14]]
+    by_query = [{g.query: ids(g) for g in first[7 * e : 7 * e + 7]} for e in range(2)]
+    assert by_query[0] != by_query[1]
+
+
+def test_the_draw_is_pinned():
+    """If this changes, so does what every user's seed means."""
+    assert sample(range(10), 4, random.Random("0\t0\tq1\t0")) == [2, 1, 9, 4]
+    counts = dict.fromkeys(range(4), 0)
+    rng = random.Random(5)
+    for _ in range(4000):
+        for item in sample(range(4), 2, rng):
+            counts[item] += 1
+    assert all(abs(count - 2000) < 150 for count in counts.values())
+
+
+def test_unusable_documents_and_queries_are_left_out_and_counted(caplog):
+    scoreless, textless = record("q2", negatives=3), record("q3")
+    del scoreless["docs"][1]["score"]
+    del textless["docs"][2]["text"]
+    no_positive = record("q4", positives=0)
+    no_negative = record("q5", negatives=0)
+    positive_without_score = record("q6")
+    del positive_without_score["docs"][0]["score"]
+    no_query = record("q7")
+    del no_query["query"]
+    everything = [record(), scoreless, textless, no_positive, no_negative, positive_without_score, no_query]
+    caplog.set_level("INFO", logger="rdtools")
+    groups = Groups(everything, LOSSES["margin-mse"])
+    assert sorted(len(group.documents) for group in groups.slice(0, len(groups))) == [3, 5, 6]
+    assert caplog.messages == [
+        "2 documents without score left out",
+        "1 document without text left out",
+        "2 queries without a positive left out",
+        "1 query without a negative left out",
+        "1 query without text left out",
+        "3 groups of up to 6 documents",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("records", "loss", "message"),
+    [
+        ([], "lce", "nothing to train on (the input is empty)"),
+        (
+            [{"query_id": "1", "query": "a", "docs": [{"doc_id": "x"}, {"doc_id": "y"}]}],
+            "lce",
+            'nothing to train on (give records with "text", as rd-mine writes them without --no-text)',
+        ),
+        (
+            [{"query_id": "1", "query": "a", "docs": [{"doc_id": x, "text": x} for x in "abc"]}],
+            "ranknet",
+            "nothing to train on (label the records with rd-label first)",
+        ),
+        (
+            [record(), record("q2", score_scale="cosine")],
+            "kl",
+            "the records mix score scales: cosine, logit (label them with one teacher)",
+        ),
+    ],
+)
+def test_nothing_to_train_on_is_an_error_with_a_hint(records, loss, message):
+    with pytest.raises(RdError) as error:
+        Groups(records, LOSSES[loss])
+    assert str(error.value) == message
+
+
+def test_score_scale_speaks_for_records_that_do_not_say():
+    silent = record()
+    del silent["score_scale"]
+    with pytest.raises(UsageError, match="scores of unknown scale"):
+        Groups([silent], LOSSES["kl"])
+    assert Groups([silent], LOSSES["kl"], score_scale="logit").scales == {"logit"}
+    with pytest.raises(UsageError, match="probabilities"):
+        Groups([record(score_scale="probability")], LOSSES["kl"], score_scale="logit")
+
+
+def test_cosine_teachers_at_temperature_1_are_warned_about_once(caplog):
+    records = [record(f"q{i}", score_scale="cosine") for i in range(3)]
+    Groups(records, LOSSES["kl"])
+    assert [message for message in caplog.messages if "nearly uniform" in message] == [
+        "softmax over cosines is nearly uniform at temperature 1, so there is little to learn "
+        "(--teacher-temperature 0.05 may suit)"
+    ]
+    caplog.clear()
+    Groups(records, LOSSES["kl"].with_temperatures(0.05, 1.0))
+    Groups(records, LOSSES["margin-mse"])
+    assert not caplog.messages
+
+
+def test_ranks_without_scores_teach_their_order():
+    docs = [{"doc_id": f"d{r}", "text": f"t{r}", "rank": r} for r in (2, 1, 3)]
+    groups = Groups([{"query_id": "1", "query": "a", "docs": docs, "score_scale": "rank"}], LOSSES["ranknet"])
+    assert {document.doc_id: document.score for document in groups.slice(0, 1)[0].documents} == {
+        "d1": -1.0, "d2": -2.0, "d3": -3.0,
+    }  # fmt: skip
+
+
+def test_count_within_stops_before_the_limit():
+    records = [record(f"q{i}", negatives=1 + i) for i in range(4)]  # groups of 2, 3, 4, 5
+    groups = Groups(records, LOSSES["lce"])
+    for limit in range(1, 40):
+        count = groups.count_within(limit)
+        assert sum(len(group.documents) for group in groups.slice(0, count)) <= limit
+        assert sum(len(group.documents) for group in groups.slice(0, count + 1)) > limit
+
+
+def test_fingerprint_is_of_the_data():
+    fingerprint = Groups([record()], LOSSES["lce"]).fingerprint
+    assert fingerprint == Groups([record()], LOSSES["lce"], Grouping(seed=1)).fingerprint
+    assert fingerprint != Groups([record("q2")], LOSSES["lce"]).fingerprint
+
+
+def test_shared_negatives_are_never_known_positives():
+    def doc(doc_id, text, positive=False):
+        return Document(doc_id, text, 0.0, positive)
+
+    one = Group("a", [doc("p", "P", True), doc("n", "N")], frozenset({"p", "z"}))
+    two = Group("b", [doc("z", "Z", True), doc("p2", "P"), doc("m", "M"), doc("n", "N")], frozenset({"z"}))
+    shared = share_negatives([one, two])
+    assert [(d.doc_id, d.positive) for d in shared[0].documents] == [("p", True), ("n", False), ("m", False)]
+    assert [d.doc_id for d in shared[1].documents] == ["z", "p2", "m", "n"]

@@ -1,0 +1,132 @@
+"""rd-train as installed: what it prints and refuses, and that a killed run goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+
+import pytest
+import torch
+from conftest import BIN, WORDS
+
+from rdtools.losses import LOSSES, explain
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch):
+    """Threads only wait for each other in models so small."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def lines(count=8, docs=4):
+    for q in range(count):
+        found = [
+            {
+                "doc_id": f"d{q}{d}",
+                "text": " ".join(WORDS[q + d : q + 3 * d + 4]),
+                "score": float(-d),
+                "relevance": int(d == 0),
+            }
+            for d in range(docs)
+        ]
+        yield (
+            json.dumps({"query_id": str(q), "query": WORDS[q], "docs": found, "score_scale": "logit"}) + "\n"
+        )
+
+
+def test_help_and_explanations_need_no_torch(run):
+    done = run("rd-train", "--help", check=True)
+    sentence, _, rest = done.stdout.partition("\n\n")[2].partition("\n\n")
+    assert sentence.strip() == "Train a bi-encoder or a cross-encoder on labelled records."
+    assert rest.split("\n\n")[0].count("rd-train ") == 3
+    for name in LOSSES:
+        assert run("rd-train", "--explain-loss", name, check=True).stdout == explain(name) + "\n"
+    heavy = ("torch", "numpy", "orjson", "transformers")
+    code = f"import sys, rdtools.cli.train; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.run([BIN / "python", "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--loss", "klo"],
+            "unknown loss 'klo'; did you mean 'kl'? (choose from lce, ranknet, margin-mse, kl)",
+        ),
+        (["--epochs", "1", "--max-steps", "3"], "give only one of --epochs, --max-steps and --max-docs"),
+        (["--student", "ba:x"], "unknown student 'ba'; did you mean 'be'? (choose from be, ce)"),
+        (["--student", "be"], "--student be: say which model, as in be:DIR"),
+        (["--teacher-temperature", "2"], "--loss lce has no temperature (--loss kl has)"),
+        (["--loss", "kl", "--student-temperature", "0"], "temperatures must be greater than 0"),
+        (["--loss", "kl", "--in-batch-negatives"], "--in-batch-negatives is for bi-encoders and --loss lce"),
+        (
+            ["--explain-loss", "marginmse"],
+            "unknown loss 'marginmse'; did you mean 'margin-mse'? (choose from lce, ranknet, margin-mse, kl)",
+        ),
+    ],
+)
+def test_usage_errors(run, arguments, message):
+    done = run("rd-train", "--student", "be:x", "--loss", "lce", "-o", "out", *arguments)
+    assert done.stderr == f"rd-train: {message}\nTry 'rd-train --help' for help.\n"
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_records_on_stdin_become_a_cross_encoder(run, tiny_ce, tmp_path):
+    arguments = ["--student", f"ce:{tiny_ce}", "--loss", "ranknet", "-o", "out", "--log-steps", 2]
+    done = run(
+        "rd-train", *arguments, "--batch-size", 2, "--group-size", 3, stdin="".join(lines()), check=True
+    )
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["step"] for row in rows[:-1]] == [1, 2, 4]
+    assert [row["docs"] for row in rows[:-1]] == [6, 12, 24]
+    assert set(rows[0]) == {"step", "docs", "loss", "lr"}
+    assert list(rows[-1]) == [
+        "done",
+        "steps",
+        "docs",
+        "tokens",
+        "seconds",
+        "docs_per_s",
+        "peak_memory_mb",
+        "output",
+    ]
+    assert (rows[-1]["done"], rows[-1]["steps"], rows[-1]["docs"], rows[-1]["output"]) == (True, 4, 24, "out")
+    assert done.stderr == "rd-train: 8 groups of up to 3 documents\n"
+    assert json.loads((tmp_path / "out" / "rd-train.json").read_text())["options"]["loss"] == "ranknet"
+    again = run("rd-train", *arguments, stdin="".join(lines()))
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr == "rd-train: out: it holds a trained model (--overwrite replaces it)\n"
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(run, tiny_be, tmp_path):
+    from rdtools.formats import read_records
+    from rdtools.groups import Groups
+    from rdtools.models import Loading
+    from rdtools.students import BiEncoderStudent, Shape
+    from rdtools.training import Settings, Trainer
+
+    (tmp_path / "records").write_text("".join(lines()))
+    arguments = ["records", "--student", f"be:{tiny_be}", "--loss", "kl", "--max-steps", "16", "-o", "out"]
+    command = [BIN / "rd-train", *arguments, "--save-steps", "3", "--log-steps", "1"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        for line in process.stdout:
+            if json.loads(line)["step"] == 5:
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["checkpoints"]
+    done = run("rd-train", *arguments, "--resume", check=True)
+    assert "rd-train: resumed at step " in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "records"]
+
+    undisturbed = BiEncoderStudent(Shape(tiny_be), Loading(device="cpu"))
+    groups = Groups(read_records([str(tmp_path / "records")]), LOSSES["kl"])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    list(Trainer(undisturbed, groups, LOSSES["kl"].function, Settings(epochs=None, max_steps=16)).run())
+    torch.set_num_threads(threads)
+    saved = BiEncoderStudent(Shape(str(tmp_path / "out")), Loading(device="cpu")).module.state_dict()
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in undisturbed.module.state_dict().items())
