@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import math
 import string
 import struct
@@ -454,6 +455,7 @@ def test_queries(put):
     expected = [{"query_id": "7", "query": "heat\tand more", "docs": []}]
     assert read(put("7\theat\tand more"), input_format="tsv-queries") == expected
     assert error(put('{"_id":"7","text":null}'), input_format="beir-queries") == '1: missing "text"'
+    assert error(put('{"_id":"7"}')) == '1: missing "text"'
     assert error(put('{"_id":"7","text":5}')) == '1: "text" must be a string, not 5'
 
 
@@ -540,17 +542,22 @@ def test_bad_judgements(put, line, message):
     assert read_qrels(path, Reading(on_error="skip")) == {"q": {"d1": 1}}
 
 
-def test_skipped_judgements_are_counted(put, caplog):
-    import logging
+@pytest.fixture
+def messages(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("rdtools"), "propagate", True)
+    caplog.set_level(logging.DEBUG, "rdtools")
+    return caplog.messages
 
+
+def test_skipped_judgements_are_counted(put, messages):
     path = put("q 0 d 1", "bad")
-    logger = logging.getLogger("rdtools")
-    propagated, logger.propagate = logger.propagate, True
-    try:
-        read_qrels(path, Reading(on_error="skip"))
-    finally:
-        logger.propagate = propagated
-    assert caplog.messages == [f"{path}: 1 bad line skipped"]
+    read_qrels(path, Reading(on_error="skip"))
+    assert messages == [f"{path}: 1 bad line skipped"]
+
+
+def test_a_query_that_a_format_has_nothing_of_is_named_in_detail(messages):
+    assert writer("trec")({"query_id": "q", "docs": []}) == b""
+    assert messages == ['query "q": trec has nothing to hold of it']
 
 
 # --- whatever the bytes are, the only way to fail is one line

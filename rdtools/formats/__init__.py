@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from rdtools.errors import BadLine, InputError, RdError
+from rdtools.log import log
 from rdtools.records import Record
-from rdtools.registry import check_name, resolve
+from rdtools.registry import resolve
 from rdtools.streams import DEFAULT_MAX_LINE, STDIN, Lines, open_lines
 
 READERS = {
@@ -113,16 +114,15 @@ def writer(name: str) -> Callable[[Record], bytes]:
 
     def checked(record: Record) -> bytes:
         try:
-            return write(record)
+            data = write(record)
         except BadLine as error:
             hint = f" ({error.hint})" if error.hint else ""
             raise RdError(f'query "{record["query_id"]}": {error.problem}{hint}') from None
+        if not data:  # a query without a positive in a format of pairs, or without a document in a run
+            log.debug('query "%s": %s has nothing to hold of it', record["query_id"], name)
+        return data
 
     return checked
-
-
-def check_input_format(name: str) -> str:
-    return check_name(READERS, name, "input format")
 
 
 _KEYS: tuple[tuple[set[str], str], ...] = (
@@ -141,7 +141,7 @@ _KEYS: tuple[tuple[set[str], str], ...] = (
     ({"query", "docs", "labels"}, "sentence-transformers"),
     ({"query", "docs", "scores"}, "sentence-transformers"),
     ({"query_id"}, "records"),
-    ({"_id", "text"}, "beir-queries"),
+    ({"_id"}, "beir-queries"),
 )
 """Fields that a JSON object must have to be of a format; the first that fits is taken."""
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from rdtools.errors import BadLine
 from rdtools.formats.jsonl import check, dump, identifier, is_score, parse_json, parse_object, show
-from rdtools.formats.runs import number
+from rdtools.formats.runs import cell, number
 from rdtools.formats.texts import decode, string, titled_text
 from rdtools.records import Doc, Record
 from rdtools.streams import Lines
@@ -134,7 +134,7 @@ def _number_id(identifier: str) -> int | str:
     return int(identifier) if plain else identifier
 
 
-def _cell(text: str) -> str:
+def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
@@ -588,17 +588,11 @@ def read_gpl(lines: Lines) -> Iterator[Record]:
 def write_gpl(record: Record) -> bytes:
     """A line a positive and negative, with the difference of their scores."""
     return "".join(
-        f"{_tsv_id(record['query_id'])}\t{_tsv_id(positive['doc_id'])}\t{_tsv_id(negative['doc_id'])}\t"
+        f"{cell(record['query_id'])}\t{cell(positive['doc_id'])}\t{cell(negative['doc_id'])}\t"
         f"{float(_score(positive) - _score(negative))!r}\n"
         for positive in _positives(record)
         for negative in _negatives(record)
     ).encode()
-
-
-def _tsv_id(identifier: str) -> str:
-    if any(mark in identifier for mark in "\t\r\n"):
-        raise BadLine(f"id {identifier!r} has a tab or a line end, which TSV cannot hold", "use -f jsonl")
-    return identifier
 
 
 def read_splade(lines: Lines) -> Iterator[Record]:
@@ -615,7 +609,7 @@ def read_splade(lines: Lines) -> Iterator[Record]:
 def write_splade(record: Record) -> bytes:
     """A line a positive and negative; white space within a text becomes one space."""
     return "".join(
-        f"{_cell(_query_text(record))}\t{_cell(_text(positive))}\t{_cell(_text(negative))}\t"
+        f"{_one_line(_query_text(record))}\t{_one_line(_text(positive))}\t{_one_line(_text(negative))}\t"
         f"{float(_score(positive))!r}\t{float(_score(negative))!r}\n"
         for positive in _positives(record)
         for negative in _negatives(record)

@@ -56,9 +56,9 @@ def write_trec(record: Record) -> bytes:
 
 def write_tsv(record: Record) -> bytes:
     """`query_id⇥doc_id⇥score`; the score always has a point or an exponent, so that it is no rank."""
-    query_id = _cell(record["query_id"])
+    query_id = cell(record["query_id"])
     return "".join(
-        f"{query_id}\t{_cell(doc_id)}\t{float(score)!r}\n" for doc_id, score in ranking(record)
+        f"{query_id}\t{cell(doc_id)}\t{float(score)!r}\n" for doc_id, score in ranking(record)
     ).encode()
 
 
@@ -171,7 +171,8 @@ def _word(identifier: str) -> str:
     return identifier
 
 
-def _cell(identifier: str) -> str:
+def cell(identifier: str) -> str:
+    """Return an id as a column of TSV, which must not hold a tab or a line end."""
     if any(mark in identifier for mark in "\t\r\n"):
         raise BadLine(f"id {identifier!r} has a tab or a line end, which TSV cannot hold", "use -f jsonl")
     return identifier
