@@ -83,7 +83,8 @@ def diagnose(scores: Floats, temperature: float) -> dict[str, Floats]:
         listwise = (np.log(total) + (weights * depth).sum(axis=1) / total) / math.log(2)
         kappa = total / n * np.exp(below[:, 0])
         left, right = np.triu_indices(n, 1)
-        gaps = ordered[:, right] - ordered[:, left]
+        # take keeps a row's pairs adjacent, so that their sum does not depend on how many rows there are
+        gaps = ordered.take(right, axis=1) - ordered.take(left, axis=1)
         tied = (gaps == 0).mean(axis=1)
         pairwise = _binary_entropy_bits(gaps / temperature).mean(axis=1)
     return {

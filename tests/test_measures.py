@@ -110,7 +110,7 @@ def test_a_tie_by_hand(tmp_path):
 
 @pytest.mark.skipif(shutil.which("perl") is None, reason="gdeval is a Perl script")
 def test_numbered_queries_reach_gdeval(tmp_path):
-    """ERR of a first document of the highest grade 4 is (2^4 − 1) / 2^4; gdeval wants numbers as query ids."""
+    """ERR of a first document of the highest grade 4 is (2^4 − 1) / 2^4; gdeval's queries are numbers."""
     qrels = {"some query": {"d1": 4}}
     evaluator = Evaluator(parse_measures(["ERR@10"]), qrels)
     assert evaluator(Run({"some query": ["d1"]}, "", 0)) == {"ERR@10": {"some query": 0.9375}}

@@ -139,6 +139,9 @@ def evaluate(
     for path, name in zip(paths, room.run_names(paths), strict=True):
         run = room.read_run(path, judged, reading)
         name = name or run.tag
+        if not name:  # nothing came in
+            log.warning("<stdin>: no run")
+            continue
         if name in values:
             raise UsageError(f"two runs are called {name}")
         if path == baseline:
@@ -152,7 +155,7 @@ def evaluate(
         rows = room.mean_rows({name: evaluator.aggregate(by_measure) for name, by_measure in values.items()})
     if baseline is not None:
         _add_tests(rows, values, check_name(values, baseline, "run"), test or "t", correction or "holm", seed)
-    if equivalence is not None:
+    if equivalence is not None and rows:
         _add_letters(rows, values, equivalence, 0.05 if alpha is None else alpha)
     _write(rows, format, places, output)
 
@@ -229,7 +232,7 @@ def _write(rows: Rows, format: str, places: int, output: str | None) -> None:
         lines = [tables.tsv(tables.cell(*item, places) for item in row.items()) for row in rows]
     else:
         style = tables.MARKDOWN if format == "markdown" else tables.LATEX
-        lines = [tables.by_measure(rows, style, places)]
+        lines = [tables.by_measure(rows, style, places)] if rows else []
     with open_output(output) as out:
         out.write(b"".join(lines))
 
