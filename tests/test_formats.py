@@ -543,21 +543,21 @@ def test_bad_judgements(put, line, message):
 
 
 @pytest.fixture
-def messages(caplog, monkeypatch):
+def logged(caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("rdtools"), "propagate", True)
     caplog.set_level(logging.DEBUG, "rdtools")
-    return caplog.messages
+    return caplog
 
 
-def test_skipped_judgements_are_counted(put, messages):
+def test_skipped_judgements_are_counted(put, logged):
     path = put("q 0 d 1", "bad")
     read_qrels(path, Reading(on_error="skip"))
-    assert messages == [f"{path}: 1 bad line skipped"]
+    assert logged.messages == [f"{path}: 1 bad line skipped"]
 
 
-def test_a_query_that_a_format_has_nothing_of_is_named_in_detail(messages):
+def test_a_query_that_a_format_has_nothing_of_is_named_in_detail(logged):
     assert writer("trec")({"query_id": "q", "docs": []}) == b""
-    assert messages == ['query "q": trec has nothing to hold of it']
+    assert logged.messages == ['query "q": trec has nothing to hold of it']
 
 
 # --- whatever the bytes are, the only way to fail is one line
