@@ -35,9 +35,9 @@ COLUMNS = ("docs", *MEASURED)
 _UNDEFINED = [None] * len(MEASURED)
 
 CHUNK = 1024
-"""Queries that are computed together; larger chunks are slower, their pairs leave the cache."""
-_PAIRS = 2**18
-"""Pairs of documents that are computed together at most, which bounds the memory for long lists."""
+"""Queries that are read before they are computed."""
+_PAIRS = 2**16
+"""Pairs (i, j) of documents that are computed together at most: more would leave the processor's cache."""
 _FAR = 800.0
 """Beyond this many temperatures e^−x is 0 in float64; infinite differences are cut back to it."""
 
@@ -101,8 +101,11 @@ def _binary_entropy_bits(x: Floats) -> Floats:
     """H₂(σ(x)) for x ≥ 0: ln(1+e^−x) + x·e^−x/(1+e^−x) nats, which neither overflows nor cancels."""
     x = np.minimum(x, _FAR)
     small = np.exp(-x)
-    result: Floats = (np.log1p(small) + x * small / (1 + small)) / math.log(2)
-    return result
+    x *= small  # in place: twice as fast as with an array for each step
+    x /= 1 + small
+    x += np.log1p(small)
+    x /= math.log(2)
+    return x
 
 
 class Diagnosis:
