@@ -192,6 +192,15 @@ def test_usage_errors(run, files, arguments, message):
     assert done.stderr == f"rd-eval: {message}\nTry 'rd-eval --help' for help.\n"
 
 
+def test_qrels_that_are_not_there(run, files):
+    done = run("rd-eval", "qrel", "good.run")
+    assert done.returncode == 2
+    assert done.stderr.startswith("rd-eval: qrel: no such file; dataset qrel: no such folder ")
+    (files / "empty").touch()
+    done = run("rd-eval", "empty", "good.run")
+    assert (done.returncode, done.stderr) == (1, "rd-eval: empty: no judgements\n")
+
+
 @pytest.mark.parametrize(
     ("stdin", "message"),
     [

@@ -9,7 +9,7 @@ import typer
 
 from rdtools.cli import options
 from rdtools.cli.door import door, need_input
-from rdtools.errors import UsageError
+from rdtools.errors import RdError, UsageError
 from rdtools.formats import Reading
 from rdtools.log import log, plural
 from rdtools.registry import check_name, resolve
@@ -185,9 +185,12 @@ def _read_qrels(qrels: str, reading: Reading) -> Qrels:
     else:
         from rdtools.collections import load_qrels
 
-        judged = load_qrels(qrels)
+        try:
+            judged = load_qrels(qrels)
+        except UsageError as error:
+            raise UsageError(f"{qrels}: no such file; {error}") from None
     if not judged:
-        raise UsageError(f"{qrels}: no judgements")
+        raise RdError(f"{qrels}: no judgements")
     return judged
 
 
