@@ -50,7 +50,8 @@ class Bm25:
         tokens = _tokenize(texts, Stemmer.Stemmer("english"), return_ids=True)
         # An index needs a term and a document: this one, of no text, is never found.
         vocabulary = tokens.vocab or {"": 0}
-        index.index((tokens.ids or [[]], vocabulary), show_progress=bars_shown(), leave_progress=False)
+        with np.errstate(invalid="ignore", divide="ignore"):  # where no text has a word, the mean length is 0
+            index.index((tokens.ids or [[]], vocabulary), show_progress=bars_shown(), leave_progress=False)
         index.scores["num_docs"] = len(texts)
         return cls(index, sum(map(len, tokens.ids)) / max(len(texts), 1))
 
@@ -131,5 +132,4 @@ def _tokenize(texts: Sequence[str], stemmer: Any, *, return_ids: bool) -> Any:
         stemmer=stemmer,
         return_ids=return_ids,
         show_progress=False,
-        allow_empty=False,
     )

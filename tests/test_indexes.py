@@ -1,0 +1,87 @@
+"""Kept indexes: built once, whole, checked against the corpus."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rdtools.errors import RdError
+from rdtools.indexes import index_folder, kept_index
+
+
+def keep(directory, corpus="c1", settings=None, built=None, value="index", fail=False):
+    def build():
+        if built is not None:
+            built.append(value)
+        return value
+
+    def save(index, folder):
+        (folder / "data").write_text(index)
+        if fail:
+            raise OSError(28, "No space left on device")
+
+    return kept_index(
+        str(directory),
+        "toy",
+        settings or {"k": 1},
+        lambda: corpus,
+        build,
+        save,
+        lambda f: (f / "data").read_text(),
+    )
+
+
+def test_built_once_and_reused(tmp_path):
+    built = []
+    assert keep(tmp_path / "new" / "dir", built=built) == "index"
+    assert keep(tmp_path / "new" / "dir", built=built) == "index"
+    assert built == ["index"]
+
+
+def test_other_settings_stand_beside(tmp_path):
+    keep(tmp_path, settings={"k": 1}, value="one")
+    keep(tmp_path, settings={"k": 2}, value="two")
+    assert keep(tmp_path, settings={"k": 1}) == "one"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_another_corpus_is_named_never_used(tmp_path):
+    keep(tmp_path)
+    with pytest.raises(
+        RdError, match=r"index .*/toy-\w+: it was built from another corpus \(give another --index"
+    ):
+        keep(tmp_path, corpus="c2")
+
+
+def test_damage_is_named(tmp_path):
+    keep(tmp_path)
+    folder = index_folder(str(tmp_path), "toy", {"k": 1})
+    (folder / "data").unlink()
+    with pytest.raises(RdError, match="it is damaged: .*remove it"):
+        keep(tmp_path)
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(RdError, match="it is damaged"):
+        keep(tmp_path)
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path):
+    with pytest.raises(RdError, match="cannot write: No space left on device"):
+        keep(tmp_path, fail=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_slower_of_two_builders_keeps_the_other_ones(tmp_path):
+    folder = index_folder(str(tmp_path), "toy", {"k": 1})
+
+    def build():
+        keep(tmp_path, value="faster")
+        return "slower"
+
+    index = kept_index(
+        str(tmp_path), "toy", {"k": 1}, lambda: "c1", build, lambda i, f: (f / "data").write_text(i), None
+    )
+    assert index == "slower"  # the same index, by its settings
+    assert (folder / "data").read_text() == "faster"
+    assert json.loads((folder / "manifest.json").read_text())["corpus"] == "c1"
+    assert len(list(tmp_path.iterdir())) == 1

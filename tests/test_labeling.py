@@ -1,0 +1,262 @@
+"""Labelling: targets by hand, the cache, teachers against independent computations."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import numpy as np
+import pytest
+
+from rdtools.cache import ScoreCache, score_key
+from rdtools.collections import Collection
+from rdtools.errors import RdError, UsageError
+from rdtools.labeling import NORMALIZE, WINDOW_PAIRS, Labeler, Target, reciprocal_ranks
+from rdtools.setting import Setting
+from rdtools.teachers import TEACHERS, open_teacher
+
+CPU = Setting(Collection(), device="cpu")
+
+
+class Fixed:
+    """A teacher that knows some scores and counts what it was asked."""
+
+    needs_text = True
+
+    def __init__(self, scores, name="fixed", scale="logit", key="k"):
+        self.scores, self.name, self.scale, self.key = scores, name, scale, key
+        self.asked = []
+
+    def score(self, pairs):
+        self.asked += [pair.doc_id for pair in pairs]
+        for place in reversed(range(len(pairs))):  # batches come in any order
+            yield [place], [self.scores.get(pairs[place].doc_id)]
+
+
+def record(*doc_ids, query_id="q", **fields):
+    docs = [{"doc_id": doc_id, "text": f"text of {doc_id}"} for doc_id in doc_ids]
+    return {"query_id": query_id, "query": "x", "docs": docs, **fields}
+
+
+def test_a_teacher_writes_scores_and_says_what_they_are():
+    one = record("a", "b", other=[1])
+    one["docs"][0] |= {"score": 77.0, "rank": 3}
+    one["docs"][1]["score"] = 5.0
+    labelled = list(Labeler([Fixed({"a": 1 / 3})]).label([one]))
+    assert labelled == [
+        {
+            "query_id": "q",
+            "query": "x",
+            "docs": [
+                {"doc_id": "a", "text": "text of a", "score": 0.33333334, "rank": 3},
+                {"doc_id": "b", "text": "text of b"},  # unscored: the old score was on another scale
+            ],
+            "other": [1],
+            "teacher": "fixed",
+            "score_scale": "logit",
+        }
+    ]
+
+
+def test_each_pair_is_scored_once_and_the_order_is_kept():
+    teacher = Fixed({"a": 1.0, "b": 2.0, "c": 3.0})
+    records = [record("a", "b"), record("c", "a"), record(query_id="none")]
+    labelled = list(Labeler([teacher]).label(records))
+    assert sorted(teacher.asked) == ["a", "b", "c"]
+    assert [[doc["score"] for doc in one["docs"]] for one in labelled] == [[1.0, 2.0], [3.0, 1.0], []]
+
+
+def test_a_window_leaves_before_the_next_is_read():
+    read = []
+
+    def records():
+        for number in range(5):
+            read.append(number)
+            yield record(*(str(n) for n in range(WINDOW_PAIRS // 2)), query_id=str(number))
+
+    labelled = Labeler([Fixed({})]).label(records())
+    assert next(labelled)["query_id"] == "0"
+    assert read == [0, 1]
+
+
+def test_several_teachers_combine_and_keep_their_own_scores():
+    a, b = Fixed({"d": 1.0, "e": 3.0}, "a"), Fixed({"d": 2.0, "e": 10.0, "f": 9.0}, "b")
+    one = next(Labeler([a, b], Target("mean", "minmax")).label([record("d", "e", "f")]))
+    assert one["teacher"] == "mean(a,b)"
+    assert one["score_scale"] == "unknown"
+    assert one["normalize"] == "minmax"
+    assert [doc.get("score") for doc in one["docs"]] == [0.0, 1.0, None]
+    assert one["docs"][1]["scores"] == {"a": 3.0, "b": 10.0}
+    assert one["docs"][2]["scores"] == {"b": 9.0}
+
+
+@pytest.mark.parametrize(("combine", "expected"), [("mean", 2.5), ("max", 4.0), ("min", 1.0)])
+def test_combinations(combine, expected):
+    assert Target(combine).scores([[1.0], [4.0]]) == [expected]
+
+
+def test_reciprocal_ranks_share_ties():
+    assert reciprocal_ranks([5.0, 1.0, None, 5.0]) == [1 / 61.5, 1 / 63, None, 1 / 61.5]
+    fused = Target("rrf").scores([[3.0, 1.0], [1.0, 2.0]])
+    assert fused == pytest.approx([1 / 61 + 1 / 62, 1 / 62 + 1 / 61])
+
+
+def test_normalizations_by_hand():
+    assert NORMALIZE["minmax"]([1.0, 3.0, 2.0]) == [0.0, 1.0, 0.5]
+    assert NORMALIZE["minmax"]([2.0, 2.0]) == [0.0, 0.0]
+    assert NORMALIZE["zscore"]([1.0, 3.0]) == [-1.0, 1.0]
+    assert NORMALIZE["zscore"]([4.0]) == [0.0]
+    assert NORMALIZE["sigmoid"]([0.0, 800.0, -800.0]) == [0.5, 1.0, 0.0]
+
+
+def test_temperature_divides_and_is_recorded():
+    one = next(Labeler([Fixed({"a": 3.0})], Target(temperature=2.0)).label([record("a")]))
+    assert (one["docs"][0]["score"], one["temperature"]) == (1.5, 2.0)
+
+
+def test_scales_that_do_not_fit_are_refused():
+    logit, cosine = Fixed({}, "a"), Fixed({}, "b", "cosine")
+    with pytest.raises(UsageError, match=r"teachers of different scales: a \(logit\), b \(cosine\)"):
+        Labeler([logit, cosine])
+    with pytest.raises(UsageError, match="--normalize sigmoid takes logits, not cosine"):
+        Labeler([cosine], Target(normalize="sigmoid"))
+    assert Target("rrf").scale([logit, cosine]) == "rank"
+    assert Target(normalize="sigmoid").scale([logit]) == "probability"
+    assert Target(normalize="zscore").scale([logit, cosine]) == "unknown"
+
+
+# the cache
+
+
+def test_the_cache_saves_all_work_the_second_time(tmp_path):
+    path = str(tmp_path / "scores.db")
+    first = list(Labeler([Fixed({"a": 1.5, "b": 2.5})], cache=ScoreCache(path)).label([record("a", "b")]))
+    teacher = Fixed({"c": 3.5})
+    second = list(Labeler([teacher], cache=ScoreCache(path)).label([record("a", "b"), record("c")]))
+    assert teacher.asked == ["c"]
+    assert second[0] == first[0]
+
+
+def test_a_crash_loses_only_the_batch_in_flight(tmp_path):
+    class Crashing(Fixed):
+        def score(self, pairs):
+            for count, batch in enumerate(super().score(pairs)):
+                if count == 2:
+                    raise KeyboardInterrupt
+                yield batch
+
+    path = str(tmp_path / "scores.db")
+    scores = {name: 1.0 for name in "abcde"}
+    with pytest.raises(KeyboardInterrupt):
+        list(Labeler([Crashing(scores)], cache=ScoreCache(path)).label([record(*scores)]))
+    teacher = Fixed(scores)
+    list(Labeler([teacher], cache=ScoreCache(path)).label([record(*scores)]))
+    assert sorted(teacher.asked) == ["a", "b", "c"]  # d and e were done, from the end
+
+
+def test_keys_tell_apart_teachers_queries_and_texts():
+    keys = [
+        score_key(*parts)
+        for parts in [("t", "q", "d"), ("u", "q", "d"), ("t", "qd", ""), ("t", "", "qd"), ("tq", "", "d")]
+    ]
+    assert len(set(keys)) == 5
+    assert all(len(key) == 16 for key in keys)
+
+
+def test_other_files_are_not_taken_for_a_cache(tmp_path):
+    (tmp_path / "text").write_text("not a database, by any means" * 100)
+    with pytest.raises(RdError, match="cache .*text: file is not a database"):
+        ScoreCache(str(tmp_path / "text"))
+    other = sqlite3.connect(tmp_path / "other.db")
+    other.execute("CREATE TABLE scores (key, score)")
+    other.close()
+    with pytest.raises(RdError, match=r"not a score cache of this version \(give another --cache\)"):
+        ScoreCache(str(tmp_path / "other.db"))
+    with pytest.raises(RdError, match="unable to open database file"):
+        ScoreCache(str(tmp_path / "no" / "folder.db"))
+
+
+def test_two_processes_share_a_cache(tmp_path):
+    path = str(tmp_path / "scores.db")
+    one, two = ScoreCache(path), ScoreCache(path)
+    one.put([(b"a", 1.0)])
+    two.put([(b"b", 2.0), (b"a", 1.0)])
+    assert one.get([b"a", b"b", b"c"]) == {b"a": 1.0, b"b": 2.0}
+    assert two.get([bytes([n]) for n in range(256)] * 4) == {b"a": 1.0, b"b": 2.0}
+
+
+# teachers
+
+PAIRS = record("the flow of air over a wing", "jet", "a shock wave", "the flow")
+
+
+def test_cross_encoder_scores_are_the_raw_logits(tiny_ce):
+    from sentence_transformers import CrossEncoder
+    from torch.nn import Identity
+
+    expected = CrossEncoder(tiny_ce, device="cpu").predict(
+        [("x", doc["text"]) for doc in PAIRS["docs"]], activation_fn=Identity()
+    )
+    for batch_tokens in (1, 40, 4096):
+        setting = Setting(Collection(), device="cpu", batch_tokens=batch_tokens)
+        one = next(
+            Labeler([open_teacher(f"ce:{tiny_ce}", setting)]).label(
+                [record(*(d["doc_id"] for d in PAIRS["docs"]))]
+            )
+        )
+        np.testing.assert_allclose([doc["score"] for doc in one["docs"]], expected, atol=1e-5)
+        assert (one["score_scale"], one["teacher"]) == ("logit", tiny_ce)
+
+
+def test_half_precision_makes_no_ties(tiny_ce):
+    setting = Setting(Collection(), device="cpu", dtype="bfloat16")
+    letters = "abcdefgh"
+    names = [f"wing {a} of model {b}" for a in letters for b in letters]
+    one = next(Labeler([open_teacher(f"ce:{tiny_ce}", setting)]).label([record(*names)]))
+    assert len({doc["score"] for doc in one["docs"]}) == 64
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_bi_encoder_scores_are_the_similarity(tiny_be, tmp_path, indexed):
+    from sentence_transformers import SentenceTransformer
+
+    setting = CPU
+    if indexed:  # the corpus holds two of the four texts, one of them changed
+        (tmp_path / "corpus.tsv").write_text("jet\ttext of jet\nthe flow\tanother text\n")
+        collection = Collection(corpus_path=str(tmp_path / "corpus.tsv"))
+        setting = Setting(collection, index=str(tmp_path / "index"), device="cpu")
+    model = SentenceTransformer(tiny_be, device="cpu")
+    texts = [doc["text"] for doc in PAIRS["docs"]]
+    expected = model.similarity(model.encode(["x"]), model.encode(texts))[0]
+    teacher = open_teacher(f"be:{tiny_be}", setting)
+    for _ in range(2):  # the second time from memory
+        one = next(Labeler([teacher]).label([record(*(doc["doc_id"] for doc in PAIRS["docs"]))]))
+        np.testing.assert_allclose([doc["score"] for doc in one["docs"]], expected, atol=1e-6)
+    assert one["score_scale"] == "cosine"
+
+
+def test_given_teachers(tmp_path):
+    (tmp_path / "run.trec").write_text("q Q0 a 1 2.5 t\n")
+    (tmp_path / "qrels").write_text("q 0 a 2\n")
+    (tmp_path / "corpus.tsv").write_text("a\twing flow\nb\tjet\n")
+    collection = Collection(corpus_path=str(tmp_path / "corpus.tsv"), qrels_path=str(tmp_path / "qrels"))
+    setting = Setting(collection, index=str(tmp_path / "index"), score_scale="dot")
+
+    def scores(spec, setting=setting):
+        one = record("a", "b") | {"query": "flow"}
+        one["docs"][0]["text"], one["docs"][1]["text"] = "the flow", "jet"
+        labelled = next(Labeler([open_teacher(spec, setting)]).label([one]))
+        return labelled["score_scale"], [doc.get("score") for doc in labelled["docs"]]
+
+    assert scores(f"run:{tmp_path}/run.trec") == ("dot", [2.5, None])
+    assert scores("qrels") == ("unknown", [2.0, 0.0])
+    # idf = ln(1 + 1.5/1.5) = ln 2; |d| = 1 where the mean is 1.5: tf/(tf + 1.2·(1 − 0.75 + 0.75/1.5)) = 1/1.9
+    assert scores("bm25") == ("bm25", [pytest.approx(0.6931472 / 1.9, rel=1e-6), 0.0])
+    assert scores("bm25", Setting(Collection(), index=str(tmp_path / "index")))[1] == scores("bm25")[1]
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_every_teacher_refuses_a_wrong_argument_in_one_line(name):
+    wrong = {"be": "be", "run": "run", "ce": "ce:no/such"}.get(name, f"{name}:argument")
+    with pytest.raises(RdError) as caught:
+        open_teacher(wrong, CPU)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,293 @@
+"""Mining: positives, filters, sampling, sources, and the same bytes however the input is split."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from rdtools.collections import Collection, Corpus
+from rdtools.errors import RdError, UsageError
+from rdtools.mining import Miner, Selection
+from rdtools.sampling import SAMPLING, generator, log_random, stratified, top, uniform
+from rdtools.setting import Setting
+from rdtools.sources import SOURCES, Found, open_source
+
+
+class Fixed:
+    """A source that gives the same ranking to every query."""
+
+    batch = 1
+
+    def __init__(self, doc_ids, scores=None, name="fixed", scale="dot"):
+        self.name, self.scale = name, scale if scores is not None else None
+        self.doc_ids, self.scores = doc_ids, scores
+
+    def search(self, wanted):
+        known = dict(zip(self.doc_ids, self.scores or [], strict=False))
+        return [
+            Found(
+                self.doc_ids[: one.depth],
+                self.scores and self.scores[: one.depth],
+                {doc_id: known[doc_id] for doc_id in one.judged if doc_id in known},
+            )
+            for one in wanted
+        ]
+
+
+CORPUS = Corpus([(f"d{n}", f"text {n}") for n in range(10)] + [("copy", "Ｔext \n 1"), ("e", "")])
+QUERY = {"query_id": "q", "query": "x", "docs": [], "mine": [1]}
+
+
+def mined(sources, qrels=None, **selection):
+    miner = Miner(sources, Selection(**{"sampling": top, **selection}), {"q": qrels or {}}, CORPUS)
+    return next(miner.mine([QUERY])), list(miner.account.lines())
+
+
+def ids(record):
+    return [doc["doc_id"] for doc in record["docs"]]
+
+
+def test_a_training_group_leads_with_all_positives_and_keeps_no_copy_of_them():
+    source = Fixed(["d3", "d1", "copy", "d2", "d4"], [9.0, 8.0, 7.5, 7.0, 6.0])
+    record, account = mined([source], {"d1": 1, "d7": 2, "d3": 0}, num_negatives=2)
+    assert record["mine"] == [1]
+    assert record["score_scale"] == "dot"
+    assert record["docs"] == [
+        {"doc_id": "d1", "text": "text 1", "relevance": 1, "score": 8.0, "rank": 2, "source": "fixed"},
+        {"doc_id": "d7", "text": "text 7", "relevance": 2, "source": "qrels"},
+        {"doc_id": "d3", "text": "text 3", "relevance": 0, "score": 9.0, "rank": 1, "source": "fixed"},
+        {"doc_id": "d2", "text": "text 2", "score": 7.0, "rank": 4, "source": "fixed"},
+    ]
+    assert account == [
+        "1 query: 2 positives (1 query), 2 negatives (1 query)",
+        "fixed: 1 left out, positives by id (1 query), 1 left out, copies of a positive (1 query), "
+        "3 candidates (1 query)",
+    ]
+
+
+def test_retrieval_is_what_was_found_in_order_with_or_without_judgements():
+    source = Fixed(["d3", "d1", "copy", "d2"], [9.0, 8.0, 7.5, 7.0])
+    judged, _ = mined([source], {"d1": 1, "d7": 2}, num_negatives=None, depth=3)
+    bare, _ = mined([source], num_negatives=None, depth=3)
+    assert ids(judged) == ids(bare) == ["d3", "d1", "copy"]
+    assert [doc.get("relevance") for doc in judged["docs"]] == [None, 1, None]
+    added, _ = mined([source], {"d1": 1, "d7": 2}, num_negatives=None, depth=3, add_positives=True)
+    assert added["docs"][3] == {"doc_id": "d7", "text": "text 7", "relevance": 2, "source": "qrels"}
+
+
+def test_depth_counts_after_positives_and_earlier_sources_and_ranks_stay():
+    a = Fixed(["d1", "d2", "d3"], [3.0, 2.0, 1.0], "a")
+    b = Fixed(["d2", "d3", "d4", "d5"], None, "b")
+    record, _ = mined([a, b], {"d1": 1}, num_negatives=9, depth=2)
+    assert [(doc["doc_id"], doc["source"], doc["rank"]) for doc in record["docs"]] == [
+        ("d1", "a", 1), ("d2", "a", 2), ("d3", "a", 3), ("d4", "b", 3), ("d5", "b", 4),
+    ]  # fmt: skip
+    assert record["score_scale"] == "dot"  # one source scores, the other gives none
+    both, _ = mined([a, Fixed(["d2"], [1.0], "c")], {"d1": 1}, num_negatives=9)
+    assert "score_scale" not in both
+    assert not any("score" in doc for doc in both["docs"])
+
+
+@pytest.mark.parametrize(
+    ("selection", "kept"),
+    [
+        ({"relative_margin": 0.5}, ["d5"]),  # s⁺ = −2: below −2 − 0.5·2 = −3
+        ({"absolute_margin": 0.0}, ["d4", "d5"]),  # strictly below −2
+        ({"absolute_margin": -0.5}, ["d3", "d4", "d5"]),
+        ({"max_score": -2.0}, ["d3", "d4", "d5"]),
+        ({"min_score": 0.0}, ["d2"]),
+        ({"range_min": 2}, ["d4", "d5"]),
+    ],
+)
+def test_filters(selection, kept):
+    source = Fixed(["d2", "d1", "d3", "d4", "d5"], [1.0, -2.0, -2.0, -2.5, -4.0])
+    record, _ = mined([source], {"d1": 1}, num_negatives=9, **selection)
+    assert ids(record)[1:] == kept
+
+
+def test_margins_start_at_the_lowest_positive_and_pass_what_they_cannot_judge():
+    source = Fixed(["d1", "d2", "d3", "d4"], [9.0, 8.0, 7.0, 1.0])
+    record, _ = mined([source], {"d1": 1, "d3": 1}, num_negatives=9, absolute_margin=0.0)
+    assert ids(record) == ["d1", "d3", "d4"]
+    record, account = mined([source], {"d7": 1}, num_negatives=9, absolute_margin=0.0)
+    assert ids(record) == ["d7", "d1", "d2", "d3", "d4"]
+    assert "4 passed unfiltered, no scored positive (1 query)" in account[1]
+
+
+def test_documents_outside_the_corpus_are_left_out_and_counted():
+    record, account = mined([Fixed(["d1", "gone", "d2"])], {"lost": 1}, num_negatives=5)
+    assert ids(record) == ["d1", "d2"]
+    assert "1 left out, not in the corpus (1 query)" in account[1]
+    assert "1 positives not in the corpus (1 query)" in account[0]
+
+
+def test_empty_texts_are_copies_only_of_empty_positives():
+    assert ids(mined([Fixed(["e", "d2"])], {"d1": 1}, num_negatives=5)[0]) == ["d1", "e", "d2"]
+
+
+def test_no_text_writes_ids_only():
+    record, _ = mined([Fixed(["d2"])], {"d1": 1}, with_text=False)
+    assert not any("text" in doc for doc in record["docs"])
+
+
+# sampling
+
+POOL = [{"doc_id": str(n), "score": float(100 - n)} for n in range(100)]
+
+
+@pytest.mark.parametrize("name", SAMPLING)
+def test_samplings_choose_n_distinct_places_repeatably(name):
+    sample = SAMPLING[name]
+    for size, n in [(100, 7), (5, 7), (0, 3), (4, 0)]:
+        places = sample(POOL[:size], n, generator(1, "q", "t"))
+        assert places == sorted(set(places)) == sample(POOL[:size], n, generator(1, "q", "t"))
+        assert len(places) == min(size, n)
+        assert all(0 <= place < size for place in places)
+    if name != "top":
+        assert sample(POOL, 7, generator(1, "q", "t")) != sample(POOL, 7, generator(2, "q", "t"))
+
+
+PINNED = {
+    "random": [8, 23, 27, 47, 94],
+    "log-random": [22, 52, 53, 60, 84],
+    "stratified": [15, 36, 43, 75, 89],
+}
+
+
+def test_random_choices_are_pinned_for_ever():
+    assert uniform(POOL, 5, generator(0, "q1", "negatives")) == PINNED["random"]
+    assert log_random(POOL, 5, generator(0, "q1", "negatives")) == PINNED["log-random"]
+    assert stratified(POOL, 5, generator(0, "q1", "negatives")) == PINNED["stratified"]
+
+
+def test_log_random_weights_are_one_over_log_of_one_plus_rank():
+    counts = Counter(log_random(POOL[:3], 1, random.Random(n))[0] for n in range(20000))
+    weights = [1 / 0.6931, 1 / 1.0986, 1 / 1.3863]
+    for place, weight in enumerate(weights):
+        assert counts[place] / 20000 == pytest.approx(weight / sum(weights), abs=0.015)
+
+
+def test_stratified_takes_one_of_each_quantile_of_the_scores():
+    shuffled = random.Random(0).sample(POOL, 100)
+    places = stratified(shuffled, 10, generator(0, "q", "t"))
+    scores = sorted(shuffled[place]["score"] for place in places)
+    assert [int((score - 1) // 10) for score in scores] == list(range(10))
+    with pytest.raises(RdError, match="stratified needs scores"):
+        stratified([{"doc_id": "a"}], 1, generator(0, "q", "t"))
+
+
+# sources
+
+
+@pytest.fixture
+def setting(tmp_path):
+    rows = [f"d{n}\tword{n} {'boundary layer ' * (n % 3)}" for n in range(50)]
+    (tmp_path / "corpus.tsv").write_text("\n".join(rows) + "\nx1\tboundary\nx2\tboundary\nx3\tboundary\n")
+    return Setting(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
+
+
+def wanted(query="boundary", query_id="q", depth=10, judged=(), docs=()):
+    from rdtools.sources import Wanted
+
+    return Wanted({"query_id": query_id, "query": query, "docs": list(docs)}, depth, judged)
+
+
+def test_bm25_ties_go_to_the_larger_id_also_at_the_cut(setting):
+    found = open_source("bm25", setting).search([wanted(depth=2, judged=["x1", "d0", "nowhere"])])[0]
+    assert found.doc_ids == ["x3", "x2"]
+    assert found.judged == {"x1": found.scores[0], "d0": 0.0}
+
+
+def test_bm25_finds_only_documents_with_a_term_of_the_query(setting):
+    assert open_source("bm25", setting).search([wanted("word7 nothing", depth=50)])[0].doc_ids == ["d7"]
+
+
+def test_a_query_without_text_is_named(setting):
+    with pytest.raises(RdError, match='query "q" has no text'):
+        open_source("bm25", setting).search([type(wanted())({"query_id": "q", "docs": []}, 1)])
+
+
+def test_random_draws_every_document_once_and_a_deeper_draw_begins_the_same(setting):
+    source = open_source("random", setting)
+    deep, short = (source.search([wanted(depth=depth)])[0] for depth in (100, 5))
+    assert sorted(deep.doc_ids) == sorted(setting.collection.corpus.doc_ids)
+    assert short.doc_ids == deep.doc_ids[:5]
+    assert deep.scores is None
+    other = source.search([wanted(query_id="other", depth=5)])[0]
+    assert other.doc_ids != short.doc_ids
+    first = Counter(source.search([wanted(query_id=str(n), depth=1)])[0].doc_ids[0] for n in range(5300))
+    assert len(first) == 53
+    assert max(first.values()) < 160
+
+
+def test_dense_equals_brute_force_and_no_neighbour_changes_a_digit(setting, tiny_be):
+    import numpy as np
+
+    from rdtools.models import BiEncoder, Loading, load_bi_encoder
+
+    source = open_source(f"dense:{tiny_be}", setting)
+    queries = [
+        wanted(query, str(n), depth=7) for n, query in enumerate(["boundary", "layer of word3", "flow"])
+    ]
+    together = source.search(queries)
+    assert [source.search([query])[0] for query in queries] == together
+    encoder = BiEncoder(load_bi_encoder(tiny_be, Loading("cpu")))
+    corpus = setting.collection.corpus
+    scores = (
+        encoder.encode_queries([q.record["query"] for q in queries])
+        @ encoder.encode_documents(corpus.texts).T
+    )
+    for found, row in zip(together, scores, strict=True):
+        np.testing.assert_allclose(found.scores, np.sort(row)[::-1][:7], atol=1e-6)
+        assert found.scores == sorted(found.scores, reverse=True)
+        by_score = list(zip(found.scores, found.doc_ids, strict=True))
+        assert by_score == sorted(by_score, reverse=True)  # ties, such as x3 = x2 = x1, by larger id
+    assert source.scale == "cosine"
+
+
+def test_runs_are_sources_whatever_their_format(setting, tmp_path):
+    (tmp_path / "run.trec").write_text("q Q0 d1 1 2.5 t\nq Q0 d3 2 2.5 t\nr Q0 d2 1 1 t\n")
+    (tmp_path / "run.tsv").write_text("q\td1\t1\nq\td3\t2\n")
+    found = open_source(f"run:{tmp_path}/run.trec", setting).search([wanted(judged=["d1", "d9"])])[0]
+    assert found == Found(["d3", "d1"], [2.5, 2.5], {"d1": 2.5})
+    assert open_source(f"run:{tmp_path}/run.trec", setting).search([wanted(query_id="none")]) == [Found([])]
+    with pytest.raises(RdError, match="may be a rank or a score"):
+        open_source(f"run:{tmp_path}/run.tsv", setting)
+
+
+def test_records_are_selected_again_untouched():
+    docs = [
+        {"doc_id": "p", "text": "p", "relevance": 1, "score": 2.0, "source": "qrels", "x": 1},
+        {"doc_id": "a", "text": "a", "score": 1.0, "rank": 7, "source": "bm25", "y": 2},
+        {"doc_id": "b", "text": "b", "score": 3.0, "rank": 1, "source": "bm25"},
+    ]
+    record = {"query_id": "q", "query": "x", "docs": docs, "teacher": "t", "score_scale": "logit"}
+    source = open_source("records", Setting(Collection()))
+    miner = Miner([source], Selection(num_negatives=5, sampling=top, absolute_margin=0.5), {}, None)
+    assert next(miner.mine([record])) == {**record, "docs": [docs[0], docs[1]]}
+    miner = Miner([source], Selection(num_negatives=None), {}, None)
+    assert next(miner.mine([record])) == {**record, "docs": [docs[2], docs[1]]}
+
+
+def test_new_sources_drop_the_old_scores(setting):
+    record = {
+        "query_id": "q", "query": "boundary", "docs": [{"doc_id": "d1", "score": 1.0}],
+        "teacher": "t", "score_scale": "logit",
+    }  # fmt: skip
+    miner = Miner([open_source("random", setting)], Selection(num_negatives=1), {}, setting.collection.corpus)
+    assert "teacher" not in (again := next(miner.mine([record])))
+    assert "score_scale" not in again
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_source_refuses_a_wrong_argument_in_one_line(name, setting):
+    wrong = name if name in ("dense", "run") else f"{name}:argument"
+    with pytest.raises(UsageError, match=f"--from {name}"):
+        open_source(wrong, setting)
+
+
+def test_misspelt_sources_suggest_the_near_one(setting):
+    with pytest.raises(UsageError, match=r"unknown source 'bm52'; did you mean 'bm25'\?"):
+        open_source("bm52", setting)
