@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -92,8 +92,8 @@ def entropy(
         rows = diagnosis.query_rows(inputs) if by_query else diagnosis.summary_rows(inputs)
         lines = _lines(rows, format or "tsv")
     with open_output(output) as out:
-        for line in lines:
-            out.write(line)
+        while block := b"".join(islice(lines, 1024)):
+            out.write(block)
     _report(diagnosis)
 
 
