@@ -201,8 +201,8 @@ class Groups:
 
 
 _HINTS = {
-    "query without text": 'give records with "query"',
-    "document without text": 'give records with "text", as rd-mine writes them without --no-text',
+    "query without text": 'give --queries or --dataset, or records with "query"',
+    "document without text": 'give --corpus or --dataset, or records with "text"',
     "document without score": "label the records with rd-label first",
     "query without a positive": "this loss needs documents with relevance > 0; ranknet and kl do not",
     "query without a negative": "mine some with rd-mine",

@@ -116,7 +116,7 @@ def test_unusable_documents_and_queries_are_left_out_and_counted(caplog):
         (
             [{"query_id": "1", "query": "a", "docs": [{"doc_id": "x"}, {"doc_id": "y"}]}],
             "lce",
-            'nothing to train on (give records with "text", as rd-mine writes them without --no-text)',
+            'nothing to train on (give --corpus or --dataset, or records with "text")',
         ),
         (
             [{"query_id": "1", "query": "a", "docs": [{"doc_id": x, "text": x} for x in "abc"]}],

@@ -99,6 +99,18 @@ def test_records_on_stdin_become_a_cross_encoder(run, tiny_ce, tmp_path):
     assert again.stderr == "rd-train: out: it holds a trained model (--overwrite replaces it)\n"
 
 
+def test_texts_may_come_from_elsewhere(run, tiny_be, tmp_path):
+    (tmp_path / "corpus.tsv").write_text("".join(f"d{i}\t{word} {word}\n" for i, word in enumerate(WORDS)))
+    (tmp_path / "queries.tsv").write_text("1\twing\n2\tflow\n")
+    (tmp_path / "run").write_text("".join(f"{q} Q0 d{i} {i} {-i}.5 t\n" for q in (1, 2) for i in (1, 2, 3)))
+    arguments = ["run", "--student", f"be:{tiny_be}", "--loss", "ranknet", "-o", "out"]
+    done = run("rd-train", *arguments, "--corpus", "corpus.tsv", "--queries", "queries.tsv", check=True)
+    assert json.loads(done.stdout.splitlines()[-1])["docs"] == 6
+    done = run("rd-train", *arguments, "--overwrite", "--corpus", "corpus.tsv")
+    assert done.returncode == 1
+    assert done.stderr == 'rd-train: run:4: query "1" has no text (give --queries or --dataset)\n'
+
+
 def test_a_killed_run_goes_on_to_the_same_weights(run, tiny_be, tmp_path):
     from rdtools.formats import read_records
     from rdtools.groups import Groups

@@ -189,6 +189,11 @@ def train(
         int | None, typer.Option("--doc-max-len", metavar="N", min=1, help="Cut documents at N tokens.")
     ] = None,
     score_scale: options.ScoreScaleOption = None,
+    dataset: options.Dataset = None,
+    corpus: options.CorpusFile = None,
+    queries: Annotated[
+        str | None, typer.Option("--queries", metavar="FILE", help="Texts of queries that come without.")
+    ] = None,
     log_steps: Annotated[
         int, typer.Option("--log-steps", metavar="N", min=1, help="Print a line every N steps.")
     ] = 10,
@@ -223,9 +228,10 @@ def train(
       rd-train labelled.jsonl.zst --student ce:google/electra-base-discriminator --loss ranknet -o ce/
       rd-mine --dataset pydoc:train | rd-train --student be:bert-base-uncased --loss lce -o be/
 
-    Reads records with texts, and with teacher scores where the loss needs them, from FILES or stdin. They
-    are read once and kept in a temporary file, so they may be larger than memory. Documents and queries that
-    the loss cannot use are left out and counted.
+    Reads records with texts, and with teacher scores where the loss needs them, from FILES or stdin;
+    --dataset, or --corpus and --queries, give the texts of records that come without. They are read once and
+    kept in a temporary file, so they may be larger than memory (a corpus is held in it). Documents and
+    queries that the loss cannot use are left out and counted.
 
     Each record makes a group in each epoch: one of its positives, and negatives drawn at random up to
     --group-size. ranknet and kl also take records without a positive. rd-train --explain-loss NAME says
@@ -261,6 +267,7 @@ def train(
 
     import orjson
 
+    from rdtools.collections import Collection
     from rdtools.formats import Reading, read_records
     from rdtools.groups import Grouping, Groups
     from rdtools.models import Loading
@@ -272,7 +279,10 @@ def train(
     check_target(Path(output), resume=resume, overwrite=overwrite)
     shape = Shape(model, layers, query_max_len, doc_max_len, similarity, scale, seed)
     pupil = resolve(STUDENTS, kind, "student")(shape, Loading(device, trust_remote_code=trust_remote_code))
-    records = read_records(paths, Reading(input_format, max_line, on_error))
+    reading = Reading(input_format, max_line, on_error)
+    collection = Collection(dataset, corpus, queries, reading=reading)
+    complete = collection.complete if dataset or corpus or queries else None
+    records = read_records(paths, reading, complete)
     groups = Groups(records, chosen, Grouping(group_size, positives, seed), score_scale)
     settings = Settings(
         epochs=epochs, max_steps=max_steps, max_docs=max_docs, batch_size=batch_size, accumulate=accumulate,
