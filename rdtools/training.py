@@ -24,12 +24,14 @@ from rdtools.errors import RdError
 from rdtools.groups import Group, Groups, share_negatives
 from rdtools.log import bar, log
 from rdtools.losses import LossFunction
-from rdtools.models import DEFAULT_BATCH_TOKENS, token_batches
+from rdtools.models import token_batches
 from rdtools.students import Batch, Student
 
 CARD = "rd-train.json"
 """In the saved folder: options, loss, data fingerprint and provenance."""
 CHECKPOINTS = "checkpoints"
+CPU_TOKENS, GPU_TOKENS = 512, 16384
+"""Tokens of a micro-batch. On a CPU, 512 is twice as fast as 4096 for passages: less of it is padding."""
 COLLAPSED_STEPS = 20
 """After so many steps in a row in which no group has two different scores, a warning."""
 
@@ -144,7 +146,8 @@ class Trainer:
 
     def _plain(self, batch: Batch, groups: list[Group], weight: float) -> float:
         """All micro-batches in one graph."""
-        parts = list(token_batches(batch.lengths, DEFAULT_BATCH_TOKENS))
+        tokens = CPU_TOKENS if self.student.device.type == "cpu" else GPU_TOKENS
+        parts = list(token_batches(batch.lengths, tokens))
         encoded = in_input_order([self._encode(batch, rows) for rows in parts], parts)
         loss = weight * self._loss(batch.scores(encoded), groups)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
