@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-DEFAULT_BATCH_TOKENS = 4096
+DEFAULT_BATCH_TOKENS = 1024
 GPU_BATCH_TOKENS = 65536
 WINDOW_TEXTS = 16384
 """Texts that are tokenised and sorted by length together."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict, get_args
 
-ScoreScale = Literal[
-    "logit", "probability", "log-probability", "cosine", "dot", "bm25", "rank", "unknown"
-]
+ScoreScale = Literal["logit", "probability", "log-probability", "cosine", "dot", "bm25", "rank", "unknown"]
 SCORE_SCALES: tuple[str, ...] = get_args(ScoreScale)
 
 QRELS_SOURCE = "qrels"

@@ -84,7 +84,7 @@ class Trainer:
         self.total_groups = self._count_groups()
         self.steps = math.ceil(self.total_groups / self._groups_per_step)
         self.optimizer = torch.optim.AdamW(
-            student.module.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+            student.module.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
         )
         self.scaler = torch.amp.GradScaler(student.device.type, enabled=settings.dtype == "float16")
         self._collapsed = 0

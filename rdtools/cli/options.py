@@ -148,7 +148,7 @@ BatchTokens = Annotated[
         metavar="N",
         min=1,
         help="Tokens of a batch, padding included.",
-        show_default="4096 on a CPU, 65536 on a GPU",
+        show_default="1024 on a CPU, 65536 on a GPU",
     ),
 ]
 
