@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 import Stemmer
 
 from rdtools.indexes import index_folder, kept_index
-from rdtools.log import bars_shown, log, plural
+from rdtools.log import bars_shown
 from rdtools.setting import Setting
 
 if TYPE_CHECKING:
@@ -113,16 +112,9 @@ def open_bm25(setting: Setting) -> Bm25:
     corpus = setting.collection.corpus
 
     def build() -> Bm25:
-        start = time.perf_counter()
-        index = Bm25.build(corpus.texts, setting.k1, setting.b)
-        seconds = time.perf_counter() - start
-        rate = len(corpus) / max(seconds, 1e-9)
-        log.info("bm25: %s indexed in %.1f s (%.0f docs/s)", plural(len(corpus), "document"), seconds, rate)
-        return index
+        return Bm25.build(corpus.texts, setting.k1, setting.b)
 
-    return kept_index(
-        setting.index, "bm25", settings, lambda: corpus.fingerprint, build, Bm25.save, Bm25.load
-    )
+    return kept_index(setting.index, "bm25", settings, corpus, build, Bm25.save, Bm25.load)
 
 
 def _tokenize(texts: Sequence[str], stemmer: Any, *, return_ids: bool) -> Any:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rdtools.indexes import kept_index
-from rdtools.log import log, plural
 from rdtools.models import BiEncoder, fingerprint, load_bi_encoder
 from rdtools.setting import Setting
 
@@ -37,24 +35,12 @@ class DenseIndex:
         self._starts = np.searchsorted(self.place_of_row[self._by_place], np.arange(len(places) + 1))
 
         def encode() -> NDArray[np.float32]:
-            start = time.perf_counter()
-            embeddings = self.encoder.encode_documents(list(places), f"encoding with {model}")
-            seconds = time.perf_counter() - start
-            count, rate = plural(len(self.corpus), "document"), len(self.corpus) / max(seconds, 1e-9)
-            log.info("dense:%s: %s encoded in %.1f s (%.0f docs/s)", model, count, seconds, rate)
-            return embeddings
+            return self.encoder.encode_documents(list(places), f"encoding with {model}")
 
-        if setting.index is None:
-            self.embeddings = encode()
-            return
-        settings = {
-            "model": fingerprint(model),
-            "dtype": setting.dtype,
-            "max_length": loaded.max_seq_length,
-        }
-        self.embeddings = kept_index(
-            setting.index, "dense", settings, lambda: self.corpus.fingerprint, encode, _save, _load
-        )
+        settings = {"dtype": setting.dtype, "max_length": loaded.max_seq_length}
+        if setting.index is not None:
+            settings["model"] = fingerprint(model)
+        self.embeddings = kept_index(setting.index, "dense", settings, self.corpus, encode, _save, _load)
 
     def rows_at(self, place: int) -> NDArray[np.int64]:
         """Return the rows of the documents that share a place, ascending."""

@@ -23,7 +23,7 @@ class InputError(RdError):
         super().__init__(f"{place}: {problem}" + (f" ({hint})" if hint else ""))
 
 
-class BadLine(ValueError):
+class BadLine(ValueError):  # noqa: N818 - it names the line, as InputError does the input
     """What a parser raises for one bad line; the reader knows where it stood."""
 
     def __init__(self, problem: str, hint: str = "") -> None:

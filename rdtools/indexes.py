@@ -6,12 +6,16 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rdtools.errors import RdError
-from rdtools.log import log
+from rdtools.log import log, plural
+
+if TYPE_CHECKING:
+    from rdtools.collections import Corpus
 
 T = TypeVar("T")
 _MANIFEST = "manifest.json"
@@ -22,28 +26,31 @@ def kept_index(
     directory: str | None,
     kind: str,
     settings: dict[str, Any],
-    corpus_fingerprint: Callable[[], str],
+    corpus: Corpus,
     build: Callable[[], T],
     save: Callable[[T, Path], None],
     load: Callable[[Path], T],
 ) -> T:
     """Load the index of these `settings` from `directory`, or build it and keep it there.
 
-    Indexes with other settings stand beside it. Without a directory it is built and not kept.
+    Indexes with other settings stand beside it. Without a directory it is built and not kept. The
+    manifest beside it also says how many documents it took in how many seconds.
 
     Raises:
         RdError: the one that is there was built from another corpus, or cannot be read.
     """
     if directory is None:
-        return build()
+        return _timed(kind, corpus, build)[0]
     folder = index_folder(directory, kind, settings)
-    manifest = {"layout": _LAYOUT, "kind": kind, "settings": settings, "corpus": corpus_fingerprint()}
+    manifest = {"layout": _LAYOUT, "kind": kind, "settings": settings, "corpus": corpus.fingerprint}
     if not folder.exists():
-        _save_whole(folder, manifest, index := build(), save)
+        index, seconds = _timed(kind, corpus, build)
+        built = {"documents": len(corpus), "seconds": round(seconds, 3)}
+        _save_whole(folder, manifest | built, index, save)
         return index
     try:
         there = json.loads((folder / _MANIFEST).read_text())
-        if there != manifest:
+        if any(there.get(key) != value for key, value in manifest.items()):
             raise RdError(
                 f"index {folder}: it was built from another corpus (give another --index, or remove it)"
             )
@@ -51,6 +58,15 @@ def kept_index(
         return load(folder)
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise RdError(f"index {folder}: it is damaged: {error} (remove it, and it is built again)") from error
+
+
+def _timed(kind: str, corpus: Corpus, build: Callable[[], T]) -> tuple[T, float]:
+    start = time.perf_counter()
+    index = build()
+    seconds = time.perf_counter() - start
+    count, rate = plural(len(corpus), "document"), len(corpus) / max(seconds, 1e-9)
+    log.info("%s: %s indexed in %.1f s (%.0f docs/s)", kind, count, seconds, rate)
+    return index, seconds
 
 
 def index_folder(directory: str, kind: str, settings: dict[str, Any]) -> Path:

@@ -34,7 +34,7 @@ WINDOW_TEXTS = 16384
 
 @dataclass(frozen=True)
 class Loading:
-    """Where a model runs, in what precision, and at how many tokens its input is cut (None: its own limit)."""
+    """Where a model runs, in what precision, and where its input is cut (tokens; None: its own limit)."""
 
     device: str | None = None
     dtype: str = "float32"
@@ -120,7 +120,7 @@ def _score_in_float32(model: PreTrainedModel) -> None:
 
 
 def logits(model: PreTrainedModel, features: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the raw score of each pair, (n,) float32: the logit, or the difference of two (positive last)."""
+    """Return raw scores, (n,) float32: the logit, or the difference of the two (the positive is last)."""
     output: torch.Tensor = model(**features).logits.float()
     return output[:, 0] if output.shape[1] == 1 else output[:, 1] - output[:, 0]
 
@@ -224,10 +224,10 @@ class BiEncoder:
         with torch.inference_mode():
             for rows in token_batches(lengths, self.batch_tokens):
                 batch = pad(tokenizer, features.data, rows, self.model.device)
-                embeddings = self._finish(self.model(batch)["sentence_embedding"])
+                part = self._finish(self.model(batch)["sentence_embedding"])
                 if result is None:
-                    result = np.empty((len(texts), embeddings.shape[1]), np.float32)
-                result[rows] = embeddings
+                    result = np.empty((len(texts), part.shape[1]), np.float32)
+                result[rows] = part
                 if progress is not None:
                     progress(len(rows))
         assert result is not None, "no texts to encode"
@@ -245,9 +245,9 @@ def quiet_libraries() -> Iterator[None]:
     """Keep the libraries' own bars and advice off stderr unless bars are shown there."""
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.set_verbosity_error()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     if not bars_shown():
-        transformers_logging.disable_progress_bar()
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     for library in ("sentence_transformers", "huggingface_hub"):
         logging.getLogger(library).setLevel(logging.ERROR)
     with warnings.catch_warnings():

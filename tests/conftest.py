@@ -17,9 +17,9 @@ BIN = Path(sys.executable).parent
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 WORDS = (
-    "the a of to and in is for on with boundary layer flow flat plate heat transfer wing body pressure speed "
-    "sound wave shock supersonic subsonic viscous fluid jet engine nozzle drag lift model test wind tunnel data "
-    "theory experiment result high low number mach reynolds surface temperature gas air"
+    "the a of to and in is for on with boundary layer flow flat plate heat transfer wing body pressure "
+    "speed sound wave shock supersonic subsonic viscous fluid jet engine nozzle drag lift model test wind "
+    "tunnel data theory experiment result high low number mach reynolds surface temperature gas air "
 ).split()
 
 

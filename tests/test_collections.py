@@ -126,7 +126,8 @@ def test_docstrings_are_parsed_not_imported(tmp_path):
     (tmp_path / "pkg").mkdir()
     (tmp_path / "pkg" / "__init__.py").write_text('"""Package."""\nraise SystemExit\n')
     (tmp_path / "pkg" / "mod.py").write_text(
-        'class C:\n    """A class."""\n    def f(self):\n        """First."""\n    def f(self):\n        """Second."""\n'
+        'class C:\n    """A class."""\n    def f(self):\n        """First."""\n'
+        '    def f(self):\n        """Second."""\n'
         'try:\n    import x\nexcept ImportError:\n    def g():\n        """Fallback."""\n'
     )
     (tmp_path / "test").mkdir()

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from rdtools.collections import Corpus
 from rdtools.errors import RdError
 from rdtools.indexes import index_folder, kept_index
 
@@ -25,7 +26,7 @@ def keep(directory, corpus="c1", settings=None, built=None, value="index", fail=
         str(directory),
         "toy",
         settings or {"k": 1},
-        lambda: corpus,
+        Corpus([(corpus, "text")]),
         build,
         save,
         lambda f: (f / "data").read_text(),
@@ -58,7 +59,7 @@ def test_damage_is_named(tmp_path):
     keep(tmp_path)
     folder = index_folder(str(tmp_path), "toy", {"k": 1})
     (folder / "data").unlink()
-    with pytest.raises(RdError, match="it is damaged: .*remove it"):
+    with pytest.raises(RdError, match=r"it is damaged: .*remove it"):
         keep(tmp_path)
     (folder / "manifest.json").write_text("{")
     with pytest.raises(RdError, match="it is damaged"):
@@ -79,9 +80,16 @@ def test_the_slower_of_two_builders_keeps_the_other_ones(tmp_path):
         return "slower"
 
     index = kept_index(
-        str(tmp_path), "toy", {"k": 1}, lambda: "c1", build, lambda i, f: (f / "data").write_text(i), None
+        str(tmp_path),
+        "toy",
+        {"k": 1},
+        Corpus([("c1", "text")]),
+        build,
+        lambda i, f: (f / "data").write_text(i),
+        None,
     )
     assert index == "slower"  # the same index, by its settings
     assert (folder / "data").read_text() == "faster"
-    assert json.loads((folder / "manifest.json").read_text())["corpus"] == "c1"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert (manifest["corpus"], manifest["documents"]) == (Corpus([("c1", "text")]).fingerprint, 1)
     assert len(list(tmp_path.iterdir())) == 1

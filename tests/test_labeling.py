@@ -145,7 +145,7 @@ def test_a_crash_loses_only_the_batch_in_flight(tmp_path):
                 yield batch
 
     path = str(tmp_path / "scores.db")
-    scores = {name: 1.0 for name in "abcde"}
+    scores = dict.fromkeys("abcde", 1.0)
     with pytest.raises(KeyboardInterrupt):
         list(Labeler([Crashing(scores)], cache=ScoreCache(path)).label([record(*scores)]))
     teacher = Fixed(scores)
@@ -164,7 +164,7 @@ def test_keys_tell_apart_teachers_queries_and_texts():
 
 def test_other_files_are_not_taken_for_a_cache(tmp_path):
     (tmp_path / "text").write_text("not a database, by any means" * 100)
-    with pytest.raises(RdError, match="cache .*text: file is not a database"):
+    with pytest.raises(RdError, match=r"cache .*text: file is not a database"):
         ScoreCache(str(tmp_path / "text"))
     other = sqlite3.connect(tmp_path / "other.db")
     other.execute("CREATE TABLE scores (key, score)")

@@ -22,7 +22,8 @@ def label(
         typer.Option(
             "--teacher",
             metavar="TEACHER",
-            help="ce (cross-encoder/ms-marco-MiniLM-L6-v2), ce:MODEL, be:MODEL, bm25, run:FILE or qrels; may be repeated.",
+            help="ce (cross-encoder/ms-marco-MiniLM-L6-v2), ce:MODEL, be:MODEL, bm25, run:FILE or qrels; "
+            "may be repeated.",
             show_default="ce",
             autocompletion=lambda incomplete: [name for name in TEACHERS if name.startswith(incomplete)],
         ),
@@ -81,9 +82,9 @@ def label(
 
     \b
     Examples:
-      rd-mine --dataset pydoc:train | rd-label --teacher be:MODEL | rd-train --student be:MODEL -o student
+      rd-mine --dataset pydoc:train | rd-label --teacher be:MODEL > labelled.jsonl
       rd-mine --dataset DIR:test -n all | rd-label --teacher ce:student -f trec | rd-eval DIR:test
-      rd-label --teacher ce --teacher be:MODEL --normalize zscore --cache scores.db mined.jsonl > labelled.jsonl
+      rd-label --teacher ce --teacher be:MODEL --normalize zscore --cache scores.db mined.jsonl > out.jsonl
 
     The scores are raw: logits of cross-encoders, without a sigmoid, in float32. The record says which
     teacher gave them (teacher) and on what scale (score_scale). Texts that records lack come from --dataset,

@@ -85,14 +85,12 @@ Dtype = Annotated[
         "--dtype",
         names=DTYPES,
         kind="dtype",
-        help="Precision of the model: float32, bfloat16 (bf16), float16 (fp16). Scores are float32 in any case.",
+        help="Precision of the model: float32, bfloat16 (bf16), float16 (fp16). Scores are always float32.",
     ),
 ]
 TrustRemoteCode = Annotated[
     bool,
-    typer.Option(
-        "--trust-remote-code", help="Run code that comes with the model. Off: such a model is refused."
-    ),
+    typer.Option("--trust-remote-code", help="Run code that comes with a model (off: it is refused)."),
 ]
 ScoreScaleOption = Annotated[
     str | None,
