@@ -40,6 +40,7 @@ def test_bi_encoder_equals_sentence_transformers(tiny_be, batch_tokens):
     expected = model.encode(TEXTS, normalize_embeddings=True)
     np.testing.assert_allclose(encoder.encode_documents(TEXTS), expected, atol=1e-6)
     np.testing.assert_allclose(encoder.encode_queries(TEXTS), expected, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode_queries(TEXTS, alone=False), expected, atol=1e-6)
     assert encoder.encode_queries([]).shape == (0, 32)
 
 

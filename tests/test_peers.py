@@ -1,7 +1,5 @@
 """The training files of other toolkits, line by line as their own code reads and writes them."""
 
-# ruff: noqa: E501 - lines of data stay lines
-
 from __future__ import annotations
 
 import hashlib

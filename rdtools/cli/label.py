@@ -59,13 +59,11 @@ def label(
     ] = None,
     dataset: options.Dataset = None,
     corpus: options.CorpusFile = None,
-    queries_file: Annotated[
-        str | None, typer.Option("--queries", metavar="FILE", help="Texts of queries that come without.")
-    ] = None,
+    queries_file: options.QueriesFile = None,
     qrels: options.QrelsFile = None,
     index: options.Index = None,
-    k1: Annotated[float, typer.Option("--k1", min=0, help="Teacher bm25: its k1.")] = 1.2,
-    b: Annotated[float, typer.Option("--b", min=0, max=1, help="Teacher bm25: its b.")] = 0.75,
+    k1: options.K1 = 1.2,
+    b: options.B = 0.75,
     max_length: options.MaxLength = None,
     batch_tokens: options.BatchTokens = None,
     score_scale: options.ScoreScaleOption = None,

@@ -23,9 +23,7 @@ def mine(
     ] = None,
     dataset: options.Dataset = None,
     corpus: options.CorpusFile = None,
-    queries_file: Annotated[
-        str | None, typer.Option("--queries", metavar="FILE", help="Queries: BEIR JSONL, TSV or records.")
-    ] = None,
+    queries_file: options.QueriesFile = None,
     qrels: options.QrelsFile = None,
     sources: Annotated[
         list[str] | None,
@@ -80,10 +78,8 @@ def mine(
         bool, typer.Option("--add-positives", help="With -n all: add judged positives that no source found.")
     ] = False,
     no_text: Annotated[bool, typer.Option("--no-text", help="Write ids without texts.")] = False,
-    k1: Annotated[
-        float, typer.Option("--k1", min=0, help="BM25's k1: how soon repetitions stop counting.")
-    ] = 1.2,
-    b: Annotated[float, typer.Option("--b", min=0, max=1, help="BM25's b: how much length counts.")] = 0.75,
+    k1: options.K1 = 1.2,
+    b: options.B = 0.75,
     index: options.Index = None,
     max_length: options.MaxLength = None,
     batch_tokens: options.BatchTokens = None,

@@ -120,6 +120,10 @@ Dataset = Annotated[
 CorpusFile = Annotated[
     str | None, typer.Option("--corpus", metavar="FILE", help="Documents: BEIR JSONL, or doc_id TAB text.")
 ]
+QueriesFile = Annotated[
+    str | None,
+    typer.Option("--queries", metavar="FILE", help="Queries: BEIR JSONL, query_id TAB text, or records."),
+]
 QrelsFile = Annotated[
     str | None, typer.Option("--qrels", metavar="FILE", help="Judgements: TREC, BEIR TSV, or records.")
 ]
@@ -129,6 +133,8 @@ Index = Annotated[
         "--index", metavar="DIR", help="Keep indexes here: built once, reused, checked against the corpus."
     ),
 ]
+K1 = Annotated[float, typer.Option("--k1", min=0, help="BM25's k1: how soon repetitions stop counting.")]
+B = Annotated[float, typer.Option("--b", min=0, max=1, help="BM25's b: how much length counts.")]
 MaxLength = Annotated[
     int | None,
     typer.Option(

@@ -191,9 +191,7 @@ def train(
     score_scale: options.ScoreScaleOption = None,
     dataset: options.Dataset = None,
     corpus: options.CorpusFile = None,
-    queries: Annotated[
-        str | None, typer.Option("--queries", metavar="FILE", help="Texts of queries that come without.")
-    ] = None,
+    queries: options.QueriesFile = None,
     log_steps: Annotated[
         int, typer.Option("--log-steps", metavar="N", min=1, help="Print a line every N steps.")
     ] = 10,

@@ -81,7 +81,8 @@ class BiEncoderTeacher:
     def score(self, pairs: Sequence[Pair]) -> Iterator[Scored]:
         documents = self._embed(pairs)
         distinct = list(dict.fromkeys(pair.query for pair in pairs))
-        queries = dict(zip(distinct, self._encoder.encode_queries(distinct).astype(np.float64), strict=True))
+        encoded = self._encoder.encode_queries(distinct, alone=False).astype(np.float64)
+        queries = dict(zip(distinct, encoded, strict=True))
         products = [documents[pair.text].astype(np.float64) @ queries[pair.query] for pair in pairs]
         yield range(len(pairs)), floats(products)
 
