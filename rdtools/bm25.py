@@ -19,7 +19,7 @@ import bm25s
 import numpy as np
 import Stemmer
 
-from rdtools.indexes import index_folder, kept_index
+from rdtools.indexes import index_folder, kept_index, load_index
 from rdtools.log import bars_shown
 from rdtools.setting import Setting
 
@@ -108,7 +108,7 @@ def open_bm25(setting: Setting) -> Bm25:
     if not setting.collection.has_corpus and setting.index is not None:
         folder = index_folder(setting.index, "bm25", settings)
         if folder.exists():
-            return Bm25.load(folder)
+            return load_index(folder, Bm25.load)
     corpus = setting.collection.corpus
 
     def build() -> Bm25:

@@ -232,6 +232,9 @@ def share_negatives(groups: list[Group]) -> list[Group]:
 
 def _foreign(group: Group, groups: list[Group]) -> Iterator[Document]:
     ids = {*group.relevant, *(document.doc_id for document in group.documents)}
+    for other in groups:  # one query may stand in several records, each with a positive of its own
+        if other.query == group.query:
+            ids.update(other.relevant, (document.doc_id for document in other.documents if document.positive))
     texts = {document.text for document in group.documents}
     for other in groups:
         for document in other.documents:

@@ -48,9 +48,19 @@ def kept_index(
         built = {"documents": len(corpus), "seconds": round(seconds, 3)}
         _save_whole(folder, manifest | built, index, save)
         return index
+    return load_index(folder, load, manifest)
+
+
+def load_index(folder: Path, load: Callable[[Path], T], expected: dict[str, Any] | None = None) -> T:
+    """Load a kept index whose manifest says what is `expected`.
+
+    Raises:
+        RdError: it was built from another corpus, or cannot be read.
+    """
+    expected = expected or {"layout": _LAYOUT}
     try:
         there = json.loads((folder / _MANIFEST).read_text())
-        if any(there.get(key) != value for key, value in manifest.items()):
+        if any(there.get(key) != value for key, value in expected.items()):
             raise RdError(
                 f"index {folder}: it was built from another corpus (give another --index, or remove it)"
             )

@@ -10,7 +10,7 @@ from rdtools.cache import ScoreCache, score_key
 from rdtools.errors import UsageError
 from rdtools.log import log, plural
 from rdtools.records import Record
-from rdtools.scores import floats
+from rdtools.scores import floats, forget_scores
 from rdtools.teachers import Pair, Teacher
 
 WINDOW_PAIRS = 1024
@@ -183,9 +183,11 @@ class Labeler:
         self._pairs += len(pairs)
 
     def _write(self, record: Record, by_teacher: list[Scores]) -> None:
+        forget_scores(record)
         combined = self._target.scores(by_teacher)
         written = iter(floats([score for score in combined if score is not None]))
         for place, (doc, score) in enumerate(zip(record["docs"], combined, strict=True)):
+            doc.pop("scores", None)
             if score is None:
                 doc.pop("score", None)  # it was on another scale
                 self._unscored += 1

@@ -14,6 +14,7 @@ from rdtools.collections import Corpus
 from rdtools.log import log, plural
 from rdtools.records import QRELS_SOURCE, Doc, Qrels, Record
 from rdtools.sampling import generator, uniform
+from rdtools.scores import forget_scores
 from rdtools.sources import Found, Source, Wanted
 
 RECORDS = "records"
@@ -98,8 +99,9 @@ class Miner:
         self._corpus = corpus
         self._batch = max(source.batch for source in sources)
         scoring = [source for source in sources if source.scale is not None]
-        self._scoring = scoring[0] if len(scoring) == 1 else None
         self._keeps_docs = any(source.name == RECORDS for source in sources)
+        # The scores that records bring along are on a scale of their own: no other may stand beside them.
+        self._scoring = scoring[0] if len(scoring) == 1 and not self._keeps_docs else None
 
     def mine(self, queries: Iterable[Record]) -> Iterator[Record]:
         """Yield one record for each query, in order."""
@@ -230,8 +232,7 @@ class Miner:
         record = query.record.copy()
         record["docs"] = docs
         if not self._keeps_docs:  # the scores of the input, if any, are gone
-            record.pop("teacher", None)
-            record.pop("score_scale", None)
+            forget_scores(record)
             if self._scoring is not None and self._scoring.scale is not None:
                 record["score_scale"] = self._scoring.scale
         return record

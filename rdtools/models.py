@@ -73,7 +73,8 @@ def load_bi_encoder(name: str, loading: Loading = Loading()) -> SentenceTransfor
             model_kwargs={"use_safetensors": True, "dtype": getattr(torch, loading.dtype)},
         )
     if loading.max_length is not None:
-        model.max_seq_length = loading.max_length
+        limit = getattr(model[0].config, "max_position_embeddings", None) or loading.max_length
+        model.max_seq_length = min(loading.max_length, limit)
     if model.similarity_fn_name not in ("cosine", "dot"):
         raise RdError(
             f"model {name}: it scores by {model.similarity_fn_name} distance; cosine or dot is needed"
@@ -104,7 +105,7 @@ def load_cross_encoder(
     if model.config.num_labels > 2:
         raise RdError(f"model {name}: it has {model.config.num_labels} labels; a cross-encoder has 1 or 2")
     limit = getattr(model.config, "max_position_embeddings", None) or 512
-    tokenizer.model_max_length = loading.max_length or min(tokenizer.model_max_length, limit)
+    tokenizer.model_max_length = min(loading.max_length or tokenizer.model_max_length, limit)
     _score_in_float32(model)
     return model.to(pick_device(loading.device)).eval(), tokenizer
 

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import orjson
 
+from rdtools.records import Record
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+
+def forget_scores(record: Record) -> None:
+    """Remove what a record says about scores that are gone; its documents are not touched."""
+    for key in ("teacher", "score_scale", "normalize", "temperature"):
+        record.pop(key, None)  # type: ignore[misc]
 
 
 def floats(scores: ArrayLike) -> list[float]:

@@ -97,6 +97,21 @@ def test_a_bad_corpus_line_is_named(tmp_path):
         Collection(corpus_path=str(tmp_path / "c.jsonl")).corpus  # noqa: B018
 
 
+def test_reading_options_reach_the_files_of_a_dataset(beir):
+    from rdtools.formats import Reading
+
+    (beir / "corpus.jsonl").write_text('{"_id":"d1","text":"x"}\nbroken\n')
+    assert Collection(str(beir), reading=Reading(on_error="skip")).corpus.doc_ids == ["d1"]
+
+
+def test_the_format_of_the_input_is_not_that_of_the_queries_file(tmp_path):
+    from rdtools.formats import Reading
+
+    (tmp_path / "q.tsv").write_text("q9\tany\n")
+    collection = Collection(queries_path=str(tmp_path / "q.tsv"), reading=Reading("msmarco-run"))
+    assert [query["query"] for query in collection.queries([])] == ["any"]
+
+
 # pydoc
 
 

@@ -124,6 +124,27 @@ def test_scales_that_do_not_fit_are_refused():
     assert Target(normalize="zscore").scale([logit, cosine]) == "unknown"
 
 
+def test_labelling_again_forgets_what_was_said_of_the_old_scores():
+    one = record("a", temperature=2.0, normalize="zscore")
+    one["docs"][0]["scores"] = {"old": 1.0}
+    again = next(Labeler([Fixed({"a": 1.0})]).label([one]))
+    assert not {"temperature", "normalize"} & again.keys()
+    assert again["docs"] == [{"doc_id": "a", "text": "text of a", "score": 1.0}]
+
+
+def test_a_query_of_which_the_teacher_scored_nothing_is_no_ranking():
+    from rdtools.formats.runs import ranking
+
+    assert ranking(next(Labeler([Fixed({})]).label([record("a", "b")]))) == []
+
+
+def test_input_beyond_the_models_positions_is_cut(tiny_be, tiny_ce):
+    setting = Setting(Collection(), device="cpu", max_length=1000)
+    for teacher in (f"be:{tiny_be}", f"ce:{tiny_ce}"):
+        long = record("wing " * 500)
+        assert "score" in next(Labeler([open_teacher(teacher, setting)]).label([long]))["docs"][0]
+
+
 # the cache
 
 

@@ -291,3 +291,42 @@ def test_every_source_refuses_a_wrong_argument_in_one_line(name, setting):
 def test_misspelt_sources_suggest_the_near_one(setting):
     with pytest.raises(UsageError, match=r"unknown source 'bm52'; did you mean 'bm25'\?"):
         open_source("bm52", setting)
+
+
+def test_records_and_another_source_keep_their_scales_apart(setting):
+    record = {
+        "query_id": "q", "query": "boundary", "docs": [{"doc_id": "d1", "score": -3.5}],
+        "teacher": "t", "score_scale": "logit",
+    }  # fmt: skip
+    sources = [open_source("records", setting), open_source("bm25", setting)]
+    miner = Miner(sources, Selection(num_negatives=5, sampling=top), {}, setting.collection.corpus)
+    mined = next(miner.mine([record]))
+    assert mined["docs"][0]["score"] == -3.5
+    assert not any("score" in doc for doc in mined["docs"][1:])
+
+
+def test_margins_over_a_run_of_records_start_at_added_positives_too(setting, tmp_path):
+    (tmp_path / "run.jsonl").write_text(
+        '{"query_id":"q","docs":[{"doc_id":"d1","score":3.5,"source":"qrels"},{"doc_id":"d2","score":9.1},'
+        '{"doc_id":"d3","score":1.0}],"score_scale":"logit"}\n{"query_id":"none","docs":[]}\n'
+    )
+    source = open_source(f"run:{tmp_path}/run.jsonl", setting)
+    selection = Selection(num_negatives=5, sampling=top, absolute_margin=0.0)
+    miner = Miner([source], selection, {"q": {"d1": 1}}, setting.collection.corpus)
+    assert ids(next(miner.mine([QUERY]))) == ["d1", "d3"]
+
+
+def test_a_run_of_ranks_is_a_source_when_its_format_is_named(setting, tmp_path):
+    (tmp_path / "ms.run").write_text("q\td2\t1\nq\td1\t2\n")
+    found = open_source(f"run:msmarco-run:{tmp_path}/ms.run", setting).search([wanted()])
+    assert found == [Found(["d2", "d1"])]
+
+
+def test_a_run_of_several_scales_is_refused(setting, tmp_path):
+    lines = [
+        f'{{"query_id":"{s}","docs":[{{"doc_id":"d1","score":1}}],"score_scale":"{s}"}}\n'
+        for s in ("dot", "bm25")
+    ]
+    (tmp_path / "run.jsonl").write_text("".join(lines))
+    with pytest.raises(RdError, match="scores on several scales: bm25, dot"):
+        open_source(f"run:{tmp_path}/run.jsonl", setting)

@@ -30,8 +30,8 @@ def mine(
         typer.Option(
             "--from",
             metavar="SOURCE",
-            help="bm25, random, dense:MODEL, run:FILE, or records (the docs of the input, by score); "
-            "may be repeated.",
+            help="bm25, random, dense:MODEL, run:FILE (run:msmarco-run:FILE for ranks), or records (the "
+            "docs of the input, by score); may be repeated.",
             show_default="bm25",
             autocompletion=lambda incomplete: [name for name in SOURCES if name.startswith(incomplete)],
         ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -71,7 +71,7 @@ class Corpus:
         return digest.hexdigest()
 
 
-def open_dataset(dataset: str) -> Dataset:
+def open_dataset(dataset: str, reading: Reading = Reading()) -> Dataset:
     """Open `pydoc:test`, `irds:NAME` or a folder in BEIR layout, `DIR` or `DIR:SPLIT`."""
     name, argument = split_spec(dataset)
     if name in DATASETS:
@@ -85,7 +85,7 @@ def open_dataset(dataset: str) -> Dataset:
     if not folder or not Path(folder).is_dir():
         kinds = ", ".join(f"{kind}[:…]" for kind in DATASETS)
         raise UsageError(f"dataset {dataset}: no such folder (give a folder in BEIR layout, or {kinds})")
-    return BeirFolder(Path(folder), split)
+    return BeirFolder(Path(folder), split, reading)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Collection:
 
     @cached_property
     def dataset(self) -> Dataset | None:
-        return open_dataset(self.dataset_id) if self.dataset_id is not None else None
+        return open_dataset(self.dataset_id, self.reading) if self.dataset_id is not None else None
 
     @property
     def has_corpus(self) -> bool:
@@ -130,7 +130,7 @@ class Collection:
         if paths:
             return read_records(paths, self.reading)
         if self.queries_path is not None:
-            return read_records([self.queries_path], self.reading)
+            return read_records([self.queries_path], replace(self.reading, input_format=None))
         return self.dataset.queries() if self.dataset is not None else read_records([], self.reading)
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from rdtools.errors import UsageError
@@ -16,7 +17,8 @@ _SUFFIXES = ("", ".gz", ".zst")
 class BeirFolder:
     """`split` names the judgements, and with them the queries; empty is all splits and all queries."""
 
-    def __init__(self, folder: Path, split: str) -> None:
+    def __init__(self, folder: Path, split: str, reading: Reading = Reading()) -> None:
+        self._reading = replace(reading, input_format="beir-queries")
         self._folder = folder
         splits = {file.name.split(".")[0]: file for file in sorted(folder.glob("qrels/*.tsv*"))}
         if split and split not in splits:
@@ -28,18 +30,18 @@ class BeirFolder:
     def documents(self) -> Iterator[tuple[str, str]]:
         from rdtools.collections import read_corpus_file
 
-        return read_corpus_file(self._file("corpus.jsonl"))
+        return read_corpus_file(self._file("corpus.jsonl"), self._reading)
 
     def queries(self) -> Iterable[Record]:
         judged = self.qrels() if self._split else None
-        for record in read_records([self._file("queries.jsonl")], Reading(input_format="beir-queries")):
+        for record in read_records([self._file("queries.jsonl")], self._reading):
             if judged is None or record["query_id"] in judged:
                 yield record
 
     def qrels(self) -> Qrels:
         qrels: Qrels = {}
         for file in self._qrels_files:
-            for query_id, grades in read_qrels(str(file)).items():
+            for query_id, grades in read_qrels(str(file), self._reading).items():
                 qrels.setdefault(query_id, {}).update(grades)
         return qrels
 

@@ -18,9 +18,10 @@ def ranking(record: Record) -> list[tuple[str, float]]:
 
     Positives that were added rather than found never count.
     """
-    return rank(
-        {doc["doc_id"]: doc.get("score") for doc in record["docs"] if doc.get("source") != QRELS_SOURCE}
-    )
+    scores = {doc["doc_id"]: doc.get("score") for doc in record["docs"] if doc.get("source") != QRELS_SOURCE}
+    if "teacher" in record and not any(score is not None for score in scores.values()):
+        return []  # the teacher scored none of them: their old order is not its ranking
+    return rank(scores)
 
 
 def rank(scores: Mapping[str, float | None]) -> list[tuple[str, float]]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from rdtools.bm25 import open_bm25
 from rdtools.errors import UsageError
-from rdtools.formats import read_records
-from rdtools.formats.runs import ranking
-from rdtools.log import track
+from rdtools.runs import read_run, scores_of
 from rdtools.scores import floats
 from rdtools.setting import Setting
 from rdtools.teachers import Pair, Scored
@@ -42,14 +39,11 @@ class RunTeacher:
         if not argument:
             raise UsageError("--teacher run: it needs a file, run:FILE")
         self.name = f"run:{argument}"
-        self.scale = setting.score_scale or "unknown"
-        self._scores: dict[str, dict[str, float]] = {}
-        reading = replace(setting.reading, input_format=None)
-        for record in track(read_records([argument], reading), "reading run", "query"):
-            if not any("score" in doc for doc in record["docs"]):
-                raise UsageError(f"--teacher {self.name}: its documents have no scores")
-            self.scale = setting.score_scale or record.get("score_scale", "unknown")
-            self._scores.setdefault(record["query_id"], {}).update(ranking(record))
+        run = read_run(argument, setting)
+        if run.scale is None:
+            raise UsageError(f"--teacher {self.name}: its documents have no scores")
+        self.scale = run.scale
+        self._scores = {query_id: scores_of(record) for query_id, record in run.records.items()}
 
     def score(self, pairs: Sequence[Pair]) -> Iterator[Scored]:
         yield range(len(pairs)), [self._scores.get(pair.query_id, {}).get(pair.doc_id) for pair in pairs]
