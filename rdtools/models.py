@@ -63,6 +63,11 @@ def load_bi_encoder(name: str, loading: Loading = Loading()) -> SentenceTransfor
     Raises:
         RdError: the model is not to be had, or does not score by cosine or dot product.
     """
+    for pickle in Path(name).glob("**/pytorch_model.bin"):  # the library would open those of its own modules
+        if not pickle.with_name("model.safetensors").exists():
+            raise RdError(
+                f"model {name}: {pickle} is a pickle, which is never opened (save it as safetensors)"
+            )
     with _one_line_errors(name, "be"):
         from sentence_transformers import SentenceTransformer
 

@@ -81,6 +81,13 @@ def test_a_folder_without_a_model_is_named(tmp_path):
         load_cross_encoder(str(tmp_path))
 
 
+def test_pickled_weights_are_refused(tmp_path):
+    (tmp_path / "2_Dense").mkdir()
+    (tmp_path / "2_Dense" / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(RdError, match=r"2_Dense/pytorch_model\.bin is a pickle, which is never opened"):
+        load_bi_encoder(str(tmp_path))
+
+
 def test_unknown_devices_are_usage_errors():
     with pytest.raises(UsageError, match="--device warp cannot be used here"):
         pick_device("warp")
