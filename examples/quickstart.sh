@@ -38,7 +38,7 @@ rd-mine --dataset pydoc:train --from dense:teacher --index index/teacher --max-l
 say 'train: the same student untrained, with lce (judgements only), and distilled with kl (the scores)'
 train before lce --max-steps 1 --lr 0
 train lce lce
-train distilled kl --teacher-temperature 0.015
+train distilled kl --teacher-temperature 0.01
 for name in before lce distilled; do retrieve "$name"; done
 
 say 'evaluate'
@@ -48,4 +48,4 @@ rd-eval pydoc:test bm25.trec before.trec lce.trec distilled.trec teacher.trec \
 printf '\ndistilled against lce (paired t-test):\n'
 rd-eval pydoc:test distilled.trec --baseline lce.trec -m nDCG@10 -f markdown
 printf '\nthe entropy of the teacher'\''s scores:\n'
-rd-entropy train.jsonl --temperature 0.015 -f markdown
+rd-entropy train.jsonl --temperature 0.01 -f markdown
