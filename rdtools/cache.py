@@ -73,8 +73,5 @@ class ScoreCache:
         except sqlite3.Error as error:
             raise self._problem(error) from error
 
-    def close(self) -> None:
-        self._connection.close()
-
     def _problem(self, error: sqlite3.Error) -> RdError:
         return RdError(f"cache {self._path}: {error}")

@@ -14,8 +14,6 @@ from itertools import pairwise
 from rdtools.errors import RdError
 from rdtools.records import Doc
 
-SAMPLING: dict[str, Callable[[Sequence[Doc], int, random.Random], list[int]]]
-
 
 def generator(seed: int, query_id: str, purpose: str) -> random.Random:
     """The generator of everything random for a query: the same wherever it stands in a stream."""
@@ -57,4 +55,9 @@ def _largest(keys: list[float], n: int) -> list[int]:
     return sorted(sorted(range(len(keys)), key=lambda place: -keys[place])[:n])
 
 
-SAMPLING = {"random": uniform, "top": top, "log-random": log_random, "stratified": stratified}
+SAMPLING: dict[str, Callable[[Sequence[Doc], int, random.Random], list[int]]] = {
+    "random": uniform,
+    "top": top,
+    "log-random": log_random,
+    "stratified": stratified,
+}

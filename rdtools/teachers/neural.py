@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +43,11 @@ class CrossEncoderTeacher:
         self.name = argument or DEFAULT_CROSS_ENCODER
         self._model, self._tokenizer = load_cross_encoder(self.name, setting.loading)
         self._batch_tokens = setting.batch_tokens or default_batch_tokens(self._model.device)
-        self.key = f"ce {fingerprint(self.name)} {setting.dtype} {self._tokenizer.model_max_length}"
+        self._dtype = setting.dtype
+
+    @cached_property
+    def key(self) -> str:
+        return f"ce {fingerprint(self.name)} {self._dtype} {self._tokenizer.model_max_length}"
 
     def score(self, pairs: Sequence[Pair]) -> Iterator[Scored]:
         features = self._tokenizer(
@@ -75,8 +80,12 @@ class BiEncoderTeacher:
         else:
             self._encoder = BiEncoder(load_bi_encoder(argument, setting.loading), setting.batch_tokens)
         self.scale = self._encoder.scale
-        self.key = f"be {fingerprint(argument)} {setting.dtype} {self._encoder.model.max_seq_length}"
+        self._dtype = setting.dtype
         self._remembered: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+
+    @cached_property
+    def key(self) -> str:
+        return f"be {fingerprint(self.name)} {self._dtype} {self._encoder.model.max_seq_length}"
 
     def score(self, pairs: Sequence[Pair]) -> Iterator[Scored]:
         documents = self._embed(pairs)
