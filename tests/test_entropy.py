@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import softmax
 
-from rdtools.entropy import COLUMNS, CUTS, MEASURED, Diagnosis, cut_records, diagnose, parse_cut
+from rdtools.cuts import CUTS, cut_records, parse_cut
+from rdtools.diagnosis import COLUMNS, Diagnosis
+from rdtools.entropy import MEASURED, diagnose
 from rdtools.errors import BadLine, UsageError
 from rdtools.records import Record
 
@@ -209,9 +211,9 @@ def test_cuts_that_do_not_do(name):
 
 def test_a_cut_leaves_out_what_is_undefined_and_takes_infinite_as_largest():
     records = [record("a", [0.0, 1e5]), record("b", [0.0, 0.0]), record("c", []), record("d", [0.0, 1.0])]
-    lines = list(cut_records(Diagnosis(1.0).chunks(records), "kappa", CUTS["high"]))
+    lines = list(cut_records(Diagnosis(1.0).chunks(records), COLUMNS.index("kappa"), CUTS["high"]))
     assert [line[:15] for line in lines] == [b'{"query_id":"a"']
-    assert list(cut_records(Diagnosis(1.0).chunks([]), "kappa", CUTS["high"])) == []
+    assert list(cut_records(Diagnosis(1.0).chunks([]), 1, CUTS["high"])) == []
 
 
 def test_columns():

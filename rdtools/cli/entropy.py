@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,13 +14,24 @@ from rdtools.cli import options
 from rdtools.cli.door import door, need_input
 from rdtools.errors import UsageError
 from rdtools.formats import Reading, read_records
-from rdtools.log import log, plural
+from rdtools.log import log
+from rdtools.registry import check_name
 from rdtools.streams import STDIN, open_output
 
 if TYPE_CHECKING:
-    from rdtools.entropy import Diagnosis
+    from rdtools.diagnosis import Diagnosis
+    from rdtools.instruments import Instrument
 
 FORMATS = ("tsv", "jsonl", "markdown")
+DISTANCES = ("cosine", "euclidean")
+_WITH_OPTION = {
+    "diameter": "--encoder", "dimension": "--encoder", "density": "--encoder", "coverage": "--coverage",
+    "student_kl_bits": "--student", "supremum": "--compare", "suspected_false_negatives": "--compare",
+    "score_share_entropy_nats": "--paper-compat", "score_share_kappa": "--paper-compat",
+}  # fmt: skip
+"""Columns that are there only with an option."""
+_WORDS = ("file", "query_id", "run", "measure", "column")
+"""The columns that a row begins with, of words."""
 
 
 def entropy(
@@ -35,6 +47,85 @@ def entropy(
     temperature: Annotated[
         float, typer.Option("--temperature", metavar="T", help="Divide score differences by T.")
     ] = 1.0,
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            "--confidence", metavar="C",
+            help="Add bounds of bootstrap intervals over queries, at a level such as 0.95.",
+        ),
+    ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Add what decides between training sets: suspects, cost, origin."),
+    ] = False,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--margin", metavar="M",
+            help="With --compare: suspect negatives that score s⁺ - M or more, s⁺ the lowest of a positive.  "
+            "[default: 0]",
+        ),
+    ] = None,
+    pairs_per_second: Annotated[
+        float | None,
+        typer.Option(
+            "--pairs-per-second", metavar="X", help="With --compare: add hours, of all pairs at this speed."
+        ),
+    ] = None,
+    check_against: Annotated[
+        str | None,
+        typer.Option(
+            "--check-against", metavar="QRELS",
+            help="Count what of these test judgements (a file, or DIR:test) stands in each FILE.",
+        ),
+    ] = None,
+    coverage: Annotated[
+        str | None,
+        typer.Option("--coverage", metavar="RUN", help="Add the share of a run's documents in the records."),
+    ] = None,
+    student: Annotated[
+        str | None,
+        typer.Option(
+            "--student", metavar="RUN", help="Add the divergence of the student whose scores these are."
+        ),
+    ] = None,
+    student_temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--student-temperature", metavar="T",
+            help="Divide the student's score differences by T.  [default: that of --temperature]",
+        ),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--encoder", metavar="MODEL", help="Add diameter, dimension and density by this bi-encoder."
+        ),
+    ] = None,
+    distance: Annotated[
+        str | None,
+        options.choice(
+            "--distance", names=DISTANCES, kind="distance", metavar="|".join(DISTANCES),
+            help="Distance between embeddings.  [default: cosine]",
+        ),
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            "--alpha", metavar="A", help="Quantile of distances that is the diameter.  [default: 0.99]"
+        ),
+    ] = None,
+    neighbours: Annotated[
+        int | None,
+        typer.Option("--neighbours", metavar="K", min=1, help="k of the k-NN density.  [default: 10]"),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against", metavar="METRICS",
+            help="Correlate every column with these measures by query (rd-eval -q, TSV or JSONL) instead.",
+        ),
+    ] = None,
     cut: Annotated[
         str | None,
         typer.Option(
@@ -48,18 +139,39 @@ def entropy(
         str | None,
         typer.Option("--by", metavar="COLUMN", help="Column to cut by.  [default: pairwise_entropy_bits]"),
     ] = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            "--plot", metavar="FILE|terminal",
+            help="Draw the distribution of every column, to FILE.png, FILE.svg, or as text on stderr.",
+        ),
+    ] = None,
+    paper_compat: Annotated[
+        bool,
+        typer.Option(
+            "--paper-compat", help="Add the entropy of score shares of 2505.21058, and cut as its code does."
+        ),
+    ] = False,
+    dataset: options.Dataset = None,
+    corpus: options.CorpusFile = None,
     score_scale: options.ScoreScaleOption = None,
     input_format: options.InputFormat = None,
     on_error: options.OnError = "fail",
     max_line: options.MaxLine = options.MAX_LINE,
     output: options.Output = None,
+    seed: options.Seed = 0,
+    device: options.Device = None,
+    dtype: options.Dtype = "float32",
+    max_length: options.MaxLength = None,
+    batch_tokens: options.BatchTokens = None,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:  # fmt: skip
-    """Diagnose how sure a teacher is of its order, query by query.
+    """Diagnose how sure a teacher is of its order, and which of several training sets to take.
 
     \b
     Examples:
-      rd-entropy labelled.jsonl
       rd-entropy -q --temperature 2 labelled.jsonl | sort -t "$(printf '\\t')" -gk 4
+      rd-entropy bm25.jsonl random.jsonl dense.jsonl --compare --encoder MODEL --confidence 0.95 -f markdown
       rd-label --teacher ce mined.jsonl | rd-entropy --cut middle | rd-train --student be:DIR -o out
 
     Columns, of the n scored documents of a query, with T the --temperature: docs (n), pairwise_entropy_bits
@@ -70,31 +182,123 @@ def entropy(
     The summary has one row a FILE: queries, the sum of docs, means of the rest over the queries that have
     them, but for kappa the median, and the maximum as kappa_max. With fewer than two scored documents all
     but docs is undefined: empty in TSV and markdown, null in jsonl, and counted. A kappa too large for a
-    float is inf, in jsonl null.
+    float is inf, in jsonl null. Options add columns after these, and name in further columns what they
+    were measured with:
+
+    \b
+    --encoder       diameter: A-quantile of the distances between a query's documents; of a FILE, the
+                    A-quantile over queries. dimension: TwoNN, 1 / mean of ln(r2/r1). density: k / (N V r^d),
+                    d that dimension, V the volume of its unit ball, r the distance to the k-th nearest of
+                    the query's N documents, median over these; of a FILE the medians of both. Documents
+                    within 1e-6 of each other are one point
+    --coverage      coverage: share of the run's documents for the query that are in the record. Of a FILE
+                    also coverage_of_run: share of all the run's documents that are in any record; and
+                    with --dataset or --corpus coverage_over_random: that, over the share that as many
+                    documents drawn at random would cover
+    --student       student_kl_bits: KL(softmax(t/T) || softmax(s/T)) of the teacher's scores t and the
+                    student's s, over the documents that both scored
+    --compare       supremum: best score. suspected_false_negatives: share of scored negatives that have at
+                    least the lowest positive's score minus M. Of a FILE also pairs, distinct_docs, words and
+                    hours, and the teacher, score_scale and transformations that its records name
+    --check-against test_queries, shared_queries (by id or equal text), test_relevant_docs, relevant_docs_seen
+    --confidence    COLUMN_low, COLUMN_high: percentile bootstrap over queries, 1,000 draws from --seed
+
+    listwise_entropy_bits and diameter are what the bound of 2505.21058 is made of; the bound itself has
+    unknown constants and is not computed. --against prints file, run, measure, column, queries, Pearson's and
+    Spearman's correlation and their bounds (Fisher's z; Bonett and Wright's variance for Spearman's).
 
     Differences of scores must mean something: ranks and probabilities are refused, an unknown scale needs
     --score-scale. --cut keeps records, unchanged, all FILES taken together: low (<= Q1), middle (> Q1 and
     <= Q3), high (> Q3), below-median (<=), above-median, outlier (beyond 1.5 IQR from the quartiles), inlier
     (the rest), A:B (> quantile A and <= quantile B; 0 includes the least). Quantiles are numpy's (linear).
-    The records wait in a temporary file (TMPDIR says where); memory holds one number each.
+    The records wait in a temporary file (TMPDIR says where); memory holds one number each. --confidence and
+    --plot hold the values of all queries; --compare and --coverage a hash of each document's id.
+
+    --paper-compat repeats the arithmetic of the paper's code: score_share_entropy_nats (-sum p ln p of
+    p = s / sum s, a missing score being 0, p <= 0 passed over) and score_share_kappa, which favour the
+    worst document where scores are negative; --cut goes by the former, and low keeps what is > Q1, high what
+    is < Q3, below-median what is < the median, and the last record of a query decides for all of them.
     """
-    _check_combination(by_query, format, temperature, cut, by)
+    _check_combination(by_query, format, cut, by, against, plot, confidence)
+    _check_numbers(temperature, student_temperature, confidence, alpha, margin, pairs_per_second)
+    _check_needs(
+        {"--compare": compare, "--student": student, "--encoder": encoder},
+        {"--margin": ("--compare", margin), "--pairs-per-second": ("--compare", pairs_per_second),
+         "--student-temperature": ("--student", student_temperature), "--distance": ("--encoder", distance),
+         "--alpha": ("--encoder", alpha), "--neighbours": ("--encoder", neighbours)},
+    )  # fmt: skip
     paths = need_input(files) or [STDIN]
     reading = Reading(input_format, max_line, on_error)
-    from rdtools.entropy import Diagnosis, cut_records, parse_cut
+    from rdtools.collections import Collection
+    from rdtools.cuts import CUTS, PAPER_CUTS, cut_records, parse_cut
+    from rdtools.diagnosis import Diagnosis
+    from rdtools.setting import Setting
 
-    diagnosis = Diagnosis(temperature, score_scale)
-    if cut is not None:
-        records = read_records(paths, reading, diagnosis.check)
-        lines = cut_records(diagnosis.chunks(records), by or "pairwise_entropy_bits", parse_cut(cut))
+    kept_by = parse_cut(cut, PAPER_CUTS if paper_compat else CUTS) if cut is not None else None
+    if plot is not None:
+        from rdtools.plots import check_plot
+
+        check_plot(plot)
+    aside = Reading(max_line=max_line, on_error=on_error)  # files beside the input are recognised by content
+    setting = Setting(
+        Collection(dataset, corpus, reading=aside), device=device, dtype=options.DTYPES[dtype],
+        max_length=max_length, batch_tokens=batch_tokens, trust_remote_code=trust_remote_code, reading=aside,
+    )  # fmt: skip
+    instruments: list[Instrument] = []
+    if paper_compat:
+        from rdtools.instruments.paper import ScoreShares
+
+        instruments.append(ScoreShares())
+    if compare:
+        from rdtools.instruments.candidates import Cost, Suspects
+
+        instruments += [Suspects(margin or 0.0), Cost(pairs_per_second)]
+    if check_against is not None:
+        from rdtools.instruments.candidates import Contamination
+        from rdtools.leakage import open_leakage
+
+        instruments.append(Contamination(open_leakage(check_against, aside)))
+    if coverage is not None:
+        from rdtools.instruments.coverage import open_coverage
+
+        instruments.append(open_coverage(coverage, setting))
+    if student is not None:
+        from rdtools.instruments.student import open_divergence
+
+        own = temperature if student_temperature is None else student_temperature
+        instruments.append(open_divergence(student, setting, temperature, own))
+    if encoder is not None:
+        from rdtools.instruments.geometry import open_geometry
+
+        instruments.append(
+            open_geometry(
+                encoder, setting, 0.99 if alpha is None else alpha, distance or "cosine", neighbours or 10
+            )
+        )
+    keep = plot is not None or confidence is not None
+    diagnosis = Diagnosis(temperature, score_scale, instruments, keep=keep)
+    inputs = [(_name(path), read_records([path], reading, diagnosis.check)) for path in paths]
+    if kept_by is not None:
+        default = "score_share_entropy_nats" if paper_compat else "pairwise_entropy_bits"
+        place = _place(diagnosis, by or default)
+        chunks = diagnosis.chunks(chain.from_iterable(records for _, records in inputs))
+        lines = cut_records(chunks, place, kept_by, last_decides=paper_compat)
     else:
-        inputs = [(_name(path), read_records([path], reading, diagnosis.check)) for path in paths]
-        rows = diagnosis.query_rows(inputs) if by_query else diagnosis.summary_rows(inputs)
+        if against is not None:
+            from rdtools.correlation import correlations, read_metrics
+
+            rows = correlations(diagnosis, inputs, read_metrics(against, aside), confidence or 0.95)
+        elif by_query:
+            rows = diagnosis.query_rows(inputs)
+        else:
+            rows = diagnosis.summary_rows(inputs, confidence, seed)
         lines = _lines(rows, format or "tsv")
     with open_output(output) as out:
         while block := b"".join(islice(lines, 1024)):
             out.write(block)
-    _report(diagnosis)
+    if plot is not None:
+        _draw(diagnosis, plot)
+    diagnosis.report()
 
 
 def _name(path: str) -> str:
@@ -102,15 +306,55 @@ def _name(path: str) -> str:
 
 
 def _check_combination(
-    by_query: bool, format: str | None, temperature: float, cut: str | None, by: str | None
-) -> None:
-    if not 0 < temperature < math.inf:
-        raise UsageError(f"--temperature must be above 0, not {temperature:g}")
+    by_query: bool, format: str | None, cut: str | None, by: str | None, against: str | None,
+    plot: str | None, confidence: float | None,
+) -> None:  # fmt: skip
     if cut is None and by is not None:
         raise UsageError("--by needs --cut")
-    if cut is not None and (by_query or format):
-        flag = "--by-query" if by_query else "--format"
-        raise UsageError(f"--cut writes records: {flag} does not go with it")
+    others = {
+        "--by-query": by_query, "--format": format, "--against": against, "--plot": plot,
+        "--confidence": confidence,
+    }  # fmt: skip
+    for flag, given in others.items():
+        if cut is not None and given:
+            raise UsageError(f"--cut writes records: {flag} does not go with it")
+        if against is not None and given and flag in ("--by-query", "--plot"):
+            raise UsageError(f"--against writes correlations: {flag} does not go with it")
+    if by_query and confidence:
+        raise UsageError("--confidence is of means: --by-query does not go with it")
+
+
+def _check_numbers(
+    temperature: float, student_temperature: float | None, confidence: float | None, alpha: float | None,
+    margin: float | None, pairs_per_second: float | None,
+) -> None:  # fmt: skip
+    above_zero = {
+        "--temperature": temperature, "--student-temperature": student_temperature,
+        "--pairs-per-second": pairs_per_second,
+    }  # fmt: skip
+    for flag, value in above_zero.items():
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"{flag} must be above 0, not {value:g}")
+    for flag, value in {"--confidence": confidence, "--alpha": alpha}.items():
+        if value is not None and not 0 < value < 1:
+            raise UsageError(f"{flag} must lie between 0 and 1, not {value:g}")
+    if margin is not None and not math.isfinite(margin):
+        raise UsageError(f"--margin must be a number, not {margin:g}")
+
+
+def _check_needs(given: dict[str, object], needs: dict[str, tuple[str, object]]) -> None:
+    """Refuse an option without the one that it belongs to."""
+    for flag, (other, value) in needs.items():
+        if value is not None and not given[other]:
+            raise UsageError(f"{flag} needs {other}")
+
+
+def _place(diagnosis: Diagnosis, column: str) -> int:
+    """Return where a column stands in the tables of `diagnosis`."""
+    check_name(dict.fromkeys([*diagnosis.columns, *_WITH_OPTION]), column, "column")
+    if column not in diagnosis.columns:
+        raise UsageError(f"--by {column} needs {_WITH_OPTION[column]}")
+    return diagnosis.columns.index(column)
 
 
 def _lines(rows: Iterable[dict[str, Any]], format: str) -> Iterator[bytes]:
@@ -126,21 +370,25 @@ def _lines(rows: Iterable[dict[str, Any]], format: str) -> Iterator[bytes]:
     rows = chain([first], rows)
     if format == "markdown":
         cells = [[tables.cell(*item, 4) for item in row.items()] for row in rows]
-        yield tables.markdown_table(list(first), cells, 2 if "query_id" in first else 1)
+        yield tables.markdown_table(list(first), cells, sum(name in _WORDS for name in first))
         return
     yield tables.tsv(first)
     for row in rows:
         yield tables.tsv(tables.cell(*item, -1) for item in row.items())
 
 
-def _report(diagnosis: Diagnosis) -> None:
-    if diagnosis.unscored:
-        log.info("%s without a score left out", plural(diagnosis.unscored, "document"))
-    if diagnosis.undefined:
-        undefined = plural(diagnosis.undefined, "record")
-        log.info("%s with fewer than two scored documents: undefined, and in no --cut", undefined)
-    if diagnosis.infinite:
-        log.info("%s with a kappa beyond the range of a float", plural(diagnosis.infinite, "record"))
+def _draw(diagnosis: Diagnosis, target: str) -> None:
+    from rdtools.plots import TERMINAL, draw, sketch
+
+    columns, files = diagnosis.distributions()
+    if not files:
+        return
+    if target == TERMINAL:
+        if log.isEnabledFor(20):  # --quiet
+            typer.echo("\n".join(sketch(columns, files)), err=True)
+        return
+    with open_output(target) as out:
+        out.write(draw(columns, files, PurePath(target).suffix[1:]))
 
 
 main = door("rd-entropy", entropy)

@@ -1,0 +1,148 @@
+"""How far apart a query's documents lie in the space of a bi-encoder (`--encoder MODEL`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import pdist, squareform
+
+from rdtools.collections import Corpus
+from rdtools.entropy import Floats
+from rdtools.errors import BadLine
+from rdtools.instruments import Instrument
+from rdtools.log import log, plural
+from rdtools.records import Doc, Record
+from rdtools.setting import Setting
+
+DISTANCES = ("cosine", "euclidean")
+SAME = 1e-6
+"""Points that are no farther apart are one point: equal texts, up to the rounding of an encoder."""
+
+
+class Encoder(Protocol):
+    def encode_documents(self, texts: Sequence[str], description: str = "") -> NDArray[np.float32]: ...
+
+
+def diameter(distances: Floats, alpha: float) -> float:
+    """The α-quantile of the distances between n ≥ 2 documents, (n(n−1)/2,) float64: a robust diameter."""
+    return float(np.quantile(distances, alpha))
+
+
+def two_nn_dimension(nearest: Floats, second: Floats) -> float:
+    """TwoNN (Facco et al., 2017): d = 1 / mean of ln(r₂/r₁), over points of distinct place.
+
+    Args:
+        nearest, second: r₁ > 0 and r₂, (n,) float64, each point's distances to its two nearest.
+
+    Returns:
+        The intrinsic dimension; NaN where r₁ = r₂ everywhere.
+    """
+    mean = float(np.log(second / nearest).mean())
+    return 1 / mean if mean > 0 else math.nan
+
+
+def knn_density(radius: Floats, neighbours: int, points: int, dimension: float) -> Floats:
+    """ρ = k / (N · V_d · r_kᵈ) with V_d = π^(d/2) / Γ(d/2 + 1), the volume of the unit ball.
+
+    Args:
+        radius: r_k > 0, (n,) float64, distances to the k-th nearest.
+        neighbours, points, dimension: k, N and d.
+
+    Returns:
+        (n,) float64, in units of 1/distanceᵈ: comparable where d is the same; infinite beyond float64.
+    """
+    volume = dimension / 2 * math.log(math.pi) - math.lgamma(dimension / 2 + 1)
+    with np.errstate(over="ignore"):
+        return np.asarray(
+            np.exp(math.log(neighbours / points) - volume - dimension * np.log(radius)), np.float64
+        )
+
+
+class Geometry(Instrument):
+    """Columns of a record, of the embeddings of all its documents, with a score or without:
+
+    diameter: the α-quantile of their pairwise distances; a file's is the α-quantile over its records.
+    dimension: TwoNN over those of distinct place (see SAME); a file's is the median.
+    density: the median over these of the k-NN density, N being their number; a file's is the median.
+
+    With fewer than two documents the diameter, and with k or fewer distinct places dimension and density,
+    are undefined, and counted. Distances are cosine (1 − cos) or Euclidean.
+    """
+
+    def __init__(
+        self, encoder: Encoder, name: str, *, alpha: float = 0.99, distance: str = "cosine",
+        neighbours: int = 10, corpus: Corpus | None = None,
+    ) -> None:  # fmt: skip
+        """`name` is the encoder's; texts that records lack come from `corpus`."""
+        self.columns: Mapping[str, float | None] = {"diameter": alpha, "dimension": 0.5, "density": 0.5}
+        self.settings = {"encoder": name, "distance": distance, "alpha": alpha, "neighbours": neighbours}
+        self._encoder, self._corpus = encoder, corpus
+        self._alpha, self._distance, self._neighbours = alpha, distance, neighbours
+        self._few = 0
+
+    def check(self, record: Record) -> None:
+        for doc in record["docs"]:
+            if "text" not in doc and (self._corpus is None or doc["doc_id"] not in self._corpus.row_of):
+                where = "is not in the corpus" if self._corpus else "has no text"
+                raise BadLine(f'document "{doc["doc_id"]}" {where}', "--encoder needs it: give --corpus")
+
+    def measure(self, records: Sequence[Record]) -> Floats:
+        """Encode each distinct text of the chunk once, and measure record by record."""
+        texts = [[self._text(doc) for doc in record["docs"]] for record in records]
+        place = {text: number for number, text in enumerate(dict.fromkeys(t for own in texts for t in own))}
+        embeddings = self._encoder.encode_documents(list(place), "encoding")
+        return np.array([self._of_record(embeddings[[place[text] for text in own]]) for own in texts])
+
+    def _text(self, doc: Doc) -> str:
+        if "text" in doc:
+            return doc["text"]
+        assert self._corpus is not None
+        return self._corpus.texts[self._corpus.row_of[doc["doc_id"]]]
+
+    def _of_record(self, embeddings: NDArray[np.float32]) -> tuple[float, float, float]:
+        """Return diameter, dimension and density of (n, dimension) embeddings."""
+        k = self._neighbours
+        if len(embeddings) < 2:
+            self._few += 1
+            return math.nan, math.nan, math.nan
+        distances: Floats = pdist(embeddings.astype(np.float64), self._distance)
+        wide = diameter(distances, self._alpha)
+        near = _between_places(distances)
+        if len(near) <= max(k, 2):
+            self._few += 1
+            return wide, math.nan, math.nan
+        near.sort(axis=1)  # the first is the point itself, at 0
+        dimension = two_nn_dimension(near[:, 1], near[:, 2])
+        if math.isnan(dimension):
+            return wide, math.nan, math.nan
+        return wide, dimension, float(np.median(knn_density(near[:, k], k, len(near), dimension)))
+
+    def report(self) -> None:
+        if self._few:
+            what = plural(self._few, "record")
+            log.info(
+                "%s with too few distinct documents for %d neighbours: density and dimension undefined "
+                "(--neighbours)",
+                what,
+                self._neighbours,
+            )
+
+
+def _between_places(distances: Floats) -> Floats:
+    """Return the (m, m) distances between the m documents that are not the SAME as an earlier one."""
+    square: Floats = squareform(distances)
+    first = ~np.tril(square <= SAME, -1).any(axis=1)
+    return square[np.ix_(first, first)]
+
+
+def open_geometry(model: str, setting: Setting, alpha: float, distance: str, neighbours: int) -> Geometry:
+    """Load the bi-encoder; texts that records lack come from the corpus of `setting`."""
+    from rdtools.models import BiEncoder, load_bi_encoder
+
+    encoder = BiEncoder(load_bi_encoder(model, setting.loading), setting.batch_tokens)
+    corpus = setting.collection.corpus if setting.collection.has_corpus else None
+    return Geometry(encoder, model, alpha=alpha, distance=distance, neighbours=neighbours, corpus=corpus)

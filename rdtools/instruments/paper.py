@@ -1,0 +1,43 @@
+"""The entropy and κ of score shares, as the code of 2505.21058 computes them (`--paper-compat`).
+
+They are kept apart from those of a softmax: on scores that are all negative, such as the
+log-probabilities that the paper used, shares put the worst document first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rdtools.entropy import Floats
+from rdtools.instruments import Instrument
+from rdtools.records import Record
+
+ENTROPY = "score_share_entropy_nats"
+
+
+class ScoreShares(Instrument):
+    """Columns, of all documents of a record, a missing score counting as 0, with p = s/Σs:
+
+    score_share_entropy_nats: −Σ p ln p over p > 0, the others passed over in silence; 0 where Σs = 0.
+    score_share_kappa: max of (1/n)/p; infinite where a score is 0, undefined where Σs = 0.
+    """
+
+    columns = {ENTROPY: None, "score_share_kappa": 0.5}  # noqa: RUF012
+
+    def measure(self, records: Sequence[Record]) -> Floats:
+        return np.array([_of_shares([doc.get("score", 0.0) for doc in record["docs"]]) for record in records])
+
+
+def _of_shares(scores: list[float]) -> tuple[float, float]:
+    if not scores:
+        return np.nan, np.nan
+    total = sum(scores)
+    if total == 0:
+        return 0.0, np.nan
+    shares = np.array(scores) / total
+    positive = shares[shares > 0]
+    with np.errstate(divide="ignore"):
+        kappa = ((1 / len(shares)) / shares).max()
+    return float(-(positive * np.log(positive)).sum()), float(kappa)
