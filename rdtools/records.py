@@ -6,7 +6,7 @@ that only adds a score rewrites nothing else.
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 ScoreScale = Literal["logit", "probability", "log-probability", "cosine", "dot", "bm25", "rank", "unknown"]
 SCORE_SCALES: tuple[str, ...] = get_args(ScoreScale)
@@ -30,8 +30,10 @@ class Doc(_DocId, total=False):
     rank: int
     """1-based rank in `source`."""
     source: str
+    relabelled: bool
+    """True where `relevance` is 1 because rd-mine took it for a false negative: nobody judged it."""
     scores: dict[str, float]
-    """Scores by teacher, where several teachers were combined."""
+    """What each teacher said, where `score` is not that itself but was made of it."""
 
 
 class _QueryId(TypedDict):
@@ -45,6 +47,10 @@ class Record(_QueryId, total=False):
     query: str
     teacher: str
     score_scale: str
+    transformations: list[dict[str, Any]]
+    """What made `score` of the teachers' `scores`, in order, such as [{"temperature": 2.0}]."""
+    augmentation: dict[str, Any]
+    """How the texts that the teacher read differ from the collection's; "text" says who reads them."""
 
 
 Qrels = dict[str, dict[str, int]]

@@ -1,23 +1,35 @@
 """Choosing negatives from a pool (`--sampling`): a function (pool, n, rng) -> n places in the pool.
 
-The pool is in rank order. Only `rng.random()` is used, whose sequence Python guarantees, so that a
-seed chooses the same negatives on every machine and version.
+The pool is in rank order; where it holds fewer than n, all are chosen. Only `rng.random()` is used, whose
+sequence Python guarantees, so that a seed chooses the same negatives on every machine and version.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice, pairwise
+from typing import TypeVar
 
 from rdtools.errors import RdError
 from rdtools.records import Doc
+
+T = TypeVar("T")
 
 
 def generator(seed: int, query_id: str, purpose: str) -> random.Random:
     """The generator of everything random for a query: the same wherever it stands in a stream."""
     return random.Random(f"{seed}\t{query_id}\t{purpose}")
+
+
+def shuffled(items: Sequence[T], rng: random.Random) -> Iterator[T]:
+    """Yield all items in random order, holding only what was moved (Fisher and Yates, one step an item)."""
+    moved: dict[int, T] = {}
+    for place in range(len(items)):
+        other = place + int(rng.random() * (len(items) - place))
+        yield moved.get(other, items[other])
+        moved[other] = moved.pop(place, items[place])
 
 
 def top(pool: Sequence[Doc], n: int, rng: random.Random) -> list[int]:
@@ -40,15 +52,40 @@ def log_random(pool: Sequence[Doc], n: int, rng: random.Random) -> list[int]:
 
 
 def stratified(pool: Sequence[Doc], n: int, rng: random.Random) -> list[int]:
-    """One from each of n equal strata of the scores, which so are covered evenly (2604.04734, quantiles)."""
-    if any("score" not in doc for doc in pool):
-        raise RdError(
-            "--sampling stratified needs scores: one source that gives them, or records with scores"
-        )
-    by_score = sorted(range(len(pool)), key=lambda place: (-pool[place]["score"], place))
+    """One from each of n strata of equally many documents: quantiles of the scores (2604.04734)."""
+    by_score = _by_score(pool, "stratified")
     n = min(n, len(pool))
     edges = [len(pool) * stratum // n for stratum in range(n + 1)] if n else []
     return sorted(by_score[low + int(rng.random() * (high - low))] for low, high in pairwise(edges))
+
+
+def stratified_width(pool: Sequence[Doc], n: int, rng: random.Random) -> list[int]:
+    """One from each of n intervals of equal width, from the highest score of the pool to the lowest.
+
+    The share of intervals that are empty, or used up, goes to the others round by round, one each, the
+    interval of the highest scores first, until n are chosen. A score on an edge belongs to the lower one.
+    """
+    by_score = _by_score(pool, "stratified-width")
+    n = min(n, len(pool))
+    if n == 0:
+        return []
+    high, low = pool[by_score[0]]["score"], pool[by_score[-1]]["score"]
+    strata: list[list[int]] = [[] for _ in range(n)]
+    for place in by_score:
+        share = (high - pool[place]["score"]) / ((high - low) or 1.0)
+        strata[min(int(share * n), n - 1)].append(place)
+    draws = [shuffled(stratum, rng) for stratum in strata]
+    rounds = (place for _ in by_score for draw in draws for place in islice(draw, 1))
+    return sorted(islice(rounds, n))
+
+
+def _by_score(pool: Sequence[Doc], sampling: str) -> list[int]:
+    """Return the places of the pool by score, larger first."""
+    if any("score" not in doc for doc in pool):
+        raise RdError(
+            f"--sampling {sampling} needs scores: one source that gives them, or records with scores"
+        )
+    return sorted(range(len(pool)), key=lambda place: (-pool[place]["score"], place))
 
 
 def _largest(keys: list[float], n: int) -> list[int]:
@@ -60,4 +97,5 @@ SAMPLING: dict[str, Callable[[Sequence[Doc], int, random.Random], list[int]]] = 
     "top": top,
     "log-random": log_random,
     "stratified": stratified,
+    "stratified-width": stratified_width,
 }

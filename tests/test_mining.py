@@ -9,8 +9,9 @@ import pytest
 
 from rdtools.collections import Collection, Corpus
 from rdtools.errors import RdError, UsageError
-from rdtools.mining import Miner, Selection
+from rdtools.mining import Miner
 from rdtools.sampling import SAMPLING, generator, log_random, stratified, top, uniform
+from rdtools.selection import Selection
 from rdtools.setting import Setting
 from rdtools.sources import SOURCES, Found, open_source
 
@@ -30,7 +31,7 @@ class Fixed:
             Found(
                 self.doc_ids[: one.depth],
                 self.scores and self.scores[: one.depth],
-                {doc_id: known[doc_id] for doc_id in one.judged if doc_id in known},
+                {doc_id: known[doc_id] for doc_id in one.positives if doc_id in known},
             )
             for one in wanted
         ]
@@ -188,16 +189,16 @@ def setting(tmp_path):
     return Setting(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
 
 
-def wanted(query="boundary", query_id="q", depth=10, judged=(), docs=()):
+def wanted(query="boundary", query_id="q", depth=10, positives=(), docs=()):
     from rdtools.sources import Wanted
 
-    return Wanted({"query_id": query_id, "query": query, "docs": list(docs)}, depth, judged)
+    return Wanted({"query_id": query_id, "query": query, "docs": list(docs)}, depth, positives)
 
 
 def test_bm25_ties_go_to_the_larger_id_also_at_the_cut(setting):
-    found = open_source("bm25", setting).search([wanted(depth=2, judged=["x1", "d0", "nowhere"])])[0]
+    found = open_source("bm25", setting).search([wanted(depth=2, positives=["x1", "d0", "nowhere"])])[0]
     assert found.doc_ids == ["x3", "x2"]
-    assert found.judged == {"x1": found.scores[0], "d0": 0.0}
+    assert found.positives == {"x1": found.scores[0], "d0": 0.0}
 
 
 def test_bm25_finds_only_documents_with_a_term_of_the_query(setting):
@@ -250,7 +251,7 @@ def test_dense_equals_brute_force_and_no_neighbour_changes_a_digit(setting, tiny
 def test_runs_are_sources_whatever_their_format(setting, tmp_path):
     (tmp_path / "run.trec").write_text("q Q0 d1 1 2.5 t\nq Q0 d3 2 2.5 t\nr Q0 d2 1 1 t\n")
     (tmp_path / "run.tsv").write_text("q\td1\t1\nq\td3\t2\n")
-    found = open_source(f"run:{tmp_path}/run.trec", setting).search([wanted(judged=["d1", "d9"])])[0]
+    found = open_source(f"run:{tmp_path}/run.trec", setting).search([wanted(positives=["d1", "d9"])])[0]
     assert found == Found(["d3", "d1"], [2.5, 2.5], {"d1": 2.5})
     assert open_source(f"run:{tmp_path}/run.trec", setting).search([wanted(query_id="none")]) == [Found([])]
     with pytest.raises(RdError, match="may be a rank or a score"):

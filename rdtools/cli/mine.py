@@ -8,9 +8,9 @@ import typer
 
 from rdtools.cli import options
 from rdtools.cli.door import door, need_input
-from rdtools.errors import UsageError
 from rdtools.registry import check_name, split_spec
 from rdtools.sampling import SAMPLING
+from rdtools.selection import FALSE_NEGATIVES, Selection
 from rdtools.sources import SOURCES
 
 _SCORE = "negatives whose score in their source is"
@@ -30,8 +30,9 @@ def mine(
         typer.Option(
             "--from",
             metavar="SOURCE",
-            help="bm25, random, dense:MODEL, run:FILE (run:msmarco-run:FILE for ranks), or records (the "
-            "docs of the input, by score); may be repeated.",
+            help="bm25; random (the whole corpus); dense:MODEL; graph, the BM25 neighbours of the "
+            "positives; graph:dense:MODEL, those by embedding; run:FILE (run:msmarco-run:FILE for ranks); or "
+            "records (the docs of the input, by score). May be repeated: --depth is the quota of each.",
             show_default="bm25",
             autocompletion=lambda incomplete: [name for name in SOURCES if name.startswith(incomplete)],
         ),
@@ -54,7 +55,11 @@ def mine(
     sampling: Annotated[
         str,
         options.choice(
-            "--sampling", names=SAMPLING, kind="sampling", help=f"Choice in the pool: {', '.join(SAMPLING)}."
+            "--sampling",
+            names=SAMPLING,
+            kind="sampling",
+            help="Choice in the pool: random, top, log-random (weight 1/ln(1 + rank)), stratified (one from "
+            "each of N quantiles of the scores) or stratified-width (one from each of N equal intervals).",
         ),
     ] = "random",
     relative_margin: Annotated[
@@ -68,16 +73,59 @@ def mine(
     absolute_margin: Annotated[
         float | None, typer.Option("--absolute-margin", metavar="M", help=f"Keep {_SCORE} below s⁺ − M.")
     ] = None,
+    near_copies: Annotated[
+        float | None,
+        typer.Option(
+            "--near-copies",
+            metavar="J",
+            help="Suspect also what shares at least J of its runs of 3 words with a positive: "
+            "|A ∩ B|/|A ∪ B| of the two sets, letter case and punctuation apart.",
+        ),
+    ] = None,
+    false_negatives: Annotated[
+        str | None,
+        options.choice(
+            "--false-negatives",
+            names=FALSE_NEGATIVES,
+            kind="fate of false negatives",
+            help="What a margin or --near-copies catches is dropped (the default), kept as a negative and "
+            "counted, or relabelled: a positive of relevance 1, marked relabelled.",
+            metavar="drop|keep|relabel",
+        ),
+    ] = None,
     max_score: Annotated[
         float | None, typer.Option("--max-score", metavar="S", help=f"Keep {_SCORE} at most S.")
     ] = None,
     min_score: Annotated[
         float | None, typer.Option("--min-score", metavar="S", help=f"Keep {_SCORE} at least S.")
     ] = None,
+    pad: Annotated[
+        bool,
+        typer.Option(
+            "--pad",
+            help="Where fewer than -n negatives remain, add random documents of the corpus that no source "
+            "gave (source random, no score: label them afterwards).",
+        ),
+    ] = False,
+    sample: Annotated[
+        float,
+        typer.Option(
+            "--sample", metavar="SHARE", help="Mine this share of the queries, drawn by seed and query_id."
+        ),
+    ] = 1.0,
     add_positives: Annotated[
         bool, typer.Option("--add-positives", help="With -n all: add judged positives that no source found.")
     ] = False,
     no_text: Annotated[bool, typer.Option("--no-text", help="Write ids without texts.")] = False,
+    paper_compat: Annotated[
+        bool,
+        typer.Option(
+            "--paper-compat",
+            help="Draw as the code of arXiv 2505.21058 does: positives and their copies are candidates and "
+            "padding too (one that is drawn takes a negative's place, but stands once, as a positive), "
+            "padding may fall on what is there already, and --absolute-margin lets s⁺ − M itself pass.",
+        ),
+    ] = False,
     k1: options.K1 = 1.2,
     b: options.B = 0.75,
     index: options.Index = None,
@@ -104,8 +152,13 @@ def mine(
 
     With -n N each record is a training group: all judged positives, then N negatives chosen by --sampling
     from the first --depth candidates of each source. Positives are never among the negatives, by id or by
-    equal text. With -n all each record is what the sources found, in order. Where --dataset or --queries
-    brings the queries, standard input is read only if - is given.
+    equal text. With -n all each record is what the sources found, in order; a run of several sources has
+    that order, not scores. "Random" negatives are those of the whole corpus (--from random) or of a deep
+    pool (--from bm25 --depth 10000 --sampling random).
+
+    Margins and limits look at a source's own scores, written or not (of several scoring sources none is);
+    what a source without scores gave passes, and is counted. Where --dataset or --queries brings the
+    queries, standard input is read only if - is given; --from records takes none from --dataset.
 
     \b
     Reads   queries (BEIR JSONL, query_id TAB text, or records), one at a time
@@ -113,18 +166,18 @@ def mine(
     Writes  a record for each query as soon as it is done; at the end counts, on stderr
     """
     from rdtools.collections import Collection
-    from rdtools.formats import Reading, writer
+    from rdtools.formats import RUNS, Reading, writer
     from rdtools.log import track
-    from rdtools.mining import Miner, Selection, report
+    from rdtools.mining import RECORDS, Miner
     from rdtools.setting import Setting
     from rdtools.sources import open_source
-    from rdtools.streams import open_output, unless_empty
+    from rdtools.streams import STDIN, open_output, unless_empty
 
-    if range_min >= depth:
-        raise UsageError(f"--range-min {range_min} leaves nothing of --depth {depth}")
     reading = Reading(input_format, max_line, on_error)
     collection = Collection(dataset, corpus, queries_file, qrels, reading)
-    paths = queries or [] if collection.has_queries else need_input(queries)
+    specs = sources or ["bm25"]
+    brings_queries = queries_file is not None if RECORDS in specs else collection.has_queries
+    paths = queries or [] if brings_queries else need_input(queries) or [STDIN]
     selection = Selection(
         num_negatives=options.count_or_all("--num-negatives", num_negatives),
         depth=depth,
@@ -132,10 +185,16 @@ def mine(
         sampling=SAMPLING[sampling],
         relative_margin=relative_margin,
         absolute_margin=absolute_margin,
+        near_copies=near_copies,
+        false_negatives=false_negatives,
         max_score=max_score,
         min_score=min_score,
+        pad=pad,
+        share=sample,
         add_positives=add_positives,
         with_text=not no_text,
+        as_run=format in RUNS,
+        paper_compat=paper_compat,
         seed=seed,
     )
     setting = Setting(
@@ -143,7 +202,6 @@ def mine(
         trust_remote_code, score_scale, seed, reading,
     )  # fmt: skip
     write = writer(format)
-    specs = sources or ["bm25"]
     for spec in specs:
         check_name(SOURCES, split_spec(spec)[0], "source")
     records = unless_empty(iter(collection.queries(paths)))
@@ -155,7 +213,7 @@ def mine(
             )
             for record in track(miner.mine(records), "mining", "query"):
                 out.write(write(record))
-            report(miner.account)
+            miner.account.report()
 
 
 main = door("rd-mine", mine)

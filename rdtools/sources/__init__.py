@@ -19,6 +19,7 @@ SOURCES = {
     "bm25": "rdtools.sources.lexical:Bm25Source",
     "random": "rdtools.sources.random:RandomSource",
     "dense": "rdtools.sources.dense:DenseSource",
+    "graph": "rdtools.sources.graph:GraphSource",
     "run": "rdtools.sources.given:RunSource",
     "records": "rdtools.sources.given:RecordsSource",
 }
@@ -26,20 +27,20 @@ SOURCES = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """One question: at most `depth` documents for a query, and the scores of those `judged`."""
+    """One question: at most `depth` documents for a query, and the scores of its judged positives."""
 
     record: Record
     depth: int
-    judged: Sequence[str] = ()
+    positives: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Found:
-    """One answer: documents, best first, their scores if the source has any, and those of the judged."""
+    """One answer: documents, best first, their scores if the source has any, and those of the positives."""
 
     doc_ids: list[str]
     scores: list[float] | None = None
-    judged: dict[str, float] = field(default_factory=dict)
+    positives: dict[str, float] = field(default_factory=dict)
 
 
 class Source(Protocol):

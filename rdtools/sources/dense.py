@@ -10,10 +10,9 @@ import numpy as np
 
 from rdtools.dense import DenseIndex
 from rdtools.errors import UsageError
-from rdtools.scores import floats
 from rdtools.setting import Setting
 from rdtools.sources import Found, Wanted, query_text
-from rdtools.sources.ranked import order
+from rdtools.sources.ranked import answer, order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,11 +21,6 @@ _SLACK = 16
 
 
 class DenseSource:
-    """faiss finds a few more than are wanted, for batches of queries. Their scores are then computed
-    again, one query at a time, so that neither the ranking nor a digit of a score depends on which
-    queries were searched together.
-    """
-
     name = "dense"
     batch = 64
 
@@ -34,29 +28,56 @@ class DenseSource:
         if not argument:
             raise UsageError("--from dense: it needs a model, dense:MODEL")
         self._dense = DenseIndex(argument, setting)
-        self._corpus = self._dense.corpus
+        self._nearest = Nearest(self._dense)
         self.scale = self._dense.encoder.scale
-        self._flat = faiss.IndexFlatIP(self._dense.embeddings.shape[1])
-        self._flat.add(np.ascontiguousarray(self._dense.embeddings))
 
     def search(self, wanted: Sequence[Wanted]) -> list[Found]:
         queries = self._dense.encoder.encode_queries([query_text(one.record) for one in wanted])
-        depth = min(max(one.depth for one in wanted) + _SLACK, self._flat.ntotal)
-        if depth == 0:
-            return [Found([], []) for _ in wanted]
-        _, places = self._flat.search(queries, depth)
-        return [self._answer(*one) for one in zip(wanted, queries, places, strict=True)]
+        ranked = self._nearest.search(queries, max(one.depth for one in wanted))
+        return [self._answer(*one) for one in zip(wanted, queries, ranked, strict=True)]
 
-    def _answer(self, wanted: Wanted, query: NDArray[np.float32], places: NDArray[np.int64]) -> Found:
+    def _answer(
+        self,
+        wanted: Wanted,
+        query: NDArray[np.float32],
+        ranked: tuple[NDArray[np.int64], NDArray[np.float32]],
+    ) -> Found:
+        rows, scores = (column[: wanted.depth] for column in ranked)
+
+        def score_rows(rows: list[int]) -> NDArray[np.float32]:
+            return self._dense.scores(query, self._dense.place_of_row[rows])
+
+        return answer(self._dense.corpus, rows, scores, wanted.positives, score_rows)
+
+
+class Nearest:
+    """Exact search for the texts nearest to a vector.
+
+    faiss finds a few more than are wanted, for many vectors at once. Their scores are then computed
+    again, one vector at a time, so that neither the ranking nor a digit of a score depends on which
+    vectors were searched together.
+    """
+
+    def __init__(self, dense: DenseIndex) -> None:
+        self._dense = dense
+        self._flat = faiss.IndexFlatIP(dense.embeddings.shape[1])
+        self._flat.add(np.ascontiguousarray(dense.embeddings))
+
+    def search(
+        self, vectors: NDArray[np.float32], depth: int
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Return, for each of (n, dimension) vectors, the best `depth` rows and their scores, best first."""
+        found = min(depth + _SLACK, self._flat.ntotal)
+        if found == 0 or len(vectors) == 0:
+            return [(np.zeros(0, np.int64), np.zeros(0, np.float32)) for _ in vectors]
+        _, places = self._flat.search(vectors, found)
+        return [self._ranked(*one, depth) for one in zip(vectors, places, strict=True)]
+
+    def _ranked(
+        self, vector: NDArray[np.float32], places: NDArray[np.int64], depth: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         groups = [self._dense.rows_at(place) for place in places]
         rows = np.concatenate(groups)
-        scores = np.repeat(self._dense.scores(query, places), [len(group) for group in groups])
-        best = order(rows, scores)[: wanted.depth]
-        judged = [doc_id for doc_id in wanted.judged if doc_id in self._corpus.row_of]
-        judged_rows = [self._corpus.row_of[doc_id] for doc_id in judged]
-        judged_scores = self._dense.scores(query, self._dense.place_of_row[judged_rows])
-        return Found(
-            [self._corpus.doc_ids[row] for row in rows[best].tolist()],
-            floats(scores[best]),
-            dict(zip(judged, floats(judged_scores), strict=True)),
-        )
+        scores = np.repeat(self._dense.scores(vector, places), [len(group) for group in groups])
+        best = order(rows, scores)[:depth]
+        return rows[best], scores[best]

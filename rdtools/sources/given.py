@@ -21,14 +21,13 @@ class RunSource:
     def __init__(self, argument: str, setting: Setting) -> None:
         if not argument:
             raise UsageError("--from run: it needs a file, run:FILE")
-        self._run = read_run(argument, setting)
-        self.scale = self._run.scale
+        run = read_run(argument, setting)
+        self.scale = run.scale
+        self._docs = {query_id: _Docs(record) for query_id, record in run.records.items()}
+        self._none = _Docs({"query_id": "", "docs": []})
 
     def search(self, wanted: Sequence[Wanted]) -> list[Found]:
-        return [self._search(self._run.records.get(one.record["query_id"]), one) for one in wanted]
-
-    def _search(self, record: Record | None, wanted: Wanted) -> Found:
-        return Found([]) if record is None else found_in(record, wanted)
+        return [self._docs.get(one.record["query_id"], self._none).found(one) for one in wanted]
 
 
 class RecordsSource:
@@ -45,18 +44,24 @@ class RecordsSource:
         self.scale = None  # that of the record itself, which stays as it is
 
     def search(self, wanted: Sequence[Wanted]) -> list[Found]:
-        return [found_in(one.record, one) for one in wanted]
+        return [_Docs(one.record).found(one) for one in wanted]
 
 
-def found_in(record: Record, wanted: Wanted) -> Found:
-    """Answer with the docs of a record.
+class _Docs:
+    """The docs of a record, ranked once.
 
     A positive that was added is no candidate, yet its score is what margins are measured from.
     """
-    scores = scores_of(record)
-    ranked = ranking(record)[: wanted.depth]
-    return Found(
-        [doc_id for doc_id, _ in ranked],
-        [score for _, score in ranked] if scores else None,
-        {doc_id: scores[doc_id] for doc_id in wanted.judged if doc_id in scores},
-    )
+
+    def __init__(self, record: Record) -> None:
+        ranked = ranking(record)
+        self._scores = scores_of(record)
+        self._doc_ids = [doc_id for doc_id, _ in ranked]
+        self._ranked_scores = [score for _, score in ranked] if self._scores else None
+
+    def found(self, wanted: Wanted) -> Found:
+        return Found(
+            self._doc_ids[: wanted.depth],
+            None if self._ranked_scores is None else self._ranked_scores[: wanted.depth],
+            {doc_id: self._scores[doc_id] for doc_id in wanted.positives if doc_id in self._scores},
+        )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rdtools.bm25 import open_bm25
 from rdtools.errors import UsageError
-from rdtools.scores import floats
 from rdtools.setting import Setting
 from rdtools.sources import Found, Wanted, query_text
-from rdtools.sources.ranked import best_rows
+from rdtools.sources.ranked import answer, best_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Bm25Source:
@@ -28,12 +32,11 @@ class Bm25Source:
 
     def _search(self, wanted: Wanted) -> Found:
         scores = self._bm25.scores(query_text(wanted.record))
-        rows = best_rows(scores, wanted.depth)
-        rows = rows[scores[rows] > 0]  # a document without a term of the query is not found
-        row_of = self._corpus.row_of
-        judged = [doc_id for doc_id in wanted.judged if doc_id in row_of]
-        return Found(
-            [self._corpus.doc_ids[row] for row in rows.tolist()],
-            floats(scores[rows]),
-            dict(zip(judged, floats(scores[[row_of[doc_id] for doc_id in judged]]), strict=True)),
-        )
+        rows = found_rows(scores, wanted.depth)
+        return answer(self._corpus, rows, scores[rows], wanted.positives, lambda rows: scores[rows])
+
+
+def found_rows(scores: NDArray[np.float32], depth: int) -> NDArray[np.int64]:
+    """Return the best rows; a document without a term of the query, of score 0, is not found."""
+    rows = best_rows(scores, depth)
+    return rows[scores[rows] > 0]

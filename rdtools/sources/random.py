@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from rdtools.errors import UsageError
-from rdtools.sampling import generator
+from rdtools.sampling import generator, shuffled
 from rdtools.setting import Setting
 from rdtools.sources import Found, Wanted
 
 
 class RandomSource:
+    """The start of a shuffle of all ids: a deeper draw begins with the same documents."""
+
     name = "random"
     scale = None
     batch = 1
@@ -25,13 +28,5 @@ class RandomSource:
         return [Found(self._draw(one.record["query_id"], one.depth)) for one in wanted]
 
     def _draw(self, query_id: str, depth: int) -> list[str]:
-        """The start of a shuffle of all ids: a deeper draw begins with the same documents."""
         rng = generator(self._seed, query_id, "random source")
-        size = len(self._doc_ids)
-        moved: dict[int, int] = {}  # Fisher and Yates, of which only the touched places are kept
-        drawn = []
-        for place in range(min(depth, size)):
-            other = place + int(rng.random() * (size - place))
-            drawn.append(self._doc_ids[moved.get(other, other)])
-            moved[other] = moved.get(place, place)
-        return drawn
+        return list(islice(shuffled(self._doc_ids, rng), depth))

@@ -1,10 +1,15 @@
-"""Choosing the best rows of a corpus by score, ties by row (rows go by descending doc_id)."""
+"""Rows of a corpus as a ranking: by score, ties by row (rows go by descending doc_id)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from rdtools.collections import Corpus
+from rdtools.scores import floats
+from rdtools.sources import Found
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,3 +30,20 @@ def best_rows(scores: NDArray[np.float32], depth: int) -> NDArray[np.int64]:
 def order(rows: NDArray[np.int64], scores: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return the permutation that sorts by score, larger first, then by row."""
     return np.lexsort((rows, -scores))
+
+
+def answer(
+    corpus: Corpus,
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    positives: Sequence[str],
+    score_rows: Callable[[list[int]], NDArray[np.float32]],
+) -> Found:
+    """Answer with ranked rows and their scores, and score the positives that the corpus has."""
+    there = [doc_id for doc_id in positives if doc_id in corpus.row_of]
+    their_scores = floats(score_rows([corpus.row_of[doc_id] for doc_id in there]))
+    return Found(
+        [corpus.doc_ids[row] for row in rows.tolist()],
+        floats(scores),
+        dict(zip(there, their_scores, strict=True)),
+    )
