@@ -42,7 +42,7 @@ def check_plot(target: str) -> None:
         ) from None
 
 
-def draw(columns: Sequence[str], files: Sequence[Named], format: str) -> bytes:
+def draw(columns: Sequence[str], files: Sequence[Named], format: str, caption: str = "") -> bytes:
     """Return a picture of the columns that have values, as `png` or `svg`; the same input, the same bytes."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -62,6 +62,7 @@ def draw(columns: Sequence[str], files: Sequence[Named], format: str) -> bytes:
             figure.legend(
                 handles, labels, loc="outside upper center", ncols=min(4, len(files)), frameon=False
             )
+        figure.supxlabel(caption, fontsize="small")
         picture = io.BytesIO()
         metadata = {"Date": None} if format == "svg" else {"Software": None}
         figure.savefig(picture, format=format, dpi=150, metadata=metadata)

@@ -20,7 +20,6 @@ from rdtools.streams import STDIN, open_output
 
 if TYPE_CHECKING:
     from rdtools.diagnosis import Diagnosis
-    from rdtools.instruments import Instrument
 
 FORMATS = ("tsv", "jsonl", "markdown")
 DISTANCES = ("cosine", "euclidean")
@@ -232,6 +231,7 @@ def entropy(
     from rdtools.collections import Collection
     from rdtools.cuts import CUTS, PAPER_CUTS, cut_records, parse_cut
     from rdtools.diagnosis import Diagnosis
+    from rdtools.instruments.choice import Choice, open_instruments
     from rdtools.setting import Setting
 
     kept_by = parse_cut(cut, PAPER_CUTS if paper_compat else CUTS) if cut is not None else None
@@ -244,37 +244,13 @@ def entropy(
         Collection(dataset, corpus, reading=aside), device=device, dtype=options.DTYPES[dtype],
         max_length=max_length, batch_tokens=batch_tokens, trust_remote_code=trust_remote_code, reading=aside,
     )  # fmt: skip
-    instruments: list[Instrument] = []
-    if paper_compat:
-        from rdtools.instruments.paper import ScoreShares
-
-        instruments.append(ScoreShares())
-    if compare:
-        from rdtools.instruments.candidates import Cost, Suspects
-
-        instruments += [Suspects(margin or 0.0), Cost(pairs_per_second)]
-    if check_against is not None:
-        from rdtools.instruments.candidates import Contamination
-        from rdtools.leakage import open_leakage
-
-        instruments.append(Contamination(open_leakage(check_against, aside)))
-    if coverage is not None:
-        from rdtools.instruments.coverage import open_coverage
-
-        instruments.append(open_coverage(coverage, setting))
-    if student is not None:
-        from rdtools.instruments.student import open_divergence
-
-        own = temperature if student_temperature is None else student_temperature
-        instruments.append(open_divergence(student, setting, temperature, own))
-    if encoder is not None:
-        from rdtools.instruments.geometry import open_geometry
-
-        instruments.append(
-            open_geometry(
-                encoder, setting, 0.99 if alpha is None else alpha, distance or "cosine", neighbours or 10
-            )
-        )
+    choice = Choice(
+        compare=compare, margin=margin or 0.0, pairs_per_second=pairs_per_second, test=check_against,
+        coverage=coverage, student=student, student_temperature=student_temperature or temperature,
+        encoder=encoder, alpha=alpha or 0.99, distance=distance or "cosine", neighbours=neighbours or 10,
+        paper_compat=paper_compat,
+    )  # fmt: skip
+    instruments = open_instruments(choice, temperature, setting)
     keep = plot is not None or confidence is not None
     diagnosis = Diagnosis(temperature, score_scale, instruments, keep=keep)
     inputs = [(_name(path), read_records([path], reading, diagnosis.check)) for path in paths]
@@ -383,12 +359,14 @@ def _draw(diagnosis: Diagnosis, target: str) -> None:
     columns, files = diagnosis.distributions()
     if not files:
         return
+    settings = {"temperature": diagnosis.temperature, **diagnosis.settings}
+    caption = ", ".join(f"{name} {value}" for name, value in settings.items())
     if target == TERMINAL:
         if log.isEnabledFor(20):  # --quiet
-            typer.echo("\n".join(sketch(columns, files)), err=True)
+            typer.echo("\n".join([*sketch(columns, files), caption]), err=True)
         return
     with open_output(target) as out:
-        out.write(draw(columns, files, PurePath(target).suffix[1:]))
+        out.write(draw(columns, files, PurePath(target).suffix[1:], caption))
 
 
 main = door("rd-entropy", entropy)

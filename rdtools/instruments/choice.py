@@ -1,0 +1,59 @@
+"""Which instruments a command asks for, and how they are set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rdtools.instruments import Instrument
+from rdtools.setting import Setting
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Flags that bring instruments, and the settings of these. Paths and models are None where not asked for."""
+
+    paper_compat: bool = False
+    compare: bool = False
+    margin: float = 0.0
+    pairs_per_second: float | None = None
+    test: str | None = None
+    coverage: str | None = None
+    student: str | None = None
+    student_temperature: float = 1.0
+    encoder: str | None = None
+    alpha: float = 0.99
+    distance: str = "cosine"
+    neighbours: int = 10
+
+
+def open_instruments(choice: Choice, temperature: float, setting: Setting) -> list[Instrument]:
+    """Open what is asked for, in the order of their columns; a module is imported only where it is used."""
+    instruments: list[Instrument] = []
+    if choice.paper_compat:
+        from rdtools.instruments.paper import ScoreShares
+
+        instruments.append(ScoreShares())
+    if choice.compare:
+        from rdtools.instruments.candidates import Cost, Suspects
+
+        instruments += [Suspects(choice.margin), Cost(choice.pairs_per_second)]
+    if choice.test is not None:
+        from rdtools.instruments.candidates import Contamination
+        from rdtools.leakage import open_leakage
+
+        instruments.append(Contamination(open_leakage(choice.test, setting.reading)))
+    if choice.coverage is not None:
+        from rdtools.instruments.coverage import open_coverage
+
+        instruments.append(open_coverage(choice.coverage, setting))
+    if choice.student is not None:
+        from rdtools.instruments.student import open_divergence
+
+        instruments.append(open_divergence(choice.student, setting, temperature, choice.student_temperature))
+    if choice.encoder is not None:
+        from rdtools.instruments.geometry import open_geometry
+
+        instruments.append(
+            open_geometry(choice.encoder, setting, choice.alpha, choice.distance, choice.neighbours)
+        )
+    return instruments
