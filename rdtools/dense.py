@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ class DenseIndex:
 
     def __init__(self, model: str, setting: Setting) -> None:
         self.corpus = setting.collection.corpus
+        self._model = model
         loaded = load_bi_encoder(model, setting.loading)
         self.encoder = BiEncoder(loaded, setting.batch_tokens)
         places: dict[str, int] = {}
@@ -39,8 +41,13 @@ class DenseIndex:
 
         settings = {"dtype": setting.dtype, "max_length": loaded.max_seq_length}
         if setting.index is not None:
-            settings["model"] = fingerprint(model)
+            settings["model"] = self.fingerprint
         self.embeddings = kept_index(setting.index, "dense", settings, self.corpus, encode, _save, _load)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The hash of the model's files."""
+        return fingerprint(self._model)
 
     def rows_at(self, place: int) -> NDArray[np.int64]:
         """Return the rows of the documents that share a place, ascending."""

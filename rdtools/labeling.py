@@ -2,149 +2,72 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
+from rdtools.augment import Augmentation
 from rdtools.cache import ScoreCache, score_key
-from rdtools.errors import UsageError
+from rdtools.errors import RdError
+from rdtools.formats.jsonl import is_score
 from rdtools.log import log, plural
 from rdtools.records import Record
 from rdtools.scores import floats, forget_scores
-from rdtools.teachers import Pair, Teacher
+from rdtools.targets import MISSING, Column, Scores, Target
+from rdtools.teachers import Pair, RecordTeacher, Teacher
 
 WINDOW_PAIRS = 1024
 """A window of records is labelled and written when it holds this many pairs."""
 
-RRF_K = 60
-Scores = list[float | None]
-
-
-def minmax(scores: list[float]) -> list[float]:
-    """(s − min)/(max − min) within the record; 0 where all are equal."""
-    low, high = min(scores), max(scores)
-    return [(score - low) / (high - low) if high > low else 0.0 for score in scores]
-
-
-def zscore(scores: list[float]) -> list[float]:
-    """(s − mean)/deviation within the record (population deviation); 0 where all are equal."""
-    mean = math.fsum(scores) / len(scores)
-    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))
-    return [(score - mean) / deviation if deviation > 0 else 0.0 for score in scores]
-
-
-def sigmoid(scores: list[float]) -> list[float]:
-    """1/(1 + e^−s) of each."""
-    return [1 / (1 + math.exp(-s)) if s >= 0 else math.exp(s) / (1 + math.exp(s)) for s in scores]
-
-
-NORMALIZE: dict[str, Callable[[list[float]], list[float]]] = {
-    "none": lambda scores: scores,
-    "minmax": minmax,
-    "zscore": zscore,
-    "sigmoid": sigmoid,
-}
-
-
-def reciprocal_ranks(scores: Scores) -> Scores:
-    """1/(60 + rank) within the record (Cormack et al., 2009); equal scores share the mean of their ranks."""
-    ranked = sorted(score for score in scores if score is not None)
-    ranks = {
-        score: len(ranked) - (ranked.index(score) + (ranked.count(score) - 1) / 2) for score in set(ranked)
-    }
-    return [None if score is None else 1 / (RRF_K + ranks[score]) for score in scores]
-
-
-COMBINE: dict[str, Callable[[Sequence[float]], float]] = {
-    "mean": lambda scores: math.fsum(scores) / len(scores),
-    "max": max,
-    "min": min,
-    "rrf": math.fsum,
-}
-
-
-@dataclass(frozen=True)
-class Target:
-    """How teachers' scores become the score of a document: normalised, combined, divided by a temperature."""
-
-    combine: str = "mean"
-    normalize: str = "none"
-    temperature: float = 1.0
-
-    def scale(self, teachers: Sequence[Teacher]) -> str:
-        """Return the scale of the result.
-
-        Raises:
-            UsageError: the teachers' scales do not allow what is asked for.
-        """
-        scales = {teacher.scale for teacher in teachers}
-        if self.combine == "rrf" and len(teachers) > 1:
-            return "rank"
-        if self.normalize == "sigmoid":
-            if scales != {"logit"}:
-                raise UsageError(
-                    f"--normalize sigmoid takes logits, not {' and '.join(sorted(scales - {'logit'}))}"
-                )
-            return "probability"
-        if self.normalize != "none":
-            return "unknown"
-        if len(scales) > 1:
-            names = ", ".join(f"{teacher.name} ({teacher.scale})" for teacher in teachers)
-            raise UsageError(
-                f"teachers of different scales: {names} (--normalize minmax or zscore, or --combine rrf)"
-            )
-        return scales.pop()
-
-    def name(self, teachers: Sequence[Teacher]) -> str:
-        if len(teachers) == 1:
-            return teachers[0].name
-        return f"{self.combine}({','.join(teacher.name for teacher in teachers)})"
-
-    def scores(self, by_teacher: Sequence[Scores]) -> Scores:
-        """Combine the scores of one record's documents; a document that a teacher did not score gets none."""
-        if self.combine == "rrf" and len(by_teacher) > 1:
-            parts = [reciprocal_ranks(scores) for scores in by_teacher]
-        else:
-            parts = [self._normalized(scores) for scores in by_teacher]
-        combined: Scores = []
-        for document in zip(*parts, strict=True):
-            there = [score for score in document if score is not None]
-            whole = len(there) == len(document)
-            combined.append(COMBINE[self.combine](there) / self.temperature if whole else None)
-        return combined
-
-    def _normalized(self, scores: Scores) -> Scores:
-        there = [score for score in scores if score is not None]
-        if not there:
-            return scores
-        normal = iter(NORMALIZE[self.normalize](there))
-        return [None if score is None else next(normal) for score in scores]
+_Item = tuple[Record, list[Any]]
+"""A record, and by teacher [scores, scale]; None for a teacher whose turn is to come."""
 
 
 class Labeler:
-    """Scores records with `teachers`; remembers scores in `cache`, where one is given."""
+    """Scores records with `teachers`, makes the `target` of the scores.
+
+    Teachers read the texts as `augmentation` leaves them; `cache` remembers their scores, where one is given.
+
+    Raises:
+        UsageError: the target does not fit the teachers.
+    """
 
     def __init__(
-        self, teachers: Sequence[Teacher], target: Target = Target(), cache: ScoreCache | None = None
+        self,
+        teachers: Sequence[Teacher | RecordTeacher],
+        target: Target = Target(),
+        cache: ScoreCache | None = None,
+        augmentation: Augmentation = Augmentation(),
     ) -> None:
         self._teachers = teachers
         self._target = target
         self._cache = cache
-        self._scale = target.scale(teachers)
+        self._augmentation = augmentation
+        target.check(len(teachers))
         self._records = self._pairs = self._from_cache = self._computed = self._unscored = 0
+        self._pairwise = [
+            (n, teacher) for n, teacher in enumerate(teachers) if not isinstance(teacher, RecordTeacher)
+        ]
+        if len(self._pairwise) == len(teachers):  # else a scale is known when the first scores come
+            target.scale([Column(teacher.name, teacher.scale) for _, teacher in self._pairwise])
 
     @property
     def needs_text(self) -> bool:
-        return any(teacher.needs_text for teacher in self._teachers)
+        return bool(self._augmentation) or any(teacher.needs_text for teacher in self._teachers)
 
     def label(self, records: Iterable[Record]) -> Iterator[Record]:
         """Yield the records, in order, as soon as their window is scored."""
-        window: list[Record] = []
+        if self._augmentation.in_record:
+            records = map(self._augmentation.apply, records)
+        items: Iterator[_Item] = ((record, [None] * len(self._teachers)) for record in records)
+        for number, teacher in enumerate(self._teachers):
+            if isinstance(teacher, RecordTeacher):
+                items = self._score_records(number, teacher, items)
+        window: list[_Item] = []
         pairs = 0
-        for record in records:
-            window.append(record)
-            pairs += len(record["docs"])
-            if pairs >= WINDOW_PAIRS:
+        for item in items:
+            window.append(item)
+            pairs += len(item[0]["docs"])
+            if pairs >= WINDOW_PAIRS or not self._pairwise:
                 yield from self._label(window)
                 window, pairs = [], 0
         yield from self._label(window)
@@ -157,10 +80,32 @@ class Labeler:
         if self._cache is not None:
             parts.append(f"{self._from_cache:,} from the cache")
         if self._unscored:
-            parts.append(f"{self._unscored:,} without a score")
+            written = f", written as {MISSING:g}" if self._target.paper_compat else ""
+            parts.append(f"{self._unscored:,} without a score{written}")
         log.info("%s", ", ".join(parts))
 
-    def _label(self, window: list[Record]) -> Iterator[Record]:
+    def _read_by_teachers(self, record: Record) -> Record:
+        return record if self._augmentation.in_record else self._augmentation.apply(record)
+
+    def _score_records(self, number: int, teacher: RecordTeacher, items: Iterator[_Item]) -> Iterator[_Item]:
+        """Pass items through a teacher that reads ahead."""
+        fed = ((self._read_by_teachers(record), [record, columns]) for record, columns in items)
+        for (record, columns), scores, scale in teacher.score_records(fed):
+            columns[number] = [scores, scale]
+            self._computed += len(scores)
+            yield record, columns
+
+    def _label(self, window: list[_Item]) -> Iterator[Record]:
+        if self._pairwise:
+            self._score_pairs(window)
+        for record, columns in window:
+            named = zip(self._teachers, columns, strict=True)
+            self._write(record, [Column(teacher.name, scale, scores) for teacher, (scores, scale) in named])
+            self._records += 1
+            self._pairs += len(record["docs"])
+            yield record
+
+    def _score_pairs(self, window: list[_Item]) -> None:
         pairs = [
             Pair(
                 record["query_id"],
@@ -169,41 +114,36 @@ class Labeler:
                 doc.get("text", ""),
                 doc.get("relevance"),
             )
-            for record in window
+            for record in (self._read_by_teachers(record) for record, _ in window)
             for doc in record["docs"]
         ]
-        columns = [self._scores(teacher, pairs) for teacher in self._teachers]
-        start = 0
-        for record in window:
-            end = start + len(record["docs"])
-            self._write(record, [column[start:end] for column in columns])
-            start = end
-            yield record
-        self._records += len(window)
-        self._pairs += len(pairs)
+        for number, teacher in self._pairwise:
+            scores = iter(self._scores(teacher, pairs))
+            for record, columns in window:
+                columns[number] = [[next(scores) for _ in record["docs"]], teacher.scale]
 
-    def _write(self, record: Record, by_teacher: list[Scores]) -> None:
+    def _write(self, record: Record, columns: list[Column]) -> None:
         forget_scores(record)
-        combined = self._target.scores(by_teacher)
-        written = iter(floats([score for score in combined if score is not None]))
-        for place, (doc, score) in enumerate(zip(record["docs"], combined, strict=True)):
+        doc_ids = [doc["doc_id"] for doc in record["docs"]]
+        targets = self._target.scores(columns, record["query_id"], doc_ids)
+        steps = self._target.transformations(columns)
+        written = iter(_finite(targets, steps, record))
+        for place, (doc, target) in enumerate(zip(record["docs"], targets, strict=True)):
+            said = {column.teacher: column.scores[place] for column in columns}
+            self._unscored += None in said.values()
             doc.pop("scores", None)
-            if score is None:
+            if target is None:
                 doc.pop("score", None)  # it was on another scale
-                self._unscored += 1
             else:
                 doc["score"] = next(written)
-            if len(self._teachers) > 1:
-                own = {t.name: column[place] for t, column in zip(self._teachers, by_teacher, strict=True)}
-                doc["scores"] = {name: score for name, score in own.items() if score is not None}
-        record["teacher"] = self._target.name(self._teachers)
-        record["score_scale"] = self._scale
-        for key, value, default in (
-            ("normalize", self._target.normalize, "none"),
-            ("temperature", self._target.temperature, 1.0),
-        ):
-            if value != default:
-                record[key] = value  # type: ignore[literal-required]
+            if steps:
+                doc["scores"] = {name: score for name, score in said.items() if score is not None}
+        record["teacher"] = self._target.name(columns)
+        record["score_scale"] = self._target.scale(columns)
+        if steps:
+            record["transformations"] = steps
+        if self._augmentation:
+            record["augmentation"] = self._augmentation.provenance()
 
     def _scores(self, teacher: Teacher, pairs: list[Pair]) -> Scores:
         """Score each distinct pair once, and none that the cache knows."""
@@ -224,3 +164,15 @@ class Labeler:
                     self._cache.put((keys[pair], score) for pair, score in batch if score is not None)
         self._computed += len(missing)
         return [known[pair] for pair in pairs]
+
+
+def _finite(targets: Scores, steps: list[dict[str, Any]], record: Record) -> list[float]:
+    """Return the targets that there are as float32; raise `RdError` where one is beyond that."""
+    for doc, target in zip(record["docs"], targets, strict=True):
+        if target is not None and not is_score(target):
+            names = ", ".join(name for step in steps for name in step)
+            raise RdError(
+                f'query "{record["query_id"]}", document "{doc["doc_id"]}": its score becomes {target:g}, '
+                f"which is no finite float32 (what was done to it: {names})"
+            )
+    return floats([target for target in targets if target is not None])

@@ -115,6 +115,29 @@ def load_cross_encoder(
     return model.to(pick_device(loading.device)).eval(), tokenizer
 
 
+def load_causal_model(
+    name: str, loading: Loading = Loading()
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a causal language model and its tokenizer, which pads on the right; `model_max_length` is finite.
+
+    Raises:
+        RdError: the model is not to be had.
+    """
+    with _one_line_errors(name, "llm"):
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        trust = {"trust_remote_code": loading.trust_remote_code}
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            name, use_safetensors=True, dtype=getattr(torch, loading.dtype), **trust
+        )
+        tokenizer = AutoTokenizer.from_pretrained(name, **trust)
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2048
+    tokenizer.model_max_length = min(loading.max_length or tokenizer.model_max_length, limit)
+    tokenizer.padding_side = "right"
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    return model.to(pick_device(loading.device)).eval(), tokenizer
+
+
 def _score_in_float32(model: PreTrainedModel) -> None:
     """Run the last layer in float32: a half-precision logit has 8 or 11 bits, and makes ties."""
     heads = [
@@ -129,6 +152,12 @@ def logits(model: PreTrainedModel, features: dict[str, torch.Tensor]) -> torch.T
     """Return raw scores, (n,) float32: the logit, or the difference of the two (the positive is last)."""
     output: torch.Tensor = model(**features).logits.float()
     return output[:, 0] if output.shape[1] == 1 else output[:, 1] - output[:, 0]
+
+
+def log_probabilities(model: PreTrainedModel, features: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the log-softmax of the second of two labels, (n,) float32 ≤ 0, as the paper's code has it."""
+    output: torch.Tensor = model(**features).logits.float()
+    return output.log_softmax(-1)[:, 1]
 
 
 def fingerprint(name: str) -> str:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 def forget_scores(record: Record) -> None:
     """Remove what a record says about scores that are gone; its documents are not touched."""
-    for key in ("teacher", "score_scale", "normalize", "temperature"):
+    for key in ("teacher", "score_scale", "transformations"):
         record.pop(key, None)  # type: ignore[misc]
+    augmentation = record.get("augmentation")
+    if isinstance(augmentation, dict) and augmentation.get("text") == "teacher":
+        del record["augmentation"]
 
 
 def floats(scores: ArrayLike) -> list[float]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rdtools.formats import Reading
+from rdtools.prompts import Prompt
 
 if TYPE_CHECKING:
     from rdtools.collections import Collection
@@ -26,6 +27,8 @@ class Setting:
     score_scale: str | None = None
     seed: int = 0
     reading: Reading = Reading()
+    prompt: Prompt = Prompt()
+    paper_compat: bool = False
 
     @property
     def loading(self) -> Loading:

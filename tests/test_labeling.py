@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from rdtools.cache import ScoreCache, score_key
 from rdtools.collections import Collection
-from rdtools.errors import RdError, UsageError
-from rdtools.labeling import NORMALIZE, WINDOW_PAIRS, Labeler, Target, reciprocal_ranks
+from rdtools.errors import RdError
+from rdtools.labeling import WINDOW_PAIRS, Labeler
 from rdtools.setting import Setting
+from rdtools.targets import Target
 from rdtools.teachers import TEACHERS, open_teacher
 
 CPU = Setting(Collection(), device="cpu")
@@ -80,56 +84,81 @@ def test_a_window_leaves_before_the_next_is_read():
 
 def test_several_teachers_combine_and_keep_their_own_scores():
     a, b = Fixed({"d": 1.0, "e": 3.0}, "a"), Fixed({"d": 2.0, "e": 10.0, "f": 9.0}, "b")
-    one = next(Labeler([a, b], Target("mean", "minmax")).label([record("d", "e", "f")]))
+    one = next(Labeler([a, b], Target("mean", ("minmax",))).label([record("d", "e", "f")]))
     assert one["teacher"] == "mean(a,b)"
     assert one["score_scale"] == "unknown"
-    assert one["normalize"] == "minmax"
+    assert one["transformations"] == [{"normalize": "minmax"}, {"combine": "mean"}]
     assert [doc.get("score") for doc in one["docs"]] == [0.0, 1.0, None]
     assert one["docs"][1]["scores"] == {"a": 3.0, "b": 10.0}
     assert one["docs"][2]["scores"] == {"b": 9.0}
 
 
-@pytest.mark.parametrize(("combine", "expected"), [("mean", 2.5), ("max", 4.0), ("min", 1.0)])
-def test_combinations(combine, expected):
-    assert Target(combine).scores([[1.0], [4.0]]) == [expected]
-
-
-def test_reciprocal_ranks_share_ties():
-    assert reciprocal_ranks([5.0, 1.0, None, 5.0]) == [1 / 61.5, 1 / 63, None, 1 / 61.5]
-    fused = Target("rrf").scores([[3.0, 1.0], [1.0, 2.0]])
-    assert fused == pytest.approx([1 / 61 + 1 / 62, 1 / 62 + 1 / 61])
-
-
-def test_normalizations_by_hand():
-    assert NORMALIZE["minmax"]([1.0, 3.0, 2.0]) == [0.0, 1.0, 0.5]
-    assert NORMALIZE["minmax"]([2.0, 2.0]) == [0.0, 0.0]
-    assert NORMALIZE["zscore"]([1.0, 3.0]) == [-1.0, 1.0]
-    assert NORMALIZE["zscore"]([4.0]) == [0.0]
-    assert NORMALIZE["sigmoid"]([0.0, 800.0, -800.0]) == [0.5, 1.0, 0.0]
-
-
-def test_temperature_divides_and_is_recorded():
-    one = next(Labeler([Fixed({"a": 3.0})], Target(temperature=2.0)).label([record("a")]))
-    assert (one["docs"][0]["score"], one["temperature"]) == (1.5, 2.0)
-
-
-def test_scales_that_do_not_fit_are_refused():
-    logit, cosine = Fixed({}, "a"), Fixed({}, "b", "cosine")
-    with pytest.raises(UsageError, match=r"teachers of different scales: a \(logit\), b \(cosine\)"):
-        Labeler([logit, cosine])
-    with pytest.raises(UsageError, match="--normalize sigmoid takes logits, not cosine"):
-        Labeler([cosine], Target(normalize="sigmoid"))
-    assert Target("rrf").scale([logit, cosine]) == "rank"
-    assert Target(normalize="sigmoid").scale([logit]) == "probability"
-    assert Target(normalize="zscore").scale([logit, cosine]) == "unknown"
-
-
 def test_labelling_again_forgets_what_was_said_of_the_old_scores():
-    one = record("a", temperature=2.0, normalize="zscore")
+    one = record("a", transformations=[{"temperature": 2.0}], augmentation={"text": "teacher"})
     one["docs"][0]["scores"] = {"old": 1.0}
     again = next(Labeler([Fixed({"a": 1.0})]).label([one]))
-    assert not {"temperature", "normalize"} & again.keys()
+    assert not {"transformations", "augmentation"} & again.keys()
     assert again["docs"] == [{"doc_id": "a", "text": "text of a", "score": 1.0}]
+
+
+def test_what_was_done_to_scores_is_listed_and_the_raw_scores_stay():
+    a, b = Fixed({"d": 1.0, "e": 3.0, "f": 3.0}, "a"), Fixed({"d": 2.0, "e": 10.0, "f": 9.0}, "b", "cosine")
+    target = Target("mean", ("none", "zscore"), 2.0, "log", noise=0.5, seed=7)
+    one = next(Labeler([a, b], target).label([record("d", "e", "f")]))
+    assert one["transformations"] == [
+        {"rank_targets": "log"},
+        {"normalize": ["none", "zscore"]},
+        {"combine": "mean"},
+        {"temperature": 2.0},
+        {"noise": {"deviation": 0.5, "seed": 7}},
+    ]
+    assert [doc["scores"] for doc in one["docs"]] == [
+        {"a": 1.0, "b": 2.0},
+        {"a": 3.0, "b": 10.0},
+        {"a": 3.0, "b": 9.0},
+    ]
+    plain = next(Labeler([Fixed({"d": 1.0})]).label([record("d")]))
+    assert "transformations" not in plain
+    assert "scores" not in plain["docs"][0]
+
+
+def test_one_teacher_keeps_its_raw_scores_too():
+    one = next(Labeler([Fixed({"a": 3.0})], Target(temperature=2.0)).label([record("a", "b")]))
+    assert (one["docs"][0]["score"], one["docs"][0]["scores"]) == (1.5, {"fixed": 3.0})
+    assert (one["docs"][1].get("score"), one["docs"][1]["scores"]) == (None, {})
+    assert one["transformations"] == [{"temperature": 2.0}]
+
+
+def test_a_score_beyond_float32_is_an_error_not_a_null():
+    labeler = Labeler([Fixed({"a": 1.5})], Target(temperature=1e-39))
+    with pytest.raises(
+        RdError,
+        match=r'^query "q", document "a": its score becomes 1\.5e\+39, which is no finite float32 \(what was done to it: temperature\)$',
+    ):
+        list(labeler.label([record("a")]))
+
+
+def test_missing_scores_are_zero_as_in_the_paper_only_where_asked():
+    """The paper's scores are a defaultdict of 0: what the file lacks has that score."""
+    scores = {"a": -1.5, "c": -0.25}
+    paper = next(Labeler([Fixed(scores)], Target(paper_compat=True)).label([record("a", "b", "c")]))
+    assert [doc["score"] for doc in paper["docs"]] == [scores.get(doc_id, 0) for doc_id in "abc"]
+    assert paper["transformations"] == [{"missing": 0.0}]
+    assert [doc["scores"] for doc in paper["docs"]] == [{"fixed": -1.5}, {}, {"fixed": -0.25}]
+    whole = next(Labeler([Fixed(scores)], Target(paper_compat=True)).label([record("a", "c")]))
+    assert "transformations" not in whole
+
+
+def test_unscored_documents_are_counted_however_they_are_written(caplog, monkeypatch):
+    from rdtools.log import log
+
+    monkeypatch.setattr(log, "propagate", True)
+    for compat, words in [(False, "1 without a score"), (True, "1 without a score, written as 0")]:
+        labeler = Labeler([Fixed({"a": 1.0})], Target(paper_compat=compat))
+        list(labeler.label([record("a", "b")]))
+        with caplog.at_level("INFO", "rdtools"):
+            labeler.report()
+        assert caplog.messages[-1] == f"1 record, 2 pairs: 2 scored, {words}"
 
 
 def test_a_query_of_which_the_teacher_scored_nothing_is_no_ranking():
@@ -172,6 +201,25 @@ def test_a_crash_loses_only_the_batch_in_flight(tmp_path):
     teacher = Fixed(scores)
     list(Labeler([teacher], cache=ScoreCache(path)).label([record(*scores)]))
     assert sorted(teacher.asked) == ["a", "b", "c"]  # d and e were done, from the end
+
+
+def test_a_killed_process_loses_only_what_it_was_writing(tmp_path):
+    code = """
+import os, signal, sys
+from rdtools.cache import ScoreCache
+cache = ScoreCache(sys.argv[1])
+cache.put((bytes([n]), float(n)) for n in range(100))
+def dying():
+    yield from ((bytes([n]), float(n)) for n in range(100, 150))
+    os.kill(os.getpid(), signal.SIGKILL)
+cache.put(dying())
+"""
+    path = str(tmp_path / "scores.db")
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert ScoreCache(path).get([bytes([n]) for n in range(200)]) == {
+        bytes([n]): float(n) for n in range(100)
+    }
 
 
 def test_keys_tell_apart_teachers_queries_and_texts():
@@ -269,6 +317,8 @@ def test_given_teachers(tmp_path):
         return labelled["score_scale"], [doc.get("score") for doc in labelled["docs"]]
 
     assert scores(f"run:{tmp_path}/run.trec") == ("dot", [2.5, None])
+    (tmp_path / "run.tsv").write_text("q\tb\t1\nq\tz\t2\nq\ta\t3\n")
+    assert scores(f"run:msmarco-run:{tmp_path}/run.tsv", CPU) == ("rank", [-3.0, -1.0])
     assert scores("qrels") == ("unknown", [2.0, 0.0])
     # idf = ln(1 + 1.5/1.5) = ln 2; |d| = 1 where the mean is 1.5: tf/(tf + 1.2·(1 − 0.75 + 0.75/1.5)) = 1/1.9
     assert scores("bm25") == ("bm25", [pytest.approx(0.6931472 / 1.9, rel=1e-6), 0.0])
@@ -277,7 +327,8 @@ def test_given_teachers(tmp_path):
 
 @pytest.mark.parametrize("name", TEACHERS)
 def test_every_teacher_refuses_a_wrong_argument_in_one_line(name):
-    wrong = {"be": "be", "run": "run", "ce": "ce:no/such"}.get(name, f"{name}:argument")
+    bare = {"be": "be", "llm": "llm", "run": "run", "cmd": "cmd", "ce": "ce:no/such"}
+    wrong = bare.get(name, f"{name}:argument")
     with pytest.raises(RdError) as caught:
         open_teacher(wrong, CPU)
     assert "\n" not in str(caught.value)

@@ -8,7 +8,6 @@ import typer
 
 from rdtools.cli import options
 from rdtools.cli.door import door, need_input
-from rdtools.errors import UsageError
 from rdtools.records import Record
 from rdtools.registry import check_name, split_spec
 from rdtools.streams import unless_empty
@@ -22,10 +21,30 @@ def label(
         typer.Option(
             "--teacher",
             metavar="TEACHER",
-            help="ce (cross-encoder/ms-marco-MiniLM-L6-v2), ce:MODEL, be:MODEL, bm25, run:FILE or qrels; "
-            "may be repeated.",
+            help="ce (cross-encoder/ms-marco-MiniLM-L6-v2), ce:MODEL, be:MODEL, llm:MODEL, bm25, run:FILE, "
+            "qrels or cmd:ARGV (see above); may be repeated.",
             show_default="ce",
             autocompletion=lambda incomplete: [name for name in TEACHERS if name.startswith(incomplete)],
+        ),
+    ] = None,
+    rank_targets: Annotated[
+        str | None,
+        options.choice(
+            "--rank-targets",
+            names=["reciprocal", "log", "exponential"],
+            kind="rank target",
+            help="In place of a teacher's scores, of its ranks r within the record: reciprocal 1/r, "
+            "log 1/log2(1+r), exponential 2^(-r/10). Equal scores share the mean of their ranks.",
+        ),
+    ] = None,
+    normalize: Annotated[
+        list[str] | None,
+        options.choice(
+            "--normalize",
+            names=["none", "minmax", "zscore", "sigmoid"],
+            kind="normalization",
+            help="A teacher's scores within a record, before they combine: none, minmax, zscore, sigmoid. "
+            "Once for all teachers, or once for each in their order.",
         ),
     ] = None,
     combine: Annotated[
@@ -34,27 +53,84 @@ def label(
             "--combine",
             names=["mean", "max", "min", "rrf"],
             kind="combination",
-            help="Several teachers: mean, max, min or rrf.",
+            help="Several teachers: mean, max, min or rrf (sum of 1/(60+r)).",
         ),
     ] = "mean",
-    normalize: Annotated[
-        str,
-        options.choice(
-            "--normalize",
-            names=["none", "minmax", "zscore", "sigmoid"],
-            kind="normalization",
-            help="A teacher's scores within a record, before they combine: none, minmax, zscore, sigmoid.",
-        ),
-    ] = "none",
     temperature: Annotated[
         float, typer.Option("--temperature", metavar="T", help="Divide scores by T; the record says so.")
     ] = 1.0,
+    noise: Annotated[
+        float,
+        typer.Option(
+            "--noise",
+            metavar="SD",
+            help="Add Gaussian noise of this standard deviation to the final scores, drawn from (seed, "
+            "query_id, doc_id).",
+        ),
+    ] = 0.0,
+    augment_query: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--augment-query",
+            metavar="KIND:P",
+            help="Change the query that the teacher reads: drop:P leaves out each word with probability P, "
+            "crop:P keeps a run of 1-P of them, shuffle:P permutes P of them; may be repeated, in order.",
+        ),
+    ] = None,
+    augment_doc: Annotated[
+        list[str] | None,
+        typer.Option("--augment-doc", metavar="KIND:P", help="The same for each document."),
+    ] = None,
+    augmented_text: Annotated[
+        str,
+        options.choice(
+            "--augmented-text",
+            names=["teacher", "both"],
+            kind="reader",
+            help="Who reads augmented texts: the teacher alone, or both it and the student (the record "
+            "carries them instead of its own).",
+            metavar="teacher|both",
+        ),
+    ] = "teacher",
+    seed: options.Seed = 0,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            "--prompt",
+            metavar="TEXT",
+            help="llm: the question, with {query} and {document}.",
+            show_default="see above",
+        ),
+    ] = None,
+    answers: Annotated[
+        str | None,
+        typer.Option(
+            "--answers",
+            metavar="YES,NO",
+            help="llm: the two answers as they follow the prompt, leading space included; one token each.",
+            show_default="' yes, no', with --chat 'yes,no'",
+        ),
+    ] = None,
+    chat: Annotated[
+        bool,
+        typer.Option(
+            "--chat", help="llm: put the prompt into the model's chat template, as a user's message."
+        ),
+    ] = False,
+    paper_compat: Annotated[
+        bool,
+        typer.Option(
+            "--paper-compat",
+            help="The arithmetic of the paper's code (arXiv 2505.21058): of a cross-encoder with two labels "
+            "the log-softmax of the second, a log-probability; 0 for what a teacher did not score.",
+        ),
+    ] = False,
     cache_file: Annotated[
         str | None,
         typer.Option(
             "--cache",
             metavar="FILE",
-            help="Remember scores here; a run started again scores only what is missing.",
+            help="Remember scores of ce, be and llm here; a run started again scores only what is missing.",
         ),
     ] = None,
     dataset: options.Dataset = None,
@@ -84,45 +160,84 @@ def label(
       rd-mine --dataset DIR:test -n all | rd-label --teacher ce:student -f trec | rd-eval DIR:test
       rd-label --teacher ce --teacher be:MODEL --normalize zscore --cache scores.db mined.jsonl > out.jsonl
 
-    The scores are raw: logits of cross-encoders, without a sigmoid, in float32. The record says which
-    teacher gave them (teacher) and on what scale (score_scale). Texts that records lack come from --dataset,
-    --corpus and --queries. A score may differ by up to 1e-5 with the pairs that shared its batch.
+    \b
+    Teachers
+      ce[:MODEL]  cross-encoder: the logit; of two labels the second minus the first
+      be:MODEL    bi-encoder: cosine or dot product, as the model has it
+      llm:MODEL   causal model: logit(yes) - logit(no) after the prompt
+      bm25        with statistics from --corpus, --dataset or --index
+      run:FILE    scores of a run; of an MS MARCO run the negated ranks
+      qrels       the grade in --qrels, --dataset or the record; 0 for what is not judged
+      cmd:ARGV    any program: records in (JSON lines on its stdin, with texts, without scores), as many out
+                  in the same order, with "score" of each document (none or null: not scored) and
+                  "score_scale" of each record (else --score-scale). It starts once, without a shell (quotes
+                  group words), may hold back its output to the end, and must end with status 0.
+
+    Scores are raw and float32: no sigmoid. The record says which teacher gave them (teacher) and on what
+    scale (score_scale). Texts that records lack come from --dataset, --corpus and --queries. A score may
+    differ by up to 1e-5 with the pairs that shared its batch.
+
+    What changes scores does so in this order: --rank-targets, --normalize, --combine, --temperature, --noise.
+    The record lists what was done (transformations), and its documents keep what each teacher said (scores).
+    Rank targets, minmax and zscore have no scale that is known; rd-train --score-scale states one.
+
+    Augmentation depends on (seed, query_id), and for documents on doc_id too. The teacher scores the
+    augmented texts while the record keeps its own, so that the student reads those (--augmented-text).
+
+    \b
+    The prompt of llm, where --prompt gives no other (\\n is a line end):
+      Document: {document}\\n\\nQuery: {query}\\n\\n
+      Does the document answer the query? Answer yes or no.\\nAnswer:
+
+    Where it is too long for the model, the document loses its end. A chat template is used only with --chat:
+    many models that were not tuned for chats carry one.
 
     \b
     Reads   records (or a run, with --dataset for its texts), a window of about 1,024 pairs at a time
-    Holds   the window; --corpus or --dataset, where texts or statistics are taken from there
-    Writes  the records in order as soon as their window is scored
+    Holds   the window; --corpus or --dataset, where texts or statistics are taken from there; for cmd what
+            its program has not answered (beyond 16 MiB in a temporary file)
+    Writes  the records in order as soon as their window is scored (only cmd: as soon as they are answered)
     """
     from functools import cache
 
+    from rdtools.augment import Augmentation, parse_step
     from rdtools.cache import ScoreCache
     from rdtools.collections import Collection
     from rdtools.formats import Reading, read_records, writer
-    from rdtools.labeling import Labeler, Target
+    from rdtools.labeling import Labeler
     from rdtools.log import track
+    from rdtools.prompts import parse_prompt
     from rdtools.setting import Setting
     from rdtools.streams import open_output
+    from rdtools.targets import Target
     from rdtools.teachers import open_teacher
 
-    if not temperature > 0:
-        raise UsageError(f"--temperature {temperature:g}: it must be above 0")
+    specs = teachers or ["ce"]
+    for spec in specs:
+        check_name(TEACHERS, split_spec(spec)[0], "teacher")
+    target = Target(
+        combine, tuple(normalize or ["none"]), temperature, rank_targets, noise, seed, paper_compat
+    )
+    target.check(len(specs))
+    augmentation = Augmentation(
+        [parse_step("--augment-query", step) for step in augment_query or []],
+        [parse_step("--augment-doc", step) for step in augment_doc or []],
+        seed,
+        augmented_text == "both",
+    )
     paths = need_input(files)
     reading = Reading(input_format, max_line, on_error)
     collection = Collection(dataset, corpus, queries_file, qrels, reading)
     setting = Setting(
         collection, index, k1, b, device, options.DTYPES[dtype], max_length, batch_tokens,
-        trust_remote_code, score_scale, 0, reading,
+        trust_remote_code, score_scale, seed, reading, parse_prompt(prompt, answers, chat), paper_compat,
     )  # fmt: skip
     write = writer(format)
-    for spec in teachers or ["ce"]:
-        check_name(TEACHERS, split_spec(spec)[0], "teacher")
 
     @cache
     def labeler() -> Labeler:
-        opened = [open_teacher(spec, setting) for spec in teachers or ["ce"]]
-        return Labeler(
-            opened, Target(combine, normalize, temperature), ScoreCache(cache_file) if cache_file else None
-        )
+        opened = [open_teacher(spec, setting) for spec in specs]
+        return Labeler(opened, target, ScoreCache(cache_file) if cache_file else None, augmentation)
 
     def complete(record: Record) -> None:
         if labeler().needs_text:

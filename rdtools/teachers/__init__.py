@@ -2,23 +2,27 @@
 
 A teacher scores pairs, larger is better. It yields (places, scores) as each batch is done, so that a
 crash loses no more than a batch; None is a pair that it cannot score. `key` names all that its scores
-depend on besides the two texts, None where they are not worth remembering.
+depend on besides the two texts, None where they are not worth remembering. One that wants whole records,
+as they come, is a `RecordTeacher`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from rdtools.records import Record
 from rdtools.registry import resolve, split_spec
 from rdtools.setting import Setting
 
 TEACHERS = {
     "ce": "rdtools.teachers.neural:CrossEncoderTeacher",
     "be": "rdtools.teachers.neural:BiEncoderTeacher",
+    "llm": "rdtools.teachers.causal:CausalTeacher",
     "bm25": "rdtools.teachers.given:Bm25Teacher",
     "run": "rdtools.teachers.given:RunTeacher",
     "qrels": "rdtools.teachers.given:QrelsTeacher",
+    "cmd": "rdtools.teachers.command:CommandTeacher",
 }
 
 
@@ -43,8 +47,21 @@ class Teacher(Protocol):
     def score(self, pairs: Sequence[Pair]) -> Iterator[Scored]: ...
 
 
-def open_teacher(spec: str, setting: Setting) -> Teacher:
+@runtime_checkable
+class RecordTeacher(Protocol):
+    """A teacher that reads ahead: a record goes in and, some records later, its scores come out."""
+
+    name: str
+    needs_text: bool
+
+    def score_records(
+        self, records: Iterable[tuple[Record, Any]]
+    ) -> Iterator[tuple[Any, list[float | None], str]]:
+        """Yield what came with each record (any JSON value), its documents' scores, and their scale."""
+
+
+def open_teacher(spec: str, setting: Setting) -> Teacher | RecordTeacher:
     """Make the teacher that `--teacher SPEC` names."""
     name, argument = split_spec(spec)
-    teacher: Teacher = resolve(TEACHERS, name, "teacher")(argument, setting)
+    teacher: Teacher | RecordTeacher = resolve(TEACHERS, name, "teacher")(argument, setting)
     return teacher

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rdtools.bm25 import open_bm25
 from rdtools.errors import UsageError
+from rdtools.records import Record
 from rdtools.runs import read_run, scores_of
 from rdtools.scores import floats
 from rdtools.setting import Setting
@@ -30,7 +31,10 @@ class Bm25Teacher:
 
 
 class RunTeacher:
-    """`run:FILE`: the scores of a run; a document that is not in it gets none."""
+    """`run:FILE`: the scores of a run, or the negated ranks of one that has no scores (MS MARCO).
+
+    A document that is not in it gets no score.
+    """
 
     key = None
     needs_text = False
@@ -40,13 +44,18 @@ class RunTeacher:
             raise UsageError("--teacher run: it needs a file, run:FILE")
         self.name = f"run:{argument}"
         run = read_run(argument, setting)
-        if run.scale is None:
-            raise UsageError(f"--teacher {self.name}: its documents have no scores")
-        self.scale = run.scale
-        self._scores = {query_id: scores_of(record) for query_id, record in run.records.items()}
+        of_record = scores_of if run.scale else _negated_ranks
+        self.scale = run.scale or "rank"
+        self._scores = {query_id: of_record(record) for query_id, record in run.records.items()}
+        if not any(self._scores.values()):
+            raise UsageError(f"--teacher {self.name}: its documents have neither scores nor ranks")
 
     def score(self, pairs: Sequence[Pair]) -> Iterator[Scored]:
         yield range(len(pairs)), [self._scores.get(pair.query_id, {}).get(pair.doc_id) for pair in pairs]
+
+
+def _negated_ranks(record: Record) -> dict[str, float]:
+    return {doc["doc_id"]: -float(doc["rank"]) for doc in record["docs"] if "rank" in doc}
 
 
 class QrelsTeacher:

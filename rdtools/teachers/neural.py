@@ -18,6 +18,7 @@ from rdtools.models import (
     fingerprint,
     load_bi_encoder,
     load_cross_encoder,
+    log_probabilities,
     logits,
     pad,
     token_batches,
@@ -34,9 +35,12 @@ _REMEMBERED_EMBEDDINGS = 100_000
 
 
 class CrossEncoderTeacher:
-    """`ce[:MODEL]`: raw logits in float32, no sigmoid; of two labels the difference of the logits."""
+    """`ce[:MODEL]`: raw logits in float32, no sigmoid; of two labels the difference of the logits.
 
-    scale = "logit"
+    With --paper-compat, of two labels the log-softmax of the second, which is nearly 0 for all documents
+    near the top.
+    """
+
     needs_text = True
 
     def __init__(self, argument: str, setting: Setting) -> None:
@@ -44,10 +48,15 @@ class CrossEncoderTeacher:
         self._model, self._tokenizer = load_cross_encoder(self.name, setting.loading)
         self._batch_tokens = setting.batch_tokens or default_batch_tokens(self._model.device)
         self._dtype = setting.dtype
+        as_paper = setting.paper_compat and self._model.config.num_labels == 2
+        self._output = log_probabilities if as_paper else logits
+        self.scale = "log-probability" if as_paper else "logit"
 
     @cached_property
     def key(self) -> str:
-        return f"ce {fingerprint(self.name)} {self._dtype} {self._tokenizer.model_max_length}"
+        return f"ce {fingerprint(self.name)} {self._dtype} {self._tokenizer.model_max_length}" + (
+            f" {self.scale}" if self.scale != "logit" else ""
+        )
 
     def score(self, pairs: Sequence[Pair]) -> Iterator[Scored]:
         features = self._tokenizer(
@@ -57,7 +66,7 @@ class CrossEncoderTeacher:
         for rows in token_batches(lengths, self._batch_tokens):
             batch = pad(self._tokenizer, features, rows, self._model.device)
             with torch.inference_mode():
-                yield rows, floats(logits(self._model, batch).cpu().numpy())
+                yield rows, floats(self._output(self._model, batch).cpu().numpy())
 
 
 class BiEncoderTeacher:
@@ -85,7 +94,8 @@ class BiEncoderTeacher:
 
     @cached_property
     def key(self) -> str:
-        return f"be {fingerprint(self.name)} {self._dtype} {self._encoder.model.max_seq_length}"
+        weights = fingerprint(self.name) if self._index is None else self._index.fingerprint
+        return f"be {weights} {self._dtype} {self._encoder.model.max_seq_length}"
 
     def score(self, pairs: Sequence[Pair]) -> Iterator[Scored]:
         documents = self._embed(pairs)

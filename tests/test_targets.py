@@ -1,0 +1,154 @@
+"""Targets: each step by hand, and where steps and scales do not fit."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+
+import pytest
+from scipy.stats import norm, rankdata
+
+from rdtools.errors import UsageError
+from rdtools.targets import COMBINE, NORMALIZE, RANK_TARGETS, Column, Target, gaussian, ranks
+
+
+def targets(target, *scores, query_id="q", scale="logit"):
+    columns = [Column(f"t{n}", scale, column) for n, column in enumerate(scores)]
+    return target.scores(columns, query_id, [f"d{n}" for n in range(len(scores[0]))])
+
+
+def test_normalizations_by_hand():
+    assert NORMALIZE["minmax"]([1.0, 3.0, 2.0]) == [0.0, 1.0, 0.5]
+    assert NORMALIZE["minmax"]([2.0, 2.0]) == [0.0, 0.0]
+    assert NORMALIZE["zscore"]([1.0, 3.0]) == [-1.0, 1.0]
+    assert NORMALIZE["zscore"]([4.0]) == [0.0]
+    assert NORMALIZE["sigmoid"]([0.0, 800.0, -800.0]) == [0.5, 1.0, 0.0]
+
+
+def test_ranks_are_those_of_scipy():
+    rng = random.Random(0)
+    for n in range(1, 40):
+        scores = [float(rng.randrange(10)) for _ in range(n)]
+        assert ranks(scores) == rankdata([-score for score in scores]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("reciprocal", [1 / 1.5, 1 / 3, 1 / 1.5]),
+        ("log", [1 / math.log2(2.5), 1 / 2, 1 / math.log2(2.5)]),
+        ("exponential", [2**-0.15, 2**-0.3, 2**-0.15]),
+    ],
+)
+def test_rank_targets_by_hand(name, expected):
+    assert targets(Target(rank_targets=name), [9.0, -2.0, 9.0]) == pytest.approx(expected, rel=1e-15)
+    with_a_gap = targets(Target(rank_targets=name), [9.0, None, -2.0, 9.0])
+    assert with_a_gap == pytest.approx([expected[0], None, *expected[1:]])
+
+
+@pytest.mark.parametrize("name", RANK_TARGETS)
+def test_rank_targets_keep_the_order_whatever_the_scale_was(name):
+    values = targets(Target(rank_targets=name), [-50.0, 0.1, 0.2, 1e30])
+    assert values == sorted(values)
+    assert len(set(values)) == 4
+    assert Target(rank_targets=name).scale([Column("a", "rank")]) == "unknown"
+    assert Target(rank_targets=name).scale([Column("a", "rank"), Column("b", "bm25")]) == "unknown"
+
+
+@pytest.mark.parametrize(("combine", "expected"), [("mean", 2.5), ("max", 4.0), ("min", 1.0)])
+def test_combinations(combine, expected):
+    assert targets(Target(combine), [1.0], [4.0]) == [expected]
+    assert targets(Target(combine), [1.0, None], [None, 4.0]) == [None, None]
+
+
+def test_rrf_is_the_sum_of_reciprocal_ranks_with_shared_ties():
+    assert targets(Target("rrf"), [3.0, 1.0], [1.0, 2.0]) == pytest.approx([1 / 61 + 1 / 62] * 2)
+    assert targets(Target("rrf"), [5.0, 1.0, 5.0], [3.0, 2.0, 1.0]) == pytest.approx(
+        [1 / 61.5 + 1 / 61, 1 / 63 + 1 / 62, 1 / 61.5 + 1 / 63]
+    )
+    assert set(COMBINE) == {"mean", "max", "min", "rrf"}
+
+
+def test_normalize_is_given_once_or_for_each_teacher():
+    a, b = [0.0, 2.0], [10.0, 30.0]
+    assert targets(Target(normalize=("minmax",)), a, b) == [0.0, 1.0]
+    assert targets(Target(normalize=("none", "minmax")), a, b) == [0.0, 1.5]
+    assert targets(Target(normalize=("zscore", "none")), a, b) == [4.5, 15.5]
+    assert Target(normalize=("sigmoid", "minmax")).transformations([Column("a", ""), Column("b", "")])[0] == {
+        "normalize": ["sigmoid", "minmax"]
+    }
+    Target(normalize=("none",) * 3).check(3)
+    with pytest.raises(
+        UsageError, match=r"^--normalize is given 2 times for 3 teachers \(once for all, or once for each\)$"
+    ):
+        Target(normalize=("none", "minmax")).check(3)
+
+
+def test_temperature_divides():
+    assert targets(Target(temperature=2.0), [3.0]) == [1.5]
+    for temperature in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(UsageError, match=r"^--temperature .*: it must be above 0$"):
+            Target(temperature=temperature).check(1)
+
+
+def test_noise_is_the_inverse_normal_of_one_draw_for_each_document():
+    drawn = targets(Target(noise=0.5, seed=3), [1.0, 1.0], query_id="q7")
+    for n, value in enumerate(drawn):
+        uniform = random.Random(f"3\tq7\tnoise\td{n}").random()
+        assert value == pytest.approx(1 + 0.5 * norm.ppf(uniform), rel=1e-9)
+    assert targets(Target(noise=0.5, seed=3), [1.0, 1.0], query_id="q7") == drawn
+    assert targets(Target(noise=0.5, seed=4), [1.0, 1.0], query_id="q7") != drawn
+    assert targets(Target(noise=0.5, seed=3, temperature=2.0), [1.0, 1.0], query_id="q7") == pytest.approx(
+        [value - 0.5 for value in drawn]  # noise comes last, in the unit of what is written
+    )
+    with pytest.raises(UsageError, match=r"^--noise -1: a standard deviation is 0 or above$"):
+        Target(noise=-1.0).check(1)
+
+
+def test_noise_has_the_deviation_that_was_asked_for():
+    values = [v for n in range(200) for v in targets(Target(noise=2.0), [0.0] * 20, query_id=str(n))]
+    assert statistics.fmean(values) == pytest.approx(0, abs=0.15)  # 4.7 standard errors
+    assert statistics.pstdev(values) == pytest.approx(2, abs=0.1)
+
+
+def test_a_draw_of_zero_is_no_infinite_noise():
+    class Zero(random.Random):
+        def random(self):
+            return 0.0
+
+    assert -9 < gaussian(Zero()) < -8
+
+
+def test_scales_that_do_not_fit_are_refused():
+    logit, cosine = Column("a", "logit"), Column("b", "cosine")
+    with pytest.raises(UsageError, match=r"^teachers of different scales: a \(logit\), b \(cosine\) \("):
+        Target().scale([logit, cosine])
+    with pytest.raises(UsageError, match=r"^teachers of different scales: a \(logit\), b \(unknown\) \("):
+        Target(normalize=("none", "zscore")).scale([logit, cosine])
+    with pytest.raises(UsageError, match=r"^--normalize sigmoid takes logits, not cosine$"):
+        Target(normalize=("sigmoid",)).scale([cosine])
+    with pytest.raises(UsageError, match=r"^--normalize sigmoid takes logits, not rank targets$"):
+        Target(normalize=("sigmoid",), rank_targets="log").scale([logit])
+    for beside in ({"normalize": ("zscore",)}, {"rank_targets": "log"}):
+        with pytest.raises(
+            UsageError, match=r"^--combine rrf takes ranks as they are: no --normalize, no --rank-targets$"
+        ):
+            Target("rrf", **beside).check(2)
+    assert Target("rrf").scale([logit, cosine]) == "rank"
+    assert Target("rrf").scale([logit]) == "logit"
+    assert Target(normalize=("sigmoid",)).scale([logit]) == "probability"
+    assert Target(normalize=("zscore",)).scale([logit, cosine]) == "unknown"
+    assert Target(normalize=("zscore", "minmax")).scale([logit, cosine]) == "unknown"
+
+
+def test_a_probability_that_was_divided_or_disturbed_is_none():
+    logit = Column("a", "logit")
+    assert Target(normalize=("sigmoid",), temperature=2.0).scale([logit]) == "unknown"
+    assert Target(normalize=("sigmoid",), noise=0.1).scale([logit]) == "unknown"
+    assert Target(temperature=2.0, noise=0.1).scale([logit]) == "logit"
+
+
+def test_the_paper_scores_what_is_missing_as_zero_before_anything_else():
+    assert targets(Target(paper_compat=True, rank_targets="reciprocal"), [-1.0, None]) == [0.5, 1.0]
+    assert targets(Target(paper_compat=True), [None, None], [2.0, None]) == [1.0, 0.0]
