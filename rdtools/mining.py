@@ -204,15 +204,17 @@ class Miner:
     def _suspected_by(
         self, query: JudgedQuery, doc_id: str, score: float | None, lowest: float | None
     ) -> str | None:
-        """Name the test that suspects a candidate of being a false negative; positives are none, as found."""
+        """Name the test that suspects a candidate of being a false negative, if any does."""
         selection = self._selection
         positive = doc_id in query.positives
         if positive and not self._group:
             return None
-        margin = selection.margin_failed(score, lowest) if score is not None and lowest is not None else None
-        if margin is None and selection.near_copies is not None and not positive:
-            return "near-copies" if query.nearness(doc_id) >= selection.near_copies else None
-        return margin
+        if score is not None and lowest is not None and (margin := selection.margin_failed(score, lowest)):
+            return margin
+        near = selection.near_copies
+        if near is not None and not positive and query.nearness(doc_id) >= near:
+            return "near-copies"
+        return None
 
     def _positives(self, query: JudgedQuery, answers: list[Found], counts: Counts) -> list[Doc]:
         """All judged positives, with the rank and score that a source gives them."""

@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 
 import pytest
+from mined import CORPUS, QUERY, Fixed, ids, mined
 
-from rdtools.collections import Collection, Corpus
+from rdtools.collections import Collection
 from rdtools.errors import RdError, UsageError
 from rdtools.mining import Miner
-from rdtools.sampling import SAMPLING, generator, log_random, stratified, top, uniform
+from rdtools.sampling import top
 from rdtools.selection import Selection
 from rdtools.setting import Setting
 from rdtools.sources import SOURCES, Found, open_source
-
-
-class Fixed:
-    """A source that gives the same ranking to every query."""
-
-    batch = 1
-
-    def __init__(self, doc_ids, scores=None, name="fixed", scale="dot"):
-        self.name, self.scale = name, scale if scores is not None else None
-        self.doc_ids, self.scores = doc_ids, scores
-
-    def search(self, wanted):
-        known = dict(zip(self.doc_ids, self.scores or [], strict=False))
-        return [
-            Found(
-                self.doc_ids[: one.depth],
-                self.scores and self.scores[: one.depth],
-                {doc_id: known[doc_id] for doc_id in one.positives if doc_id in known},
-            )
-            for one in wanted
-        ]
-
-
-CORPUS = Corpus([(f"d{n}", f"text {n}") for n in range(10)] + [("copy", "Ｔext \n 1"), ("e", "")])
-QUERY = {"query_id": "q", "query": "x", "docs": [], "mine": [1]}
-
-
-def mined(sources, qrels=None, **selection):
-    miner = Miner(sources, Selection(**{"sampling": top, **selection}), {"q": qrels or {}}, CORPUS)
-    return next(miner.mine([QUERY])), list(miner.account.lines())
-
-
-def ids(record):
-    return [doc["doc_id"] for doc in record["docs"]]
 
 
 def test_a_training_group_leads_with_all_positives_and_keeps_no_copy_of_them():
@@ -131,52 +97,6 @@ def test_empty_texts_are_copies_only_of_empty_positives():
 def test_no_text_writes_ids_only():
     record, _ = mined([Fixed(["d2"])], {"d1": 1}, with_text=False)
     assert not any("text" in doc for doc in record["docs"])
-
-
-# sampling
-
-POOL = [{"doc_id": str(n), "score": float(100 - n)} for n in range(100)]
-
-
-@pytest.mark.parametrize("name", SAMPLING)
-def test_samplings_choose_n_distinct_places_repeatably(name):
-    sample = SAMPLING[name]
-    for size, n in [(100, 7), (5, 7), (0, 3), (4, 0)]:
-        places = sample(POOL[:size], n, generator(1, "q", "t"))
-        assert places == sorted(set(places)) == sample(POOL[:size], n, generator(1, "q", "t"))
-        assert len(places) == min(size, n)
-        assert all(0 <= place < size for place in places)
-    if name != "top":
-        assert sample(POOL, 7, generator(1, "q", "t")) != sample(POOL, 7, generator(2, "q", "t"))
-
-
-PINNED = {
-    "random": [8, 23, 27, 47, 94],
-    "log-random": [22, 52, 53, 60, 84],
-    "stratified": [15, 36, 43, 75, 89],
-}
-
-
-def test_random_choices_are_pinned_for_ever():
-    assert uniform(POOL, 5, generator(0, "q1", "negatives")) == PINNED["random"]
-    assert log_random(POOL, 5, generator(0, "q1", "negatives")) == PINNED["log-random"]
-    assert stratified(POOL, 5, generator(0, "q1", "negatives")) == PINNED["stratified"]
-
-
-def test_log_random_weights_are_one_over_log_of_one_plus_rank():
-    counts = Counter(log_random(POOL[:3], 1, random.Random(n))[0] for n in range(20000))
-    weights = [1 / 0.6931, 1 / 1.0986, 1 / 1.3863]
-    for place, weight in enumerate(weights):
-        assert counts[place] / 20000 == pytest.approx(weight / sum(weights), abs=0.015)
-
-
-def test_stratified_takes_one_of_each_quantile_of_the_scores():
-    shuffled = random.Random(0).sample(POOL, 100)
-    places = stratified(shuffled, 10, generator(0, "q", "t"))
-    scores = sorted(shuffled[place]["score"] for place in places)
-    assert [int((score - 1) // 10) for score in scores] == list(range(10))
-    with pytest.raises(RdError, match="stratified needs scores"):
-        stratified([{"doc_id": "a"}], 1, generator(0, "q", "t"))
 
 
 # sources
