@@ -180,7 +180,7 @@ def test_an_empty_stdin_is_no_run(run, files, format):
         (["--equivalence", "1", "--alpha", "2"], "--alpha must lie between 0 and 1, not 2"),
         (
             ["-q", "--baseline", "good"],
-            "--by-query prints values, not tests (leave out --baseline and --equivalence)",
+            "--by-query prints values, not tests (leave out --baseline, --equivalence and --paper-compat)",
         ),
         (["--baseline", "goof"], "unknown run 'goof'; did you mean 'good'? (choose from good)"),
         (["good.run"], "two runs are called good.run"),
@@ -220,3 +220,186 @@ def test_bad_runs(run, files, stdin, message):
     skipped = run("rd-eval", "qrels", "--on-error", "skip", stdin=stdin)
     assert skipped.returncode == 0
     assert "1 bad line skipped" in skipped.stderr
+
+
+SMALL = {  # system -> places of the only relevant document of q1 and q2, by seed
+    "runs/c/kl.bm25.be.s": [(1, 1), (1, 2)],
+    "runs/c/kl.random.be.s": [(2, 2), (1, 2)],
+    "runs/c/lce.bm25.be.s": [(4, 1), (2, 1)],
+    "runs/c/lce.bm25.ce.s": [(1, 1), (1, 1)],
+    "runs/d/kl.bm25.be.s": [(1, 4), (4, 1)],
+}
+PATTERN = "{collection}/{loss}.{source}.{student}.s{seed}"
+
+
+@pytest.fixture
+def grid(tmp_path):
+    """Runs of five systems with two seeds each; the relevant document is r on c, and s on d."""
+    for path, seeds in SMALL.items():
+        relevant = "r" if "/c/" in path else "s"
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        for seed, places in enumerate(seeds):
+            lines = [
+                f"q{q} Q0 {relevant if place == found else f'n{place}'} {place} {9 - place} tag\n"
+                for q, found in enumerate(places, start=1)
+                for place in range(1, 6)
+            ]
+            (tmp_path / f"{path}{seed}.trec").write_text("".join(lines))
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "c.txt").write_text("q1 0 r 1\nq2 0 r 1\n")
+    (tmp_path / "qrels" / "d.txt").write_text("q1 0 s 1\nq2 0 s 1\n")
+    return sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("runs/*/*.trec"))
+
+
+def test_seeds_are_one_row(run, grid):
+    """RR of kl.bm25.be on c: 1 and 1 of seed 0, 1 and 1/2 of seed 1, so 1 and 0.75, deviation 0.25/√2."""
+    done = run(
+        "rd-eval", "qrels/{collection}.txt", *grid, "-m", "RR", "--fields", PATTERN, "--places", 3, check=True
+    )
+    assert done.stdout == (
+        "kl-bm25-be\tc\tkl\tbm25\tbe\tRR\t0.875\t0.177\t2\n"
+        "kl-random-be\tc\tkl\trandom\tbe\tRR\t0.625\t0.177\t2\n"
+        "lce-bm25-be\tc\tlce\tbm25\tbe\tRR\t0.688\t0.088\t2\n"
+        "lce-bm25-ce\tc\tlce\tbm25\tce\tRR\t1.000\t0.000\t2\n"
+        "kl-bm25-be\td\tkl\tbm25\tbe\tRR\t0.625\t0.000\t2\n"
+    )
+    done = run(
+        "rd-eval", "qrels/c.txt", "runs/c/kl.bm25.be.s0.trec", "runs/c/kl.bm25.be.s1.trec", "-m", "RR", "-q",
+        "--fields", "{run}.s{seed}", "-f", "jsonl", check=True,
+    )  # fmt: skip
+    assert list(map(json.loads, done.stdout.splitlines())) == [
+        {"run": "kl.bm25.be", "query_id": "q1", "measure": "RR", "value": 1, "deviation": 0, "seeds": 2},
+        {
+            "run": "kl.bm25.be",
+            "query_id": "q2",
+            "measure": "RR",
+            "value": 0.75,
+            "deviation": pytest.approx(0.5**1.5),
+            "seeds": 2,
+        },
+    ]
+
+
+def test_a_run_without_seed_has_no_deviation(run, grid):
+    done = run(
+        "rd-eval", "qrels/c.txt", "runs/c/kl.bm25.be.s0.trec", "-m", "RR", "--fields", "{run}.s{seed}",
+        "--places", 1, check=True,
+    )  # fmt: skip
+    assert done.stdout == "kl.bm25.be\tRR\t1.0\t\t1\n"
+
+
+def test_the_table_of_the_paper(run, grid):
+    """Rows are loss and source, columns collection and architecture; the letters those of each such column."""
+    arguments = [
+        "rd-eval", "qrels/{collection}.txt", *grid, "-m", "RR", "--fields", PATTERN, "--places", 2,
+        "--columns", "collection,student", "--equivalence", 0.9, "--alpha", 0.4, "--within", "student",
+    ]  # fmt: skip
+    assert run(*arguments, "-f", "latex", check=True).stdout.splitlines() == [
+        r"\begin{tabular}{llrrr}",
+        r"\toprule",
+        r" &  & \multicolumn{2}{c}{c} & \multicolumn{1}{c}{d} \\",
+        r"\cmidrule(lr){3-4}\cmidrule(lr){5-5}",
+        r" &  & \multicolumn{1}{c}{be} & \multicolumn{1}{c}{ce} & \multicolumn{1}{c}{be} \\",
+        r"\cmidrule(lr){3-3}\cmidrule(lr){4-4}\cmidrule(lr){5-5}",
+        r"loss & source & RR & RR & RR \\",
+        r"\midrule",
+        r"\multirow{2}{*}{kl} & bm25 & \textbf{0.88} $\pm$ 0.18$^{\mathrm{a}}$ & – & \textbf{0.62} $\pm$ 0.00$^{\mathrm{a}}$ \\",
+        r" & random & 0.62 $\pm$ 0.18$^{\mathrm{a}}$ & – & – \\",
+        r"\midrule",
+        r"lce & bm25 & 0.69 $\pm$ 0.09$^{\mathrm{a}}$ & \textbf{1.00} $\pm$ 0.00$^{\mathrm{a}}$ & – \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    arguments = arguments[: arguments.index("--equivalence")]
+    assert run(*arguments, "-f", "markdown", check=True).stdout == (
+        "| loss | source | c be RR | c ce RR | d be RR |\n"
+        "| :--- | :--- | ---: | ---: | ---: |\n"
+        "| kl | bm25 | **0.88** ± 0.18 | – | **0.62** ± 0.00 |\n"
+        "| kl | random | 0.62 ± 0.18 | – | – |\n"
+        "| lce | bm25 | 0.69 ± 0.09 | **1.00** ± 0.00 | – |\n"
+    )
+
+
+def test_rows_and_columns_without_fields(run, files):
+    done = run(
+        "rd-eval", "qrels", "good.run", "bad.run.gz", "-m", "RR P@1", "-f", "markdown", "--places", 2,
+        "--rows", "measure", check=True,
+    )  # fmt: skip
+    assert done.stdout == (
+        "| measure | good | bad |\n| :--- | ---: | ---: |\n"
+        "| RR | **1.00** | 0.25 |\n| P@1 | **1.00** | 0.00 |\n"
+    )
+
+
+def test_a_second_pattern_and_a_baseline_on_each_collection(run, grid, tmp_path):
+    """The relevant document of bm25 stands fifth: RR 0.2 everywhere; its name says a source only."""
+    for collection, relevant in [("c", "r"), ("d", "s")]:
+        lines = "".join(f"q{q} Q0 {relevant} 1 1 t\n" for q in (1, 2))
+        lines += "".join(f"q{q} Q0 n{place} 1 9 t\n" for q in (1, 2) for place in range(4))
+        (tmp_path / f"runs/{collection}/bm25.trec").write_text(lines)
+    done = run(
+        "rd-eval", "qrels/{collection}.txt", "runs/c/bm25.trec", "runs/d/bm25.trec", *grid[:2], *grid[-2:],
+        "-m", "RR", "--fields", PATTERN, "--fields", "{collection}/{source}", "--baseline", "bm25",
+        "--correction", "none", "--places", 3, check=True,
+    )  # fmt: skip
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [row[:10] for row in rows] == [
+        ["bm25", "c", "", "bm25", "", "RR", "0.200", "", "1", ""],
+        ["bm25", "d", "", "bm25", "", "RR", "0.200", "", "1", ""],
+        ["kl-bm25-be", "c", "kl", "bm25", "be", "RR", "0.875", "0.177", "2", "0.675"],
+        ["kl-bm25-be", "d", "kl", "bm25", "be", "RR", "0.625", "0.000", "2", "0.425"],
+    ]
+    # On d both queries have a mean of 0.625, and both seeds too: nothing varies.
+    assert rows[3][10:] == ["0", "0"]
+    assert 0.05 < float(rows[2][10]) < 0.5
+
+
+def test_letters_of_the_paper(run, grid):
+    """Means of 0.875, 0.625 and 0.6875; the p of their differences, one-sided, are 0.15, 0.32 and 0.43."""
+    runs = [name for name in grid if "/c/" in name and ".be." in name]
+    arguments = ["rd-eval", "qrels/c.txt", *runs, "-m", "RR", "--fields", "{run}.s{seed}", "--places", 2]
+    done = run(*arguments, "--paper-compat", check=True)
+    assert [line.split("\t")[-1] for line in done.stdout.splitlines()] == ["a", "a", "a"]
+    done = run(*arguments, "--paper-compat", "--alpha", 0.4, check=True)
+    assert [line.split("\t")[-1] for line in done.stdout.splitlines()] == ["a", "b", "b"]
+    done = run(*arguments, "--paper-compat", "--equivalence", 5, check=True)
+    assert [line.split("\t")[-1] for line in done.stdout.splitlines()] == ["a", "b", "c"]
+
+
+def test_depth_and_identical_ids(run, files):
+    """q1 finds itself first, then a; q2 finds c third."""
+    lines = "q1 Q0 q1 1 9 t\nq1 Q0 a 2 8 t\nq2 Q0 x 1 9 t\nq2 Q0 y 2 8 t\nq2 Q0 c 3 7 t\n"
+    (files / "self.run").write_text(lines)
+    arguments = ["rd-eval", "qrels", "self.run", "-m", "RR NumRet", "-q", "--places", 2]
+    assert run(*arguments, check=True).stdout.split()[3::4] == ["0.50", "2.00", "0.33", "3.00"]
+    done = run(*arguments, "--ignore-identical-ids", check=True)
+    assert done.stdout.split()[3::4] == ["1.00", "1.00", "0.33", "3.00"]
+    done = run(*arguments, "--depth", 2, check=True)
+    assert done.stdout.split()[3::4] == ["0.50", "2.00", "0.00", "2.00"]
+    done = run(*arguments, "--depth", 1, "--ignore-identical-ids", check=True)
+    assert done.stdout.split()[3::4] == ["1.00", "1.00", "0.00", "1.00"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rows", "run"], "--rows and --columns lay out means in markdown or latex (-f, without -q)"),
+        (["--within", "loss"], "--within needs --equivalence"),
+        (["--within", "loss", "--equivalence", "1"], "--within needs --fields"),
+    ],
+)
+def test_usage_errors_of_fields(run, files, arguments, message):
+    done = run("rd-eval", "qrels", "good.run", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"rd-eval: {message}\nTry 'rd-eval --help' for help.\n"
+
+
+def test_fields_that_clash(run, grid):
+    done = run("rd-eval", "qrels/c.txt", *grid[:2], "-m", "RR", "--fields", "{loss}.bm25.be.{rest}")
+    assert done.returncode == 0
+    done = run("rd-eval", "qrels/c.txt", *grid[:2], *grid[:1], "-m", "RR", "--fields", "{run}.s{seed}")
+    assert done.stderr.startswith("rd-eval: two runs are called kl.bm25.be with seed 0\n")
+    done = run("rd-eval", "qrels/{collection}.txt", *grid[:2], "-m", "RR", "--fields", "{run}.s{seed}")
+    assert done.stderr.startswith("rd-eval: qrels/{collection}.txt: no field {collection} (--fields reads ")
+    done = run("rd-eval", "qrels/c.txt", "-m", "RR", "--fields", "{run}", stdin=GOOD)
+    assert done.stderr.startswith("rd-eval: run <stdin> does not fit --fields {run} ")

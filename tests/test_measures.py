@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from rdtools.errors import InputError, UsageError
 from rdtools.formats import Reading
-from rdtools.measures import Evaluator, Run, parse_measures, read_run, run_names
+from rdtools.measures import Evaluator, parse_measures, run_names
+from rdtools.rankings import Ranking, Run, read_run
 
 NAMES = {  # ir-measures -> trec_eval
     "nDCG@10": "ndcg_cut_10",
@@ -87,10 +88,9 @@ def test_aggregates_are_those_of_ir_measures_without_ties(tmp_path_factory, data
         "NumRet",
         "Compat",
     ]
-    measures = parse_measures(names)
-    evaluator = Evaluator(measures, qrels)
+    evaluator = Evaluator(parse_measures(names), qrels)
     ours = evaluator.aggregate(evaluator(as_run(tmp_path_factory.mktemp("run"), run, qrels)))
-    theirs = ir_measures.calc_aggregate(measures, qrels, run)
+    theirs = ir_measures.calc_aggregate(map(ir_measures.parse_measure, names), qrels, run)
     assert ours == pytest.approx({str(measure): value for measure, value in theirs.items()})
 
 
@@ -98,7 +98,7 @@ def test_a_tie_by_hand(tmp_path):
     """d1 and d2 tie, the larger id goes first, so that the relevant d1 stands second."""
     qrels = {"q": {"d1": 1}, "missing": {"d1": 1}}
     run = as_run(tmp_path, {"q": {"d1": 1.0, "d2": 1.0}, "unjudged": {"d1": 1.0}}, qrels)
-    assert run == Run({"q": ["d2", "d1"]}, "tag", 1)
+    assert run == Run({"q": Ranking({"d1": 2}, 2)}, "tag", 1)
     evaluator = Evaluator(parse_measures(["RR", "nDCG@10", "NumQ", "NumRel"]), qrels)
     assert evaluator.aggregate(evaluator(run)) == pytest.approx(
         {"RR": 0.25, "nDCG@10": 1 / math.log2(3) / 2, "NumQ": 2, "NumRel": 2}
@@ -113,7 +113,7 @@ def test_numbered_queries_reach_gdeval(tmp_path):
     """ERR of a first document of the highest grade 4 is (2^4 − 1) / 2^4; gdeval's queries are numbers."""
     qrels = {"some query": {"d1": 4}}
     evaluator = Evaluator(parse_measures(["ERR@10"]), qrels)
-    assert evaluator(Run({"some query": ["d1"]}, "", 0)) == {"ERR@10": {"some query": 0.9375}}
+    assert evaluator(Run({"some query": Ranking({"d1": 1}, 1)}, "", 0)) == {"ERR@10": {"some query": 0.9375}}
 
 
 def test_records_of_one_query_are_merged_and_added_positives_ignored(tmp_path):
@@ -124,14 +124,15 @@ def test_records_of_one_query_are_merged_and_added_positives_ignored(tmp_path):
         '{"query_id":"s","docs":[{"doc_id":"x","rank":9},{"doc_id":"b","rank":1}]}\n'
         '{"query_id":"q","docs":[{"doc_id":"b","score":2},{"doc_id":"unscored"}]}\n'
     )
-    run = read_run(str(path), {"q": {}, "r": {}, "s": {}}, Reading())
-    assert run.rankings == {"q": ["b", "a"], "s": ["x", "b"]}
+    run = read_run(str(path), {"q": {"a": 1}, "r": {}, "s": {"b": 0}}, Reading())
+    assert run.rankings == {"q": Ranking({"a": 2}, 2), "s": Ranking({"b": 2}, 2)}
 
 
 def test_a_run_of_ranks_goes_by_rank(tmp_path):
     path = tmp_path / "run"
     path.write_text("q\tc\t3\nr\tz\t1\nq\ta\t1\nq\tb\t2\n")
-    assert read_run(str(path), {"q": {}}, Reading("msmarco-run")).rankings == {"q": ["a", "b", "c"]}
+    run = read_run(str(path), {"q": {"c": 1, "a": 0}}, Reading("msmarco-run"))
+    assert run.rankings == {"q": Ranking({"a": 1, "c": 3}, 3)}
 
 
 def test_a_document_twice_is_bad(tmp_path):

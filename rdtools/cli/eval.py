@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,8 +19,10 @@ from rdtools.registry import check_name, resolve
 from rdtools.streams import STDIN, open_output
 
 if TYPE_CHECKING:
-    from rdtools.measures import Run, Values
+    from rdtools.grids import Layout
+    from rdtools.rankings import Run
     from rdtools.records import Qrels
+    from rdtools.systems import Names, System
 
 TESTS = {
     "t": "rdtools.significance:t_test",
@@ -38,7 +43,9 @@ def evaluate(
     qrels: Annotated[
         str,
         typer.Argument(
-            metavar="QRELS", help="Judgements (TREC, BEIR TSV, records) or a dataset (DIR:test, pydoc:test)."
+            metavar="QRELS",
+            help="Judgements (TREC, BEIR TSV, records) or a dataset (DIR:test, pydoc:test); "
+            "may name fields of --fields, as in 'qrels/{collection}.txt'.",
         ),
     ],
     runs: Annotated[
@@ -66,9 +73,34 @@ def evaluate(
     places: Annotated[
         int, typer.Option("--places", min=-1, metavar="N", help="Decimals (-1: all; jsonl always has all).")
     ] = 4,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fields",
+            metavar="PATTERN",
+            help="Read fields from names of runs, as in '{run}-s{seed}'; repeated: the first that fits.",
+            show_default=False,
+        ),
+    ] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option("--rows", metavar="A,B", help="Fields down the side of a markdown or latex table."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", metavar="A,B", help="Fields across its top, outermost first."),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option("--depth", min=1, metavar="N", help="Cut rankings after N documents, as trec_eval -M."),
+    ] = None,
     run_queries_only: Annotated[
         bool,
         typer.Option("--run-queries-only", help="Leave out what a run lacks, as trec_eval without -c."),
+    ] = False,
+    ignore_identical_ids: Annotated[
+        bool,
+        typer.Option("--ignore-identical-ids", help="Leave out a document that has the query's own id."),
     ] = False,
     baseline: Annotated[
         str | None,
@@ -92,10 +124,18 @@ def evaluate(
         float | None,
         typer.Option("--equivalence", metavar="BOUND", help="Letter runs equivalent within BOUND (TOST)."),
     ] = None,
+    within: Annotated[
+        str | None,
+        typer.Option("--within", metavar="A,B", help="Letter only runs that agree in these fields together."),
+    ] = None,
     alpha: Annotated[
         float | None,
         typer.Option("--alpha", metavar="A", help="Level of the equivalence tests.  [default: 0.05]"),
     ] = None,
+    paper_compat: Annotated[
+        bool,
+        typer.Option("--paper-compat", help="Letter runs as the tables of arXiv 2505.21058 do (see above)."),
+    ] = False,
     seed: options.Seed = 0,
     input_format: options.InputFormat = None,
     on_error: options.OnError = "fail",
@@ -108,7 +148,7 @@ def evaluate(
     Examples:
       rd-mine --dataset pydoc:test -n all | rd-eval pydoc:test
       rd-eval qrels.txt bm25.run student.run -m nDCG@10 -m "AP(rel=2)" --baseline bm25
-      rd-eval qrels.txt *.run -f latex --equivalence 0.01
+      rd-eval qrels.txt runs/*.run --fields '{loss}-{source}-s{seed}' --columns source -f latex
 
     A run is a TREC run, TSV (query_id, doc_id, score), an MS MARCO run or records, its lines in any order;
     documents that rd-mine added from the qrels, rather than found, do not count. A run is named by its
@@ -120,60 +160,109 @@ def evaluate(
     All judged queries count, those that a run lacks as zero; queries without judgements are ignored.
     The qrels and one run at a time are held in memory.
 
+    --fields reads fields from the end of a run's path. Three have a meaning. Runs that differ only in {seed},
+    a number, are one system: its value is the mean over seeds, then come their deviation (n-1) and count.
+    {collection} keeps apart runs with judgements of their own, which QRELS says: rd-eval
+    'qrels/{collection}.txt' runs/*/*.trec --fields '{collection}/{loss}-{source}-{student}-s{seed}'. {run}
+    is the name, or else the other fields joined by -. In tsv and jsonl fields follow the run's name.
+    --columns collection,student makes of it the rows loss, source and the columns collection, student,
+    measure. LaTeX needs the packages booktabs and, with several fields down the side, multirow.
+
     --baseline adds delta (run minus baseline), p and p_corrected: t is Student's, wilcoxon the signed-rank
     test, permutation flips signs 100,000 times, and bootstrap (studentised; Sakai 2006) draws 10,000 times,
-    both from --seed. --equivalence adds letters: two runs share one where two one-sided paired t-tests
-    both have p < --alpha. The bound has the unit of the measures; fix it before you look.
-    """
-    _check_combination(by_query, baseline, test, correction, equivalence, alpha)
-    from rdtools import measures as room
+    both from --seed. --equivalence adds letters: two runs of a collection share one where two one-sided
+    paired t-tests both have p < --alpha. The bound has the unit of the measures; fix it before you look.
+    With seeds, an observation is a query's mean over them. t and the equivalence test add to the variance
+    over queries what the seeds bring (quasi-t, Satterthwaite's degrees of freedom); the other tests do not,
+    and hold for the runs given, not for further seeds.
 
-    parsed = room.parse_measures(measures or room.DEFAULT_MEASURES)
-    paths = need_input(runs) or [STDIN]
-    if baseline is not None and baseline not in [*paths, *room.run_names(paths)] and os.path.isfile(baseline):
-        paths = [baseline, *paths]
-    judged = _read_qrels(qrels, Reading(max_line=max_line, on_error=on_error))
-    evaluator = room.Evaluator(parsed, judged)
+    --paper-compat letters without a test of equivalence: unpaired tests, as bound 0.1 % of the observed
+    difference (or --equivalence BOUND: the paper's BEIR tables have 0.01), two runs linked where both
+    one-sided p exceed --alpha (default 0.1), a letter for each connected set of linked runs.
+    """
+    _check_combination(by_query, baseline, test, correction, equivalence, alpha, within, fields, paper_compat)
+    if (rows or columns) and (by_query or format not in ("markdown", "latex")):
+        raise UsageError("--rows and --columns lay out means in markdown or latex (-f, without -q)")
+    from rdtools import systems as room
+    from rdtools.measures import DEFAULT_MEASURES, Evaluator, parse_measures, run_names
+    from rdtools.rankings import read_run
+
+    parsed = parse_measures(measures or DEFAULT_MEASURES)
+    names = room.Names(fields) if fields else None
+    layout = _layout(names, _words(rows), _words(columns), by_query)
     reading = Reading(input_format, max_line, on_error)
-    values: dict[str, Values] = {}
-    for path, name in zip(paths, room.run_names(paths), strict=True):
-        run = room.read_run(path, judged, reading)
-        name = name or run.tag
-        if not name:  # nothing came in
+    paths = need_input(runs) or [STDIN]
+    if baseline is not None and baseline not in [*paths, *run_names(paths)] and os.path.isfile(baseline):
+        paths = [baseline, *paths]
+
+    @functools.cache
+    def evaluator(file: str) -> Evaluator:
+        return Evaluator(parsed, _read_qrels(file, replace(reading, input_format=None)))
+
+    by_path: dict[str, System] = {}
+    for path, name in zip(paths, run_names(paths), strict=True):
+        known = names.read(path) if names else {"run": name}
+        evaluate_run = evaluator(room.fill(qrels, known) if names else qrels)
+        run = read_run(path, evaluate_run.qrels, reading, ignore_identical_ids)
+        run = run if depth is None else run.cut(depth)
+        known["run"] = known["run"] or run.tag
+        if not known["run"]:  # nothing came in
             log.warning("<stdin>: no run")
             continue
-        if name in values:
-            raise UsageError(f"two runs are called {name}")
-        if path == baseline:
-            baseline = name
-        values[name] = evaluator(run, run_queries_only=run_queries_only)
-        _report(name, run, judged)
+        _report(name or run.tag, run, evaluate_run.qrels)
+        values = evaluate_run(run, run_queries_only=run_queries_only)
+        by_path[path] = room.add_run(by_path.values(), known, evaluate_run, values)
 
-    if by_query:
-        rows = list(room.query_rows(values))
-    else:
-        rows = room.mean_rows({name: evaluator.aggregate(by_measure) for name, by_measure in values.items()})
+    systems = list(dict.fromkeys(by_path.values()))
+    table = list(room.query_rows(systems, names)) if by_query else room.mean_rows(systems, names)
     if baseline is not None:
-        _add_tests(rows, values, check_name(values, baseline, "run"), test or "t", correction or "holm", seed)
-    if equivalence is not None and rows:
-        _add_letters(rows, values, equivalence, 0.05 if alpha is None else alpha)
-    _write(rows, format, places, output)
+        name = by_path[baseline].name if baseline in by_path else baseline
+        check_name([system.name for system in systems], name, "run")
+        _add_tests(table, systems, name, test or "t", correction or "holm", seed)
+    if equivalence is not None or paper_compat:
+        _add_letters(table, systems, equivalence, alpha, _words(within), paper_compat)
+    _write(table, format, layout, places, output)
 
 
 def _check_combination(
     by_query: bool, baseline: str | None, test: str | None, correction: str | None,
-    equivalence: float | None, alpha: float | None,
+    equivalence: float | None, alpha: float | None, within: str | None, fields: list[str] | None,
+    paper_compat: bool,
 ) -> None:  # fmt: skip
-    if by_query and (baseline is not None or equivalence is not None):
-        raise UsageError("--by-query prints values, not tests (leave out --baseline and --equivalence)")
+    letters = equivalence is not None or paper_compat
+    if by_query and (baseline is not None or letters):
+        flags = "--baseline, --equivalence and --paper-compat"
+        raise UsageError(f"--by-query prints values, not tests (leave out {flags})")
     if baseline is None and (test or correction):
         raise UsageError(f"{'--test' if test else '--correction'} needs --baseline")
-    if equivalence is None and alpha is not None:
-        raise UsageError("--alpha needs --equivalence")
+    if not letters and (alpha is not None or within):
+        raise UsageError(f"{'--within' if within else '--alpha'} needs --equivalence")
+    if within and not fields:
+        raise UsageError("--within needs --fields")
     if equivalence is not None and not 0 < equivalence < float("inf"):
         raise UsageError(f"--equivalence must be above 0, not {equivalence:g}")
     if alpha is not None and not 0 < alpha < 1:
         raise UsageError(f"--alpha must lie between 0 and 1, not {alpha:g}")
+
+
+def _words(text: str | None) -> list[str]:
+    """Read the fields of `A,B`."""
+    return [word.strip() for word in text.split(",")] if text else []
+
+
+def _layout(names: Names | None, rows: list[str], columns: list[str], by_query: bool) -> Layout:
+    from rdtools.grids import Layout, complete
+
+    shown = names.shown if names else []
+    collection = ["collection"] if "collection" in shown else []
+    if by_query:
+        return Layout(["run", *collection, "query_id"], ["measure"])
+    if not rows and not columns:
+        return Layout(["run"], [*collection, "measure"])
+    if "run" in [*rows, *columns]:  # it tells systems apart, so no other field has to
+        return complete(rows, columns, needed=["run", *collection], fields=["run", *shown])
+    needed = shown if names and "run" not in names.fields else ["run", *shown]
+    return complete(rows, columns, needed, needed)
 
 
 def _read_qrels(qrels: str, reading: Reading) -> Qrels:
@@ -205,28 +294,41 @@ def _report(name: str, run: Run, judged: Qrels) -> None:
 
 
 def _add_tests(
-    rows: Rows, values: dict[str, Values], baseline: str, test: str, correction: str, seed: int
+    rows: Rows, systems: Sequence[System], baseline: str, test: str, correction: str, seed: int
 ) -> None:
     from rdtools.significance import compare
 
     correct = resolve(CORRECTIONS, correction, "correction")
-    p_values = compare(values, baseline, resolve(TESTS, test, "test"), correct, seed)
-    reference = {row["measure"]: row["value"] for row in rows if row["run"] == baseline}
-    for row in rows:
-        p, corrected = p_values.get((row["run"], row["measure"]), (None, None))
-        delta = None if p is None else row["value"] - reference[row["measure"]]
+    p_values = compare(systems, baseline, resolve(TESTS, test, "test"), correct, seed)
+    cells = list(zip(rows, _cells(systems), strict=True))
+    means = {(s.collection, measure): row["value"] for row, (s, measure) in cells if s.name == baseline}
+    for row, (system, measure) in cells:
+        p, corrected = p_values.get((system, measure), (None, None))
+        delta = None if p is None else row["value"] - means[system.collection, measure]
         row.update(delta=delta, p=p, p_corrected=corrected)
 
 
-def _add_letters(rows: Rows, values: dict[str, Values], bound: float, alpha: float) -> None:
-    from rdtools.significance import equivalence_letters
+def _add_letters(
+    rows: Rows, systems: Sequence[System], bound: float | None, alpha: float | None, within: list[str],
+    paper_compat: bool,
+) -> None:  # fmt: skip
+    from rdtools.equivalence import equivalence_letters, paper_letters
 
-    letters = equivalence_letters(values, bound, alpha)
-    for row in rows:
-        row["equivalent"] = letters[row["run"], row["measure"]]
+    if paper_compat:
+        letters = paper_letters(systems, bound, 0.1 if alpha is None else alpha, within)
+    else:
+        assert bound is not None
+        letters = equivalence_letters(systems, bound, 0.05 if alpha is None else alpha, within)
+    for row, cell in zip(rows, _cells(systems), strict=True):
+        row["equivalent"] = letters[cell]
 
 
-def _write(rows: Rows, format: str, places: int, output: str | None) -> None:
+def _cells(systems: Iterable[System]) -> Iterator[tuple[System, str]]:
+    """Yield what the rows of means are about, in their order."""
+    return ((system, measure) for system in systems for measure in system.evaluator.measures)
+
+
+def _write(rows: Rows, format: str, layout: Layout, places: int, output: str | None) -> None:
     from rdtools import tables
 
     if format == "jsonl":
@@ -234,8 +336,9 @@ def _write(rows: Rows, format: str, places: int, output: str | None) -> None:
     elif format == "tsv":
         lines = [tables.tsv(tables.cell(*item, places) for item in row.items()) for row in rows]
     else:
-        style = tables.MARKDOWN if format == "markdown" else tables.LATEX
-        lines = [tables.by_measure(rows, style, places)] if rows else []
+        from rdtools.grids import LATEX, MARKDOWN, grid
+
+        lines = [grid(rows, layout, MARKDOWN if format == "markdown" else LATEX, places)] if rows else []
     with open_output(output) as out:
         out.write(b"".join(lines))
 
