@@ -199,7 +199,8 @@ def entropy(
     --compare       supremum: best score. suspected_false_negatives: share of scored negatives that have at
                     least the lowest positive's score minus M. Of a FILE also pairs, distinct_docs, words and
                     hours, and the teacher, score_scale and transformations that its records name
-    --check-against test_queries, shared_queries (by id or equal text), test_relevant_docs, relevant_docs_seen
+    --check-against test_queries, and of them shared_queries; test_relevant_docs, and of them
+                    relevant_docs_seen; both by id, and with a dataset such as DIR:test by equal text too
     --confidence    COLUMN_low, COLUMN_high: percentile bootstrap over queries, 1,000 draws from --seed
 
     listwise_entropy_bits and diameter are what the bound of 2505.21058 is made of; the bound itself has

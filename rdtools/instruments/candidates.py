@@ -64,9 +64,9 @@ class Suspects(Instrument):
 class Cost(Instrument):
     """Totals of a file: what it takes to label it, or to train on it once.
 
-    pairs: (query, document) pairs; distinct_docs; words: of the documents' texts that are there, between
-    white space, once a pair; hours: pairs at a speed, where one is given; teacher and score_scale, and
-    in transformed what the records say was done to the scores, "mixed" where they differ.
+    pairs: (query, document) pairs; distinct_docs; words: of the documents' texts, between white space, once
+    a pair, undefined where a text is missing; hours: pairs at a speed, where one is given; teacher and
+    score_scale, and in transformed what the records say was done to the scores, "mixed" where they differ.
     """
 
     def __init__(self, pairs_per_second: float | None = None) -> None:
@@ -76,14 +76,16 @@ class Cost(Instrument):
         self._begin()
 
     def _begin(self) -> None:
-        self._pairs = self._words = 0
+        self._pairs = self._words = self._texts = 0
         self._docs = DistinctIds()
         self._origins: set[Origin] = set()
 
     def measure(self, records: Sequence[Record]) -> Floats:
         for record in records:
             self._pairs += len(record["docs"])
-            self._words += sum(len(doc["text"].split()) for doc in record["docs"] if "text" in doc)
+            texts = [doc["text"] for doc in record["docs"] if "text" in doc]
+            self._texts += len(texts)
+            self._words += sum(len(text.split()) for text in texts)
             self._docs.add(doc["doc_id"] for doc in record["docs"])
         self._origins.update(
             origin(record) for record in records if any("score" in doc for doc in record["docs"])
@@ -91,7 +93,8 @@ class Cost(Instrument):
         return np.empty((len(records), 0))
 
     def totals(self) -> dict[str, Any]:
-        row: dict[str, Any] = {"pairs": self._pairs, "distinct_docs": len(self._docs), "words": self._words}
+        words = self._words if self._texts == self._pairs else None
+        row: dict[str, Any] = {"pairs": self._pairs, "distinct_docs": len(self._docs), "words": words}
         if self._speed is not None:
             row["hours"] = self._pairs / self._speed / 3600
         row |= common(self._origins)

@@ -10,7 +10,7 @@ from rdtools.setting import Setting
 
 @dataclass(frozen=True)
 class Choice:
-    """Flags that bring instruments, and the settings of these. Paths and models are None where not asked for."""
+    """The flags that bring instruments, None or False where one is not asked for, and their settings."""
 
     paper_compat: bool = False
     compare: bool = False
