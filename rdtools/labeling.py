@@ -170,7 +170,7 @@ def _finite(targets: Scores, steps: list[dict[str, Any]], record: Record) -> lis
     """Return the targets that there are as float32; raise `RdError` where one is beyond that."""
     for doc, target in zip(record["docs"], targets, strict=True):
         if target is not None and not is_score(target):
-            names = ", ".join(name for step in steps for name in step)
+            names = ", ".join(next(iter(step)) for step in steps)
             raise RdError(
                 f'query "{record["query_id"]}", document "{doc["doc_id"]}": its score becomes {target:g}, '
                 f"which is no finite float32 (what was done to it: {names})"

@@ -178,7 +178,7 @@ class Target:
         return targets
 
     def transformations(self, columns: Sequence[Column]) -> list[dict[str, Any]]:
-        """Name what was done to the teachers' scores, in order: one object of one key for each step."""
+        """Name what was done to the teachers' scores, in order: one object for each step."""
         steps: list[dict[str, Any]] = []
         if self.paper_compat and any(None in column.scores for column in columns):
             steps.append({"missing": MISSING})
@@ -191,7 +191,7 @@ class Target:
         if self.temperature != 1:
             steps.append({"temperature": self.temperature})
         if self.noise:
-            steps.append({"noise": {"deviation": self.noise, "seed": self.seed}})
+            steps.append({"noise": self.noise, "seed": self.seed})
         return steps
 
     @property

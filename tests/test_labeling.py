@@ -110,7 +110,7 @@ def test_what_was_done_to_scores_is_listed_and_the_raw_scores_stay():
         {"normalize": ["none", "zscore"]},
         {"combine": "mean"},
         {"temperature": 2.0},
-        {"noise": {"deviation": 0.5, "seed": 7}},
+        {"noise": 0.5, "seed": 7},
     ]
     assert [doc["scores"] for doc in one["docs"]] == [
         {"a": 1.0, "b": 2.0},
