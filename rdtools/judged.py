@@ -18,7 +18,7 @@ class JudgedQuery:
 
     Attributes:
         own: the documents that the record brings along, by id.
-        positives: the ids with a grade above 0, in the order of their judgements.
+        positives: the ids with a grade above 0, the record's first, each in the order it has there.
     """
 
     def __init__(self, record: Record, judged: Mapping[str, int], corpus: Corpus | None) -> None:

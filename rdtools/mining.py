@@ -125,9 +125,10 @@ class Miner:
         return positives + negatives
 
     def _padding(self, query: JudgedQuery, missing: int, docs: list[Doc], seen: set[str]) -> list[Doc]:
-        """Random documents of the corpus: none that a source gave, kept or not, and no copies."""
+        """Random documents of the corpus: none that a source gave or holds, kept or not, and no copies."""
         if not self._selection.pad or self._corpus is None or missing == 0:
             return []
+        seen = seen | query.own.keys() if self._keeps_docs else seen
         rng = self._generator(query.record, "padding")
         ranked = enumerate(shuffled(self._corpus.doc_ids, rng), start=1)
         if self._selection.paper_compat:
