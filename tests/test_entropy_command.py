@@ -12,6 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rdtools.collections import Collection
+from rdtools.instruments.geometry import open_geometry
+from rdtools.setting import Setting
+
 HEAD = "pairwise_entropy_bits\tlistwise_entropy_bits\tlistwise_entropy_share\ttied_pairs\tmargin\tkappa"
 
 
@@ -126,6 +130,11 @@ def test_unfit_scales_are_bad_records(run):
         (["--confidence", "0.9", "-q"], "--confidence is of means: --by-query does not go with it"),
         (["--confidence", "95"], "--confidence must lie between 0 and 1, not 95"),
         (["--alpha", "0.9"], "--alpha needs --encoder"),
+        (["--density-among", "corpus"], "--density-among needs --encoder"),
+        (
+            ["--encoder", "m", "--density-among", "corpus"],
+            "--density-among corpus needs --dataset or --corpus",
+        ),
         (["--margin", "1"], "--margin needs --compare"),
         (["--compare", "--pairs-per-second", "0"], "--pairs-per-second must be above 0, not 0"),
         (["--plot", "x.pdf"], "--plot x.pdf: a FILE.png, a FILE.svg or terminal is needed"),
@@ -304,6 +313,25 @@ def test_geometry_of_the_installed_command(run, tiny_be):
     assert float(few["diameter"]) > 0
     assert (few["density"], none["diameter"]) == ("", "")
     assert "2 records with too few distinct documents for 3 neighbours" in done.stderr
+
+
+def test_density_among_the_corpus(tiny_be, tmp_path):
+    """A query whose documents are far more common in the corpus lies in a denser place."""
+    rng = np.random.default_rng(0)
+    words = "boundary layer flow flat plate heat transfer wing body pressure speed sound".split()
+    common = [" ".join([*words[:4], *rng.choice(words[:4], 2)]) for _ in range(60)]
+    rare = [" ".join(rng.choice(words[4:], 6)) for _ in range(6)]
+    texts = dict(enumerate(dict.fromkeys(common + rare)))
+    (tmp_path / "corpus.tsv").write_text("".join(f"{i}\t{text}\n" for i, text in texts.items()))
+    setting = Setting(Collection(corpus_path=str(tmp_path / "corpus.tsv")), device="cpu")
+    geometry = open_geometry(tiny_be, setting, alpha=0.99, distance="cosine", neighbours=4, among="corpus")
+    ids = [str(i) for i in texts]
+    groups = [{"query_id": "q", "docs": [{"doc_id": i} for i in part]} for part in (ids[:6], ids[-6:])]
+    for group in groups:
+        geometry.check(group)
+    (_, dimension, dense), (_, same, sparse) = geometry.measure(groups).tolist()
+    assert dimension == same > 0
+    assert dense > sparse > 0
 
 
 def test_the_fast_path_imports_no_model_and_no_picture(run, tmp_path):

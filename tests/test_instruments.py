@@ -18,6 +18,7 @@ from rdtools.collections import Corpus
 from rdtools.diagnosis import Diagnosis
 from rdtools.errors import BadLine, RdError, UsageError
 from rdtools.instruments.candidates import Contamination, Cost, DistinctIds, Suspects
+from rdtools.instruments.cloud import Cloud
 from rdtools.instruments.coverage import Coverage
 from rdtools.instruments.geometry import Geometry, diameter, knn_density, two_nn_dimension
 from rdtools.instruments.paper import ScoreShares
@@ -84,7 +85,31 @@ def test_geometry_against_scikit_learn(distance, neighbours):
     assert found == pytest.approx(expected, rel=1e-5)
     assert geometry.settings == {
         "encoder": "m", "distance": distance, "alpha": 0.95, "neighbours": neighbours,
+        "density_among": "query",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_density_in_a_cloud_against_scikit_learn(distance):
+    """The query's documents are points 0 to 5 of 300; point 299 is a copy of point 0 and no neighbour of it."""
+    rng = np.random.default_rng(4)
+    points = (rng.normal(size=(300, 3)) @ rng.normal(size=(3, 8))).astype(np.float32)
+    points[299] = points[0]
+    names = [str(i) for i in range(6)]
+    table = Table(dict(zip(names, points, strict=False)))
+    cloud = Cloud(points, distance, 5)
+    geometry = Geometry(table, "m", distance=distance, neighbours=5, cloud=cloud)
+    _, dimension, density = geometry.measure([with_texts("q", names)])[0]
+
+    exact = points.astype(np.float64)
+    near, _ = NearestNeighbors(n_neighbors=8, metric=distance, algorithm="brute").fit(exact).kneighbors(exact)
+    near[[0, 299], 1:7] = near[[0, 299], 2:8]  # past the copy
+    expected = 1 / np.mean(np.log(near[:, 2] / near[:, 1]))
+    assert dimension == pytest.approx(expected, rel=1e-3)
+    assert 1 < dimension < 4
+    ball = math.pi ** (dimension / 2) / math.gamma(dimension / 2 + 1)
+    assert density == pytest.approx(np.median(5 / (300 * ball * near[:6, 5] ** dimension)), rel=1e-3)
+    assert geometry.settings["density_among"] == "corpus"
 
 
 def test_two_nn_finds_the_dimension_of_a_cloud():

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("tsv", "jsonl", "markdown")
 DISTANCES = ("cosine", "euclidean")
+CLOUDS = ("query", "corpus")
 _WITH_OPTION = {
     "diameter": "--encoder", "dimension": "--encoder", "density": "--encoder", "coverage": "--coverage",
     "student_kl_bits": "--student", "supremum": "--compare", "suspected_false_negatives": "--compare",
@@ -118,6 +119,14 @@ def entropy(
         int | None,
         typer.Option("--neighbours", metavar="K", min=1, help="k of the k-NN density.  [default: 10]"),
     ] = None,
+    density_among: Annotated[
+        str | None,
+        options.choice(
+            "--density-among", names=CLOUDS, kind="cloud", metavar="|".join(CLOUDS),
+            help="Points among which neighbours are sought: the query's documents, or the whole corpus.  "
+            "[default: query]",
+        ),
+    ] = None,
     against: Annotated[
         str | None,
         typer.Option(
@@ -153,6 +162,7 @@ def entropy(
     ] = False,
     dataset: options.Dataset = None,
     corpus: options.CorpusFile = None,
+    index: options.Index = None,
     score_scale: options.ScoreScaleOption = None,
     input_format: options.InputFormat = None,
     on_error: options.OnError = "fail",
@@ -189,7 +199,8 @@ def entropy(
                     A-quantile over queries. dimension: TwoNN, 1 / mean of ln(r2/r1). density: k / (N V r^d),
                     d that dimension, V the volume of its unit ball, r the distance to the k-th nearest of
                     the query's N documents, median over these; of a FILE the medians of both. Documents
-                    within 1e-6 of each other are one point
+                    within 1e-6 of each other are one point. With --density-among corpus, r, N and d are
+                    the corpus's, whose embeddings are held: then densities of FILEs compare
     --coverage      coverage: share of the run's documents for the query that are in the record. Of a FILE
                     also coverage_of_run: share of all the run's documents that are in any record; and
                     with --dataset or --corpus coverage_over_random: that, over the share that as many
@@ -225,7 +236,8 @@ def entropy(
         {"--compare": compare, "--student": student, "--encoder": encoder},
         {"--margin": ("--compare", margin), "--pairs-per-second": ("--compare", pairs_per_second),
          "--student-temperature": ("--student", student_temperature), "--distance": ("--encoder", distance),
-         "--alpha": ("--encoder", alpha), "--neighbours": ("--encoder", neighbours)},
+         "--alpha": ("--encoder", alpha), "--neighbours": ("--encoder", neighbours),
+         "--density-among": ("--encoder", density_among)},
     )  # fmt: skip
     paths = need_input(files) or [STDIN]
     reading = Reading(input_format, max_line, on_error)
@@ -242,14 +254,14 @@ def entropy(
         check_plot(plot)
     aside = Reading(max_line=max_line, on_error=on_error)  # files beside the input are recognised by content
     setting = Setting(
-        Collection(dataset, corpus, reading=aside), device=device, dtype=options.DTYPES[dtype],
+        Collection(dataset, corpus, reading=aside), index, device=device, dtype=options.DTYPES[dtype],
         max_length=max_length, batch_tokens=batch_tokens, trust_remote_code=trust_remote_code, reading=aside,
     )  # fmt: skip
     choice = Choice(
         compare=compare, margin=margin or 0.0, pairs_per_second=pairs_per_second, test=check_against,
         coverage=coverage, student=student, student_temperature=student_temperature or temperature,
         encoder=encoder, alpha=alpha or 0.99, distance=distance or "cosine", neighbours=neighbours or 10,
-        paper_compat=paper_compat,
+        density_among=density_among or "query", paper_compat=paper_compat,
     )  # fmt: skip
     instruments = open_instruments(choice, temperature, setting)
     keep = plot is not None or confidence is not None

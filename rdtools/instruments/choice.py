@@ -24,6 +24,7 @@ class Choice:
     alpha: float = 0.99
     distance: str = "cosine"
     neighbours: int = 10
+    density_among: str = "query"
 
 
 def open_instruments(choice: Choice, temperature: float, setting: Setting) -> list[Instrument]:
@@ -53,7 +54,9 @@ def open_instruments(choice: Choice, temperature: float, setting: Setting) -> li
     if choice.encoder is not None:
         from rdtools.instruments.geometry import open_geometry
 
-        instruments.append(
-            open_geometry(choice.encoder, setting, choice.alpha, choice.distance, choice.neighbours)
-        )
+        geometry = open_geometry(
+            choice.encoder, setting, alpha=choice.alpha, distance=choice.distance,
+            neighbours=choice.neighbours, among=choice.density_among,
+        )  # fmt: skip
+        instruments.append(geometry)
     return instruments

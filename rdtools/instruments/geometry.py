@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,15 @@ from scipy.spatial.distance import pdist, squareform
 
 from rdtools.collections import Corpus
 from rdtools.entropy import Floats
-from rdtools.errors import BadLine
+from rdtools.errors import BadLine, UsageError
 from rdtools.instruments import Instrument
 from rdtools.log import log, plural
 from rdtools.records import Doc, Record
 from rdtools.setting import Setting
 
-DISTANCES = ("cosine", "euclidean")
+if TYPE_CHECKING:
+    from rdtools.instruments.cloud import Cloud
+
 SAME = 1e-6
 """Points that are no farther apart are one point: equal texts, up to the rounding of an encoder."""
 
@@ -69,18 +71,24 @@ class Geometry(Instrument):
     dimension: TwoNN over those of distinct place (see SAME); a file's is the median.
     density: the median over these of the k-NN density, N being their number; a file's is the median.
 
-    With fewer than two documents the diameter, and with k or fewer distinct places dimension and density,
+    With a cloud, dimension is that of the cloud, and density the median over the record's documents of the
+    k-NN density in it, which makes densities comparable between queries and files.
+
+    With fewer than two documents the diameter, and where there are not k neighbours dimension and density,
     are undefined, and counted. Distances are cosine (1 − cos) or Euclidean.
     """
 
     def __init__(
         self, encoder: Encoder, name: str, *, alpha: float = 0.99, distance: str = "cosine",
-        neighbours: int = 10, corpus: Corpus | None = None,
+        neighbours: int = 10, corpus: Corpus | None = None, cloud: Cloud | None = None,
     ) -> None:  # fmt: skip
         """`name` is the encoder's; texts that records lack come from `corpus`."""
         self.columns: Mapping[str, float | None] = {"diameter": alpha, "dimension": 0.5, "density": 0.5}
-        self.settings = {"encoder": name, "distance": distance, "alpha": alpha, "neighbours": neighbours}
-        self._encoder, self._corpus = encoder, corpus
+        self.settings = {
+            "encoder": name, "distance": distance, "alpha": alpha, "neighbours": neighbours,
+            "density_among": "query" if cloud is None else "corpus",
+        }  # fmt: skip
+        self._encoder, self._corpus, self._cloud = encoder, corpus, cloud
         self._alpha, self._distance, self._neighbours = alpha, distance, neighbours
         self._few = 0
 
@@ -105,21 +113,24 @@ class Geometry(Instrument):
 
     def _of_record(self, embeddings: NDArray[np.float32]) -> tuple[float, float, float]:
         """Return diameter, dimension and density of (n, dimension) embeddings."""
-        k = self._neighbours
         if len(embeddings) < 2:
             self._few += 1
             return math.nan, math.nan, math.nan
         distances: Floats = pdist(embeddings.astype(np.float64), self._distance)
         wide = diameter(distances, self._alpha)
-        near = _between_places(distances)
-        if len(near) <= max(k, 2):
-            self._few += 1
-            return wide, math.nan, math.nan
-        near.sort(axis=1)  # the first is the point itself, at 0
-        dimension = two_nn_dimension(near[:, 1], near[:, 2])
+        if self._cloud is not None:
+            radius, points = self._cloud.distances(embeddings)[:, self._neighbours - 1], self._cloud.points
+            dimension = self._cloud.dimension
+        else:
+            near = np.sort(_between_places(distances), axis=1)  # the first is the point itself, at 0
+            points = len(near)
+            if points <= max(self._neighbours, 2):
+                self._few += 1
+                return wide, math.nan, math.nan
+            dimension, radius = two_nn_dimension(near[:, 1], near[:, 2]), near[:, self._neighbours]
         if math.isnan(dimension):
             return wide, math.nan, math.nan
-        return wide, dimension, float(np.median(knn_density(near[:, k], k, len(near), dimension)))
+        return wide, dimension, float(np.median(knn_density(radius, self._neighbours, points, dimension)))
 
     def report(self) -> None:
         if self._few:
@@ -139,10 +150,29 @@ def _between_places(distances: Floats) -> Floats:
     return square[np.ix_(first, first)]
 
 
-def open_geometry(model: str, setting: Setting, alpha: float, distance: str, neighbours: int) -> Geometry:
-    """Load the bi-encoder; texts that records lack come from the corpus of `setting`."""
+def open_geometry(
+    model: str, setting: Setting, *, alpha: float, distance: str, neighbours: int, among: str
+) -> Geometry:
+    """Load the bi-encoder. The corpus gives texts that records lack, and the cloud if `among` is "corpus".
+
+    Raises:
+        UsageError: the cloud is to be the corpus, and none is given.
+    """
     from rdtools.models import BiEncoder, load_bi_encoder
 
-    encoder = BiEncoder(load_bi_encoder(model, setting.loading), setting.batch_tokens)
     corpus = setting.collection.corpus if setting.collection.has_corpus else None
-    return Geometry(encoder, model, alpha=alpha, distance=distance, neighbours=neighbours, corpus=corpus)
+    cloud = None
+    encoder: Encoder
+    if among == "corpus":
+        if corpus is None:
+            raise UsageError("--density-among corpus needs --dataset or --corpus")
+        from rdtools.dense import DenseIndex
+        from rdtools.instruments.cloud import Cloud
+
+        index = DenseIndex(model, setting)
+        encoder, cloud = index.encoder, Cloud(index.embeddings, distance, neighbours)
+    else:
+        encoder = BiEncoder(load_bi_encoder(model, setting.loading), setting.batch_tokens)
+    return Geometry(
+        encoder, model, alpha=alpha, distance=distance, neighbours=neighbours, corpus=corpus, cloud=cloud
+    )
