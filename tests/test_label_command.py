@@ -76,6 +76,16 @@ def test_empty_input_is_empty_output_whatever_the_teacher(run):
         (["--teacher", "cee"], "", 2, "rd-label: unknown teacher 'cee'; did you mean 'ce'? "),
         (["--normalize", "z"], "", 2, "rd-label: unknown normalization 'z'"),
         (["--temperature", "0"], "", 2, "rd-label: --temperature 0: it must be above 0\n"),
+        (["--noise", "-1"], "", 2, "rd-label: --noise -1: a standard deviation is 0 or above\n"),
+        (["--rank-targets", "recip"], "", 2, "rd-label: unknown rank target 'recip'; did you mean 'reciprocal'?"),
+        (["--normalize", "none", "--normalize", "minmax"], "", 2,
+         "rd-label: --normalize is given 2 times for 1 teacher (once for all, or once for each)\n"),
+        (["--augment-doc", "drop:2"], "", 2, "rd-label: --augment-doc drop:2: a share above 0 and at most 1 is needed"),
+        (["--augmented-text", "student"], "", 2, "rd-label: unknown reader 'student'"),
+        (["--prompt", "{query}"], "", 2, "rd-label: --prompt: it needs {query} and {document}"),
+        (["--answers", "yes"], "", 2, "rd-label: --answers 'yes': two answers are needed"),
+        (["--teacher", "qrels", "--temperature", "1e-39"], '{"query_id":"q","query":"x","docs":[{"doc_id":"d","relevance":1}]}\n', 1,
+         'rd-label: query "q", document "d": its score becomes 1e+39, which is no finite float32 (what was done to it: temperature)\n'),
     ],
 )  # fmt: skip
 def test_errors_are_one_line(run, tmp_path, arguments, stdin, status, message):
@@ -94,3 +104,88 @@ def test_skipped_records_are_counted_and_the_rest_goes_through(run, tmp_path):
     )
     assert [json.loads(line)["query_id"] for line in done.stdout.splitlines()] == ["b"]
     assert "1 bad line skipped" in done.stderr
+
+
+def test_a_ranking_without_scores_becomes_targets(run, tmp_path):
+    """An MS MARCO run has ranks of the whole collection; targets count ranks within the record."""
+    (tmp_path / "run.tsv").write_text("q\tb\t3\nq\tx\t4\nq\ta\t70\n")
+    stdin = '{"query_id":"q","docs":[{"doc_id":"a"},{"doc_id":"b"},{"doc_id":"c"}]}\n'
+    done = run(
+        "rd-label", "--teacher", "run:msmarco-run:run.tsv", "--rank-targets", "log", stdin=stdin, check=True
+    )
+    assert json.loads(done.stdout) == {
+        "query_id": "q",
+        "docs": [
+            {"doc_id": "a", "score": 0.63092977, "scores": {"run:msmarco-run:run.tsv": -70.0}},  # 1/log2(3)
+            {"doc_id": "b", "score": 1.0, "scores": {"run:msmarco-run:run.tsv": -3.0}},
+            {"doc_id": "c", "scores": {}},
+        ],
+        "teacher": "run:msmarco-run:run.tsv",
+        "score_scale": "unknown",
+        "transformations": [{"rank_targets": "log"}],
+    }
+    assert done.stderr == "rd-label: 1 record, 3 pairs: 3 scored, 1 without a score\n"
+
+
+def test_what_is_random_does_not_depend_on_how_the_input_was_split(run):
+    options = ("--teacher", "qrels", "--noise", "0.3", "--seed", "2", "--augment-query", "shuffle:1", "--augment-doc",
+               "drop:0.5", "--augment-doc", "crop:0.2", "--augmented-text", "both")  # fmt: skip
+    lines = RECORDS.splitlines(keepends=True)
+    whole = run("rd-label", *options, stdin=RECORDS, check=True).stdout
+    assert run("rd-label", *options, stdin="".join(lines[4:]), check=True).stdout == "".join(
+        whole.splitlines(keepends=True)[4:]
+    )
+    assert run("rd-label", *options, "--seed", "3", stdin=RECORDS, check=True).stdout != whole
+    first = json.loads(whole.splitlines()[0])
+    assert first["transformations"] == [{"noise": 0.3, "seed": 2}]
+    assert first["augmentation"] == {
+        "query": ["shuffle:1.0"], "doc": ["drop:0.5", "crop:0.2"], "text": "both", "seed": 2,
+    }  # fmt: skip
+    assert [doc["scores"] for doc in first["docs"]] == [{"qrels": 0.0}] * 3
+
+
+def test_each_teacher_has_its_normalization(run, tmp_path):
+    (tmp_path / "run.trec").write_text("q0 Q0 d1 1 30.0 t\nq0 Q0 d2 2 10.0 t\nq0 Q0 d3 3 20.0 t\n")
+    judged = RECORDS.splitlines()[0].replace('"rank": 3', '"rank": 3, "relevance": 4') + "\n"
+    done = run(
+        "rd-label", "--teacher", "qrels", "--normalize", "none", "--teacher", "run:run.trec", "--normalize", "minmax",
+        "--combine", "max", stdin=judged, check=True,
+    )  # fmt: skip
+    one = json.loads(done.stdout)
+    assert [doc["score"] for doc in one["docs"]] == [1.0, 0.0, 4.0]
+    assert [doc["scores"] for doc in one["docs"]] == [
+        {"qrels": 0.0, "run:run.trec": 30.0}, {"qrels": 0.0, "run:run.trec": 10.0}, {"qrels": 4.0, "run:run.trec": 20.0},
+    ]  # fmt: skip
+    assert one["transformations"] == [{"normalize": ["none", "minmax"]}, {"combine": "max"}]
+    assert (one["teacher"], one["score_scale"]) == ("max(qrels,run:run.trec)", "unknown")
+
+
+def test_paper_compat_writes_missing_scores_as_zero(run, tmp_path):
+    (tmp_path / "run.trec").write_text("q0 Q0 d1 1 -0.25 t\n")
+    arguments = ("--teacher", "run:run.trec", "--score-scale", "log-probability")
+    line = RECORDS.splitlines()[0] + "\n"
+    done = run("rd-label", *arguments, "--paper-compat", stdin=line, check=True)
+    assert scores(done.stdout) == [-0.25, 0.0, 0.0]
+    assert done.stderr == "rd-label: 1 record, 3 pairs: 3 scored, 2 without a score, written as 0\n"
+    correct = json.loads(run("rd-label", *arguments, stdin=line, check=True).stdout)
+    assert [doc.get("score") for doc in correct["docs"]] == [-0.25, None, None]
+
+
+def test_help_says_what_the_prompt_and_the_paper_are(run):
+    from rdtools.prompts import DEFAULT_TEMPLATE
+
+    text = run("rd-label", "--help", check=True).stdout
+    assert DEFAULT_TEMPLATE.replace("\n", "\\n") in "".join(line.strip() for line in text.splitlines())
+    words = " ".join(text.replace("-\n", "-").split())
+    assert "0 for what a teacher did not score" in words[words.index("--paper-compat The arithmetic") :]
+
+
+def test_names_in_the_options_are_those_of_the_tables():
+    import inspect
+
+    from rdtools import targets
+    from rdtools.cli import label
+
+    source = inspect.getsource(label)
+    for table in (targets.NORMALIZE, targets.RANK_TARGETS, targets.COMBINE):
+        assert f"names={[*table]}".replace("'", '"') in source

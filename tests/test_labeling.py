@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sqlite3
 import subprocess
 import sys
+from copy import deepcopy
 
 import numpy as np
 import pytest
+import torch
 
+from rdtools.augment import Augmentation, Step
 from rdtools.cache import ScoreCache, score_key
 from rdtools.collections import Collection
 from rdtools.errors import RdError
@@ -174,6 +178,72 @@ def test_input_beyond_the_models_positions_is_cut(tiny_be, tiny_ce):
         assert "score" in next(Labeler([open_teacher(teacher, setting)]).label([long]))["docs"][0]
 
 
+# augmentation
+
+
+class Echo(Fixed):
+    """Keeps the texts that it reads."""
+
+    def score(self, pairs):
+        self.asked += [(pair.query, pair.text) for pair in pairs]
+        yield range(len(pairs)), [1.0] * len(pairs)
+
+
+@pytest.mark.parametrize("in_record", [False, True])
+def test_the_teacher_reads_augmented_texts_and_the_record_says_so(in_record):
+    steps = Augmentation([Step("shuffle", 1.0)], [Step("drop", 0.5)], seed=5, in_record=in_record)
+    one = record("a b c", "d e f") | {"query": "1 2 3 4 5"}
+    seen = steps.apply(deepcopy(one))
+    teacher = Echo({})
+    labelled = next(Labeler([teacher], augmentation=steps).label([deepcopy(one)]))
+    assert (
+        teacher.asked
+        == [(seen["query"], doc["text"]) for doc in seen["docs"]]
+        != [(one["query"], doc["text"]) for doc in one["docs"]]
+    )
+    read = seen if in_record else one
+    assert (labelled["query"], [doc["text"] for doc in labelled["docs"]]) == (
+        read["query"], [doc["text"] for doc in read["docs"]],
+    )  # fmt: skip
+    assert labelled["augmentation"] == {
+        "query": ["shuffle:1.0"], "doc": ["drop:0.5"], "text": "both" if in_record else "teacher", "seed": 5,
+    }  # fmt: skip
+    again = next(Labeler([Fixed({})]).label([labelled]))
+    assert ("augmentation" in again) == in_record  # it still is what the texts are
+
+
+def test_programs_read_augmented_texts_too(tmp_path):
+    code = "import json, sys\nfor line in sys.stdin: print(line, end=''); print(json.loads(line)['docs'][0]['text'], file=open(sys.argv[1], 'a'))"
+    teacher = open_teacher(
+        f"cmd:{shlex.join([sys.executable, '-I', '-c', code, str(tmp_path / 'seen')])}", CPU
+    )
+    steps = Augmentation(doc=[Step("crop", 1.0)])
+    done = list(
+        Labeler([teacher], augmentation=steps).label([record("a b c d", query_id=str(n)) for n in range(9)])
+    )
+    assert {doc["text"] for one in done for doc in one["docs"]} == {"text of a b c d"}
+    seen = (tmp_path / "seen").read_text().split()
+    assert len(seen) == 9
+    assert set(seen) <= {"text", "of", "a", "b", "c", "d"}
+    assert len(set(seen)) > 1
+
+
+def test_augmentation_needs_texts_whatever_the_teacher():
+    teacher = open_teacher("qrels", CPU)
+    assert not Labeler([teacher]).needs_text
+    assert Labeler([teacher], augmentation=Augmentation([Step("drop", 0.1)])).needs_text
+
+
+def test_the_cache_tells_augmented_texts_apart(tmp_path):
+    path = str(tmp_path / "scores.db")
+    steps = Augmentation(doc=[Step("crop", 0.9)])
+    for augmentation, asked in [(Augmentation(), 1), (steps, 1), (steps, 0)]:
+        teacher = Fixed({"one two three": 1.0})
+        labeler = Labeler([teacher], cache=ScoreCache(path), augmentation=augmentation)
+        list(labeler.label([record("one two three")]))
+        assert len(teacher.asked) == asked
+
+
 # the cache
 
 
@@ -282,6 +352,77 @@ def test_half_precision_makes_no_ties(tiny_ce):
     names = [f"wing {a} of model {b}" for a in letters for b in letters]
     one = next(Labeler([open_teacher(f"ce:{tiny_ce}", setting)]).label([record(*names)]))
     assert len({doc["score"] for doc in one["docs"]}) > 60  # logits in bfloat16: about 3
+
+
+@pytest.fixture(scope="module")
+def labels(tiny_ce, tmp_path_factory):
+    """Cross-encoders with two and with three labels, otherwise as tiny_ce."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folders = {}
+    for count in (2, 3):
+        torch.manual_seed(2)
+        folders[count] = str(tmp_path_factory.mktemp(f"labels-{count}"))
+        model = AutoModelForSequenceClassification.from_pretrained(
+            tiny_ce, num_labels=count, ignore_mismatched_sizes=True
+        )
+        model.classifier.weight.data.mul_(100)  # so that the log-softmax is far from ln ½
+        model.save_pretrained(folders[count])
+        AutoTokenizer.from_pretrained(tiny_ce).save_pretrained(folders[count])
+    return folders
+
+
+def two_logits(folder):
+    """The two logits of each of PAIRS, by another library."""
+    from sentence_transformers import CrossEncoder
+    from torch.nn import Identity
+
+    pairs = [("x", doc["text"]) for doc in PAIRS["docs"]]
+    return CrossEncoder(folder, num_labels=2, device="cpu").predict(pairs, activation_fn=Identity())
+
+
+def test_two_labels_score_as_the_difference_of_their_logits(labels):
+    expected = two_logits(labels[2])
+    one = next(Labeler([open_teacher(f"ce:{labels[2]}", CPU)]).label([deepcopy(PAIRS)]))
+    np.testing.assert_allclose(
+        [doc["score"] for doc in one["docs"]], expected[:, 1] - expected[:, 0], atol=1e-5
+    )
+    assert one["score_scale"] == "logit"
+
+
+def test_more_than_two_labels_are_refused(labels):
+    with pytest.raises(RdError, match=r"^model .*: it has 3 labels; a cross-encoder has 1 or 2$"):
+        open_teacher(f"ce:{labels[3]}", CPU)
+
+
+def test_paper_compat_takes_the_log_softmax_of_the_second_label(labels, tiny_ce):
+    """rankers' cross-encoder: F.log_softmax(logits, dim=-1)[:, 1]; here log(e^b / (e^a + e^b)) in float64."""
+    paper = Setting(Collection(), device="cpu", paper_compat=True)
+    teacher = open_teacher(f"ce:{labels[2]}", paper)
+    one = next(Labeler([teacher]).label([deepcopy(PAIRS)]))
+    a, b = two_logits(labels[2]).astype(np.float64).T
+    np.testing.assert_allclose(
+        [doc["score"] for doc in one["docs"]], b - np.log(np.exp(a) + np.exp(b)), atol=1e-5
+    )
+    assert one["score_scale"] == "log-probability"
+    assert teacher.key != open_teacher(f"ce:{labels[2]}", CPU).key
+    single = open_teacher(f"ce:{tiny_ce}", paper)  # of one label there is nothing to normalise
+    assert (single.scale, single.key) == ("logit", open_teacher(f"ce:{tiny_ce}", CPU).key)
+
+
+def test_an_index_and_a_cache_hash_the_weights_once(tiny_be, tmp_path, monkeypatch):
+    from rdtools import dense
+    from rdtools.teachers import neural
+
+    hashed = []
+    for module in (dense, neural):
+        monkeypatch.setattr(module, "fingerprint", lambda name: hashed.append(name) or "hash")
+    (tmp_path / "corpus.tsv").write_text("jet\ttext of jet\n")
+    collection = Collection(corpus_path=str(tmp_path / "corpus.tsv"))
+    teacher = open_teacher(f"be:{tiny_be}", Setting(collection, index=str(tmp_path / "index"), device="cpu"))
+    assert teacher.key.startswith("be hash ")
+    assert open_teacher(f"be:{tiny_be}", CPU).key == teacher.key
+    assert hashed == [tiny_be, tiny_be]  # once for each of the two teachers
 
 
 @pytest.mark.parametrize("indexed", [False, True])
