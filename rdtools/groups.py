@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import random
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,18 +17,20 @@ import orjson
 
 from rdtools.errors import RdError
 from rdtools.log import log, plural
-from rdtools.losses import Loss
+from rdtools.losses import NEGATIVE, ORDER, PAIR, POSITIVE, Loss
+from rdtools.losses.objective import Objective
 from rdtools.records import Record
+from rdtools.texts import folded
 
 T = TypeVar("T")
 
 
 class Document(NamedTuple):
-    """One document of a group; `score` is the teacher's, 0 where the loss needs none."""
+    """One document of a group; `score` is the teacher's, None where there is none or no loss needs it."""
 
     doc_id: str
     text: str
-    score: float
+    score: float | None
     positive: bool
 
 
@@ -37,6 +41,12 @@ class Group:
     query: str
     documents: list[Document]
     relevant: frozenset[str]
+    foreign: int = 0
+    """How many of the documents, the last ones, are of other groups of the batch."""
+
+    @property
+    def own(self) -> list[Document]:
+        return self.documents[: len(self.documents) - self.foreign]
 
 
 @dataclass(frozen=True)
@@ -52,32 +62,39 @@ class Groups:
     """All groups of a training run, as one endless sequence: epoch after epoch, each in an order of its own.
 
     The records lie in a temporary file; memory holds 12 bytes for each, and 8 more for the order of an epoch.
-    What is drawn for a record depends on (seed, epoch, query_id, its number) alone.
+    What is drawn for a record depends on (seed, epoch, query_id, its number) alone. Pickled, it is the path
+    of that file and what is known of it, for another process of this machine to open before `unlink`.
 
     Args:
         records: what to learn from, read once.
-        loss: decides which documents and records are of use; the others are left out, and counted in a note.
+        objective: decides which documents and records are of use; the others are left out and counted.
         score_scale: the scale of records that do not say theirs.
+        shared: keep the file's name until `unlink` is called.
 
     Raises:
         RdError: nothing is left to learn from, or the records mix scales.
-        UsageError: the loss cannot learn from scores on this scale.
+        UsageError: a loss cannot learn from scores on this scale.
     """
 
     def __init__(
         self,
         records: Iterable[Record],
-        loss: Loss,
+        objective: Objective,
         grouping: Grouping = Grouping(),
         score_scale: str | None = None,
+        shared: bool = False,
     ) -> None:
         self.grouping = grouping
         self.scales: set[str] = set()
         self.teachers: set[str] = set()
-        self._loss = loss
+        self._objective = objective
         self._score_scale = score_scale
         self._left_out: Counter[str] = Counter()
-        self._file = tempfile.TemporaryFile(prefix="rdtools-")  # noqa: SIM115 (lives as long as this)
+        self._unused: Counter[tuple[str, str]] = Counter()  # (loss, why it has no use for a record)
+        handle, self._path = tempfile.mkstemp(prefix="rdtools-")
+        self._file = os.fdopen(handle, "w+b")
+        if not shared:
+            self.unlink()
         self._starts = array("q", [0])
         self._sizes = array("i")  # documents in a group of each record
         self._order: tuple[int, Sequence[int]] = (-1, [])
@@ -90,8 +107,21 @@ class Groups:
                 self._file.write(line)
                 self._starts.append(self._starts[-1] + len(line))
                 self._sizes.append(sum(self._counts(documents)))
+        self._file.flush()
         self.fingerprint = digest.hexdigest()
         self._report()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_file"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._file = open(self._path, "r+b")  # noqa: SIM115 (lives as long as this)
+
+    def unlink(self) -> None:
+        """Take the file's name away, if it has one: it then goes with the last process that has it open."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
 
     def __len__(self) -> int:
         """Groups in an epoch."""
@@ -123,40 +153,58 @@ class Groups:
             count += 1
         return count
 
+    @property
+    def score_scale(self) -> str:
+        """The scale of the scores; "unknown" where there are several, which only losses of order allow."""
+        return next(iter(self.scales)) if len(self.scales) == 1 else "unknown"
+
     def _usable(self, record: Record) -> list[Document] | None:
-        """Return the documents that the loss can use, or None where they make no group for it."""
+        """Return the documents that the objective can use, or None where no loss can learn of them."""
         if not record.get("query"):
             self._left_out["query without text"] += 1
             return None
         scale = record.get("score_scale", "unknown")
         scale = self._score_scale if self._score_scale and scale == "unknown" else scale
+        needs_teacher = self._objective.needs_teacher
+        needed_by_all = all(loss.needs_teacher for loss in self._objective.losses)
         documents = []
         for doc in record["docs"]:
             # A ranking without scores (an MS MARCO run): the order is what there is to learn from.
             score = doc.get("score", -doc["rank"] if scale == "rank" and "rank" in doc else None)
             if "text" not in doc:
                 self._left_out["document without text"] += 1
-            elif self._loss.needs_teacher and score is None:
+            elif needed_by_all and score is None:
                 self._left_out["document without score"] += 1
             else:
-                used = float(score) if self._loss.needs_teacher else 0.0  # type: ignore[arg-type]
+                used = float(score) if needs_teacher and score is not None else None
                 documents.append(Document(doc["doc_id"], doc["text"], used, doc.get("relevance", 0) > 0))
-        positives = sum(document.positive for document in documents)
-        if self._loss.needs_positive and not positives:
-            self._left_out["query without a positive"] += 1
+        lacks = [self._lacks(loss, documents) for loss in self._objective.losses]
+        if all(lacks):
+            self._left_out[str(lacks[0])] += 1
             return None
-        if self._loss.needs_positive and positives == len(documents):
-            self._left_out["query without a negative"] += 1
-            return None
-        if sum(self._counts(documents)) < 2:
-            self._left_out["query without two documents to compare"] += 1
-            return None
-        if scale not in self.scales:
-            self._loss.check_scale(scale)
+        names = (loss.name for loss in self._objective.losses)
+        self._unused.update((name, lack) for name, lack in zip(names, lacks, strict=True) if lack)
+        if scale not in self.scales and (
+            not needs_teacher or any(doc.score is not None for doc in documents)
+        ):
+            self._objective.check_scale(scale)
             self.scales.add(scale)
         if "teacher" in record:
             self.teachers.add(record["teacher"])
         return documents
+
+    def _lacks(self, loss: Loss, documents: list[Document]) -> str | None:
+        """Say what a record must have for a loss to learn of it, and has not, or None."""
+        if loss.needs_teacher:
+            documents = [document for document in documents if document.score is not None]
+        positives = sum(document.positive for document in documents)
+        if POSITIVE in loss.needs and not positives:
+            return "query without a positive"
+        if NEGATIVE in loss.needs and positives == len(documents) and not loss.in_batch:
+            return "query without a negative"
+        if (PAIR in loss.needs or ORDER in loss.needs) and sum(self._counts(documents)) < 2:
+            return "query without two documents to compare"
+        return None if documents else "query without a document to learn from"
 
     def _report(self) -> None:
         for what, count in self._left_out.items():
@@ -167,7 +215,14 @@ class Groups:
             if self._left_out:
                 hint = _HINTS[self._left_out.most_common(1)[0][0]]
             raise RdError(f"nothing to train on ({hint})")
-        if len(self.scales) > 1 and self._loss.needs_teacher and not self._loss.ordinal:
+        for (loss, what), count in self._unused.items():
+            noun, _, rest = what.partition(" ")
+            if count == len(self):
+                raise RdError(
+                    f"nothing to train {loss} on, of --loss {self._objective.name} ({_HINTS[what]})"
+                )
+            log.warning("%s %s not used by %s", plural(count, noun), rest, loss)
+        if len(self.scales) > 1 and self._objective.needs_teacher and not self._objective.ordinal:
             scales = ", ".join(sorted(self.scales))
             raise RdError(f"the records mix score scales: {scales} (label them with one teacher)")
         log.info("%s of up to %s", plural(len(self), "group"), plural(max(self._sizes), "document"))
@@ -207,6 +262,7 @@ _HINTS = {
     "query without a positive": "this loss needs documents with relevance > 0; ranknet and kl do not",
     "query without a negative": "mine some with rd-mine",
     "query without two documents to compare": "mine more with rd-mine",
+    "query without a document to learn from": "label the records with rd-label first",
 }
 
 
@@ -225,20 +281,25 @@ def sample(items: Sequence[T], count: int, rng: random.Random) -> list[T]:
 def share_negatives(groups: list[Group]) -> list[Group]:
     """Give each group the documents of all others as negatives, but those known as relevant to its query.
 
-    Relevant are the ids that its record judged so; no text comes twice.
+    Relevant are the ids that its record judged so. No text comes twice, but for case, white space and
+    compatibility forms.
     """
-    return [replace(group, documents=group.documents + list(_foreign(group, groups))) for group in groups]
+    texts = [[folded(document.text) for document in group.documents] for group in groups]
+    return [_with_foreign(place, groups, texts) for place in range(len(groups))]
 
 
-def _foreign(group: Group, groups: list[Group]) -> Iterator[Document]:
+def _with_foreign(place: int, groups: list[Group], texts: list[list[str]]) -> Group:
+    group = groups[place]
     ids = {*group.relevant, *(document.doc_id for document in group.documents)}
     for other in groups:  # one query may stand in several records, each with a positive of its own
         if other.query == group.query:
             ids.update(other.relevant, (document.doc_id for document in other.documents if document.positive))
-    texts = {document.text for document in group.documents}
-    for other in groups:
-        for document in other.documents:
-            if document.doc_id not in ids and document.text not in texts:
+    seen = set(texts[place])
+    foreign = []
+    for other, its_texts in zip(groups, texts, strict=True):
+        for document, text in zip(other.documents, its_texts, strict=True):
+            if document.doc_id not in ids and text not in seen:
                 ids.add(document.doc_id)
-                texts.add(document.text)
-                yield document._replace(positive=False)
+                seen.add(text)
+                foreign.append(document._replace(positive=False))
+    return replace(group, documents=group.documents + foreign, foreign=len(foreign))

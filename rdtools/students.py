@@ -36,6 +36,8 @@ class Shape:
     scale: float | None = None
     seed: int = 0
     """Of the head that a cross-encoder gets where the model has none."""
+    log_probability: bool = False
+    """Whether a cross-encoder is trained on log σ of its logit, as the paper's was."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,7 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
             self.model = keep_layers(self.model, shape.layers)
         self.module = self.model
         self.device = self.model.device
+        self._log_probability = shape.log_probability
         special = self.tokenizer.num_special_tokens_to_add(pair=True)
         room = self.tokenizer.model_max_length - special
         self._query_limit = min(shape.query_max_len or room // 2, room - 1)
@@ -189,7 +192,13 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
         queries, documents = (list(side) for side in zip(*pairs, strict=True))
         features = self.tokenizer(queries, documents, truncation="only_second")
         rows = _index(keys, pairs, self.device)  # (B, G)
-        return Batch(dict(features), lambda encoded: encoded[rows, 0])
+
+        def scores(encoded: Tensor) -> Tensor:
+            logits = encoded[rows, 0]
+            # log softmax of the second of two labels is log σ of their difference, which is our logit.
+            return nn.functional.logsigmoid(logits) if self._log_probability else logits
+
+        return Batch(dict(features), scores)
 
     def encode(self, features: dict[str, Tensor]) -> Tensor:
         return logits(self.model, features).unsqueeze(1)

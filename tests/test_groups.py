@@ -8,7 +8,7 @@ import pytest
 
 from rdtools.errors import RdError, UsageError
 from rdtools.groups import Document, Group, Grouping, Groups, sample, share_negatives
-from rdtools.losses import LOSSES
+from rdtools.losses.objective import objective
 
 
 def record(query_id="q1", positives=1, negatives=5, **fields):
@@ -35,7 +35,7 @@ def ids(group):
 
 
 def test_a_group_is_one_positive_and_distinct_negatives():
-    groups = Groups([record(positives=3, negatives=9)], LOSSES["lce"], Grouping(size=4))
+    groups = Groups([record(positives=3, negatives=9)], objective("lce"), Grouping(size=4))
     seen = set()
     for group in groups.slice(0, 60):  # 60 epochs of one group
         assert [document.positive for document in group.documents] == [True, False, False, False]
@@ -46,22 +46,22 @@ def test_a_group_is_one_positive_and_distinct_negatives():
 
 
 def test_all_positives_together_leave_room_for_a_negative():
-    groups = Groups([record(positives=3, negatives=2)], LOSSES["lce"], Grouping(size=4, positives="all"))
+    groups = Groups([record(positives=3, negatives=2)], objective("lce"), Grouping(size=4, positives="all"))
     assert sorted(ids(groups.slice(0, 1)[0]))[:3] == ["d0", "d1", "d2"]
-    groups = Groups([record(positives=9, negatives=2)], LOSSES["lce"], Grouping(size=4, positives="all"))
+    groups = Groups([record(positives=9, negatives=2)], objective("lce"), Grouping(size=4, positives="all"))
     assert [document.positive for document in groups.slice(0, 1)[0].documents] == [True, True, True, False]
 
 
 def test_distillation_takes_groups_without_a_positive():
-    groups = Groups([record(positives=0, negatives=6)], LOSSES["ranknet"], Grouping(size=4))
+    groups = Groups([record(positives=0, negatives=6)], objective("ranknet"), Grouping(size=4))
     assert len(ids(groups.slice(0, 1)[0])) == 4
     with pytest.raises(RdError, match=r"^nothing to train on \(this loss needs documents with relevance > 0"):
-        Groups([record(positives=0)], LOSSES["lce"])
+        Groups([record(positives=0)], objective("lce"))
 
 
 def test_what_is_drawn_depends_on_seed_epoch_and_query():
     records = [record(f"q{i}", negatives=20) for i in range(7)]
-    make = lambda seed, some=records: Groups(some, LOSSES["kl"], Grouping(size=4, seed=seed))  # noqa: E731
+    make = lambda seed, some=records: Groups(some, objective("kl"), Grouping(size=4, seed=seed))  # noqa: E731
     first = make(0).slice(0, 21)
     assert first == make(0).slice(0, 21)
     assert first == [group for i in range(21) for group in make(0).slice(i, i + 1)]
@@ -97,7 +97,7 @@ def test_unusable_documents_and_queries_are_left_out_and_counted(caplog):
     del no_query["query"]
     everything = [record(), scoreless, textless, no_positive, no_negative, positive_without_score, no_query]
     caplog.set_level("INFO", logger="rdtools")
-    groups = Groups(everything, LOSSES["margin-mse"])
+    groups = Groups(everything, objective("margin-mse"))
     assert sorted(len(group.documents) for group in groups.slice(0, len(groups))) == [3, 5, 6]
     assert caplog.messages == [
         "2 documents without score left out",
@@ -132,7 +132,7 @@ def test_unusable_documents_and_queries_are_left_out_and_counted(caplog):
 )
 def test_nothing_to_train_on_is_an_error_with_a_hint(records, loss, message):
     with pytest.raises(RdError) as error:
-        Groups(records, LOSSES[loss])
+        Groups(records, objective(loss))
     assert str(error.value) == message
 
 
@@ -140,28 +140,28 @@ def test_score_scale_speaks_for_records_that_do_not_say():
     silent = record()
     del silent["score_scale"]
     with pytest.raises(UsageError, match="scores of unknown scale"):
-        Groups([silent], LOSSES["kl"])
-    assert Groups([silent], LOSSES["kl"], score_scale="logit").scales == {"logit"}
+        Groups([silent], objective("kl"))
+    assert Groups([silent], objective("kl"), score_scale="logit").scales == {"logit"}
     with pytest.raises(UsageError, match="probabilities"):
-        Groups([record(score_scale="probability")], LOSSES["kl"], score_scale="logit")
+        Groups([record(score_scale="probability")], objective("kl"), score_scale="logit")
 
 
 def test_cosine_teachers_at_temperature_1_are_warned_about_once(caplog):
     records = [record(f"q{i}", score_scale="cosine") for i in range(3)]
-    Groups(records, LOSSES["kl"])
+    Groups(records, objective("kl"))
     assert [message for message in caplog.messages if "nearly uniform" in message] == [
         "softmax over cosines is nearly uniform at temperature 1, so there is little to learn "
         "(--teacher-temperature 0.05 may suit)"
     ]
     caplog.clear()
-    Groups(records, LOSSES["kl"].with_temperatures(0.05, 1.0))
-    Groups(records, LOSSES["margin-mse"])
+    Groups(records, objective("kl").with_temperatures(0.05, None))
+    Groups(records, objective("margin-mse"))
     assert not caplog.messages
 
 
 def test_ranks_without_scores_teach_their_order():
     docs = [{"doc_id": f"d{r}", "text": f"t{r}", "rank": r} for r in (2, 1, 3)]
-    groups = Groups([{"query_id": "1", "query": "a", "docs": docs, "score_scale": "rank"}], LOSSES["ranknet"])
+    groups = Groups([{"query_id": "1", "query": "a", "docs": docs, "score_scale": "rank"}], objective("ranknet"))
     assert {document.doc_id: document.score for document in groups.slice(0, 1)[0].documents} == {
         "d1": -1.0, "d2": -2.0, "d3": -3.0,
     }  # fmt: skip
@@ -169,7 +169,7 @@ def test_ranks_without_scores_teach_their_order():
 
 def test_count_within_stops_before_the_limit():
     records = [record(f"q{i}", negatives=1 + i) for i in range(4)]  # groups of 2, 3, 4, 5
-    groups = Groups(records, LOSSES["lce"])
+    groups = Groups(records, objective("lce"))
     for limit in range(1, 40):
         count = groups.count_within(limit)
         assert sum(len(group.documents) for group in groups.slice(0, count)) <= limit
@@ -177,9 +177,9 @@ def test_count_within_stops_before_the_limit():
 
 
 def test_fingerprint_is_of_the_data():
-    fingerprint = Groups([record()], LOSSES["lce"]).fingerprint
-    assert fingerprint == Groups([record()], LOSSES["lce"], Grouping(seed=1)).fingerprint
-    assert fingerprint != Groups([record("q2")], LOSSES["lce"]).fingerprint
+    fingerprint = Groups([record()], objective("lce")).fingerprint
+    assert fingerprint == Groups([record()], objective("lce"), Grouping(seed=1)).fingerprint
+    assert fingerprint != Groups([record("q2")], objective("lce")).fingerprint
 
 
 def test_shared_negatives_are_never_known_positives():

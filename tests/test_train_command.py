@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import BIN, WORDS
 
-from rdtools.losses import LOSSES, explain
+from rdtools.losses.objective import explain_objective, objective
 
 
 @pytest.fixture(autouse=True)
@@ -40,11 +40,14 @@ def test_help_and_explanations_need_no_torch(run):
     sentence, _, rest = done.stdout.partition("\n\n")[2].partition("\n\n")
     assert sentence.strip() == "Train a bi-encoder or a cross-encoder on labelled records."
     assert rest.split("\n\n")[0].count("rd-train ") == 3
-    for name in LOSSES:
-        assert run("rd-train", "--explain-loss", name, check=True).stdout == explain(name) + "\n"
+    for name in ("lambda", "ranknet:lightning-ir", "kl+0.2*lce"):
+        assert run("rd-train", "--explain-loss", name, check=True).stdout == explain_objective(name) + "\n"
     heavy = ("torch", "numpy", "orjson", "transformers")
     code = f"import sys, rdtools.cli.train; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([BIN / "python", "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+PLAIN = "lce, infonce, ranknet, margin-mse, kl, listnet, listmle, plistmle, lambda, adr-mse, mse, bce, bce-hard"
 
 
 @pytest.mark.parametrize(
@@ -52,17 +55,23 @@ def test_help_and_explanations_need_no_torch(run):
     [
         (
             ["--loss", "klo"],
-            "unknown loss 'klo'; did you mean 'kl'? (choose from lce, ranknet, margin-mse, kl)",
+            f"unknown loss 'klo'; did you mean 'kl'? (choose from {PLAIN})",
         ),
         (["--epochs", "1", "--max-steps", "3"], "give only one of --epochs, --max-steps and --max-docs"),
         (["--student", "ba:x"], "unknown student 'ba'; did you mean 'be'? (choose from be, ce)"),
         (["--student", "be"], "--student be: say which model, as in be:DIR"),
         (["--teacher-temperature", "2"], "--loss lce has no temperature (--loss kl has)"),
         (["--loss", "kl", "--student-temperature", "0"], "temperatures must be greater than 0"),
-        (["--loss", "kl", "--in-batch-negatives"], "--in-batch-negatives is for bi-encoders and --loss lce"),
+        (["--loss", "kl", "--in-batch-negatives"], "--in-batch-negatives is for --loss lce, and sums with it"),
+        (["--mask-false-negatives", "0.1"], "--mask-false-negatives is for --loss infonce, and sums with it"),
+        (
+            ["--student", "ce:x", "--loss", "kl+infonce"],
+            "in-batch negatives are for bi-encoders (--student be:MODEL)",
+        ),
+        (["--loss", "kl+0*lce"], "--loss kl+0*lce: the weight '0' is not a number above 0"),
         (
             ["--explain-loss", "marginmse"],
-            "unknown loss 'marginmse'; did you mean 'margin-mse'? (choose from lce, ranknet, margin-mse, kl)",
+            f"unknown loss 'marginmse'; did you mean 'margin-mse'? (choose from {PLAIN})",
         ),
     ],
 )
@@ -135,10 +144,10 @@ def test_a_killed_run_goes_on_to_the_same_weights(run, tiny_be, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "records"]
 
     undisturbed = BiEncoderStudent(Shape(tiny_be), Loading(device="cpu"))
-    groups = Groups(read_records([str(tmp_path / "records")]), LOSSES["kl"])
+    groups = Groups(read_records([str(tmp_path / "records")]), objective("kl"))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    list(Trainer(undisturbed, groups, LOSSES["kl"].function, Settings(epochs=None, max_steps=16)).run())
+    list(Trainer(undisturbed, groups, objective("kl"), Settings(epochs=None, max_steps=16)).run())
     torch.set_num_threads(threads)
     saved = BiEncoderStudent(Shape(str(tmp_path / "out")), Loading(device="cpu")).module.state_dict()
     assert all(torch.equal(tensor, saved[name]) for name, tensor in undisturbed.module.state_dict().items())

@@ -13,11 +13,14 @@ from conftest import WORDS
 
 from rdtools import training
 from rdtools.errors import RdError, UsageError
-from rdtools.groups import Grouping, Groups
+from rdtools.groups import Grouping, Groups, share_negatives
 from rdtools.losses import LOSSES
+from rdtools.losses.objective import Objective, objective
 from rdtools.models import Loading
+from rdtools.processes import Processes
+from rdtools.saving import Target, check_target
 from rdtools.students import BiEncoderStudent, CrossEncoderStudent, Shape
-from rdtools.training import Settings, Target, Trainer, check_target, chunks, schedule, train
+from rdtools.training import Settings, Trainer, chunks, schedule, train
 
 CPU = Loading(device="cpu")
 
@@ -55,11 +58,12 @@ def make(request, tiny_be, tiny_ce):
     return lambda **shape: kind(Shape(name, **shape), CPU)
 
 
-def trainer(student, data=None, loss="kl", grouping=Grouping(), **settings):
+def trainer(student, data=None, loss="kl", grouping=Grouping(), processes=Processes(), **settings):
     defaults = {"epochs": None, "max_steps": 5, "batch_size": 3, "lr": 1e-3, "seed": 3}
     defaults.update(settings)
-    groups = Groups(data or records(), LOSSES[loss], grouping)
-    return Trainer(student, groups, LOSSES[loss].function, Settings(**defaults))
+    goal = loss if isinstance(loss, Objective) else objective(loss)
+    groups = Groups(data or records(), goal, grouping)
+    return Trainer(student, groups, goal, Settings(**defaults), processes)
 
 
 def run(one, folder, **about):
@@ -147,17 +151,22 @@ def test_micro_batches_change_no_score(make):
         torch.testing.assert_close(row[: len(alone)], alone, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("dropout", [False, True])
-def test_gradient_caching_gives_the_plain_gradient(make, monkeypatch, dropout):
+@pytest.mark.parametrize(
+    ("dropout", "loss"),
+    [(False, "margin-mse"), (True, "margin-mse"), (True, "kl+0.2*lambda"), (True, "infonce")],
+)
+def test_gradient_caching_gives_the_plain_gradient(make, monkeypatch, dropout, loss):
     """With dropout, the plain step is cut as the cached one is, so that both draw the same."""
     monkeypatch.setattr(training, "token_batches", lambda lengths, budget: chunks(lengths, 4))
     found = []
     for mini_batch_size in (None, 4):
         student = make()
-        one = trainer(student, loss="margin-mse", mini_batch_size=mini_batch_size)
+        one = trainer(student, loss=loss, mini_batch_size=mini_batch_size)
         student.module.train(dropout)
-        loss = one.backward(one.groups.slice(0, 6))
-        found.append((loss, gradients(student), torch.rand(1)))
+        torch.manual_seed(3)
+        groups = one.groups.slice(0, 6)
+        value = one.gather([share_negatives(groups) if loss == "infonce" else groups])[0]
+        found.append((value, gradients(student), torch.rand(1)))
     (plain_loss, plain, plain_next), (cached_loss, cached, cached_next) = found
     assert cached_loss == pytest.approx(plain_loss, rel=1e-6)
     assert torch.equal(plain_next, cached_next)  # the generator goes on from the same state
@@ -182,20 +191,33 @@ def test_accumulated_batches_equal_one_large_batch(make):
             torch.testing.assert_close(gradient[name], expected, atol=1e-6, rtol=1e-3, msg=name)
 
 
-def test_training_learns(make):
-    """A teacher that follows the judgements: after some steps the student ranks the positives first."""
+def learning(student, loss, steps):
+    """The losses of training on a teacher that follows the judgements, and whether positives end up first."""
     data = records(4, docs=4)
     for record in data:
         for place, doc in enumerate(record["docs"]):
             doc["score"] = 1.5 if place == 0 else -1.5
-    for loss in LOSSES:
-        student = make()
-        one = trainer(student, data, loss=loss, max_steps=40, batch_size=4, lr=3e-3)
-        rows = list(one.run())
-        assert rows[-1]["loss"] < rows[0]["loss"] / 2, loss
-        groups = one.groups.slice(0, 4)
-        for group, row in zip(groups, score(student, groups), strict=True):
-            assert row[: len(group.documents)].argmax() == 0, loss
+    one = trainer(student, data, loss=loss, max_steps=steps, batch_size=4, lr=3e-3)
+    losses = [row["loss"] for row in one.run()]
+    groups = one.groups.slice(0, 4)
+    ranked = zip(groups, score(student, groups), strict=True)
+    return losses, all(row[: len(group.documents)].argmax() == 0 for group, row in ranked)
+
+
+@pytest.mark.parametrize("loss", ["lce", "ranknet", "margin-mse", "kl"])
+def test_training_learns(make, loss):
+    losses, first = learning(make(), loss, 40)
+    assert losses[-1] < losses[0] / 2
+    assert first
+
+
+@pytest.mark.parametrize(
+    "loss", [name for name in LOSSES if name not in ("lce", "ranknet", "margin-mse", "kl")]
+)
+def test_every_loss_teaches(tiny_be, loss):
+    losses, first = learning(BiEncoderStudent(Shape(tiny_be, scale=10), CPU), loss, 15)
+    assert losses[-1] < losses[0]
+    assert first
 
 
 def test_the_seed_decides_everything(make, tmp_path):
@@ -242,7 +264,7 @@ def test_resume_refuses_other_data_and_other_options(tiny_be, tmp_path):
     with pytest.raises(RdError) as error:
         Target(tmp_path / "out", about).resume(one)
     assert str(error.value) == f"{place}: --lr was 0.001, not 1e-05 (--overwrite starts anew)"
-    other = Groups(records(seed=1), LOSSES["kl"])
+    other = Groups(records(seed=1), objective("kl"))
     with pytest.raises(RdError) as error:
         Target(tmp_path / "out", {"options": {"lr": 1e-3}, "data": other.provenance}).resume(one)
     assert str(error.value) == f"{place}: it was trained on other data (--overwrite starts anew)"
@@ -350,7 +372,7 @@ def test_lengths_cut_the_query_and_then_the_document(tiny_ce, tiny_be):
     query, document = " ".join(["flow"] * 20), " ".join(["jet"] * 70)
     docs = [{"doc_id": "a", "text": document, "score": 1.0}, {"doc_id": "b", "text": "wing", "score": 0.0}]
     data = [{"query_id": "1", "query": query, "score_scale": "logit", "docs": docs}]
-    groups = Groups(data, LOSSES["kl"]).slice(0, 1)
+    groups = Groups(data, objective("kl")).slice(0, 1)
     cross = CrossEncoderStudent(Shape(tiny_ce, query_max_len=5, doc_max_len=12), CPU)
     flow, jet = cross.tokenizer.convert_tokens_to_ids(["flow", "jet"])
     longest = max(cross.batch(groups).features["input_ids"], key=len)
@@ -368,14 +390,14 @@ def test_lengths_cut_the_query_and_then_the_document(tiny_ce, tiny_be):
 def test_equal_texts_are_encoded_once(tiny_be):
     data = records(2)
     data[1]["docs"] = data[0]["docs"]
-    groups = Groups(data, LOSSES["kl"]).slice(0, 2)
+    groups = Groups(data, objective("kl")).slice(0, 2)
     batch = BiEncoderStudent(Shape(tiny_be), CPU).batch(groups)
     assert len(batch.lengths) == 2 + 5
 
 
 def test_in_batch_negatives_are_the_documents_of_the_other_queries(tiny_be):
     student = BiEncoderStudent(Shape(tiny_be), CPU)
-    one = trainer(student, loss="lce", in_batch_negatives=True)
+    one = trainer(student, loss="infonce")
     student.module.eval()
     groups = one.groups.slice(0, 3)
     texts = [document.text for group in groups for document in group.documents]
@@ -386,7 +408,7 @@ def test_in_batch_negatives_are_the_documents_of_the_other_queries(tiny_be):
     scores = 20 * queries @ documents.T
     firsts = [texts.index(group.documents[0].text) for group in groups]
     expected = torch.nn.functional.cross_entropy(scores, torch.tensor(firsts))
-    assert one.backward(groups) == pytest.approx(expected.item(), rel=1e-4)
+    assert one.gather([share_negatives(groups)])[0] == pytest.approx(expected.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -403,17 +425,117 @@ def test_a_loss_that_is_not_finite_ends_the_run(tiny_be):
     student = BiEncoderStudent(Shape(tiny_be), CPU)
     one = trainer(student, max_steps=3)
     before = weights(student)
-    one.loss = lambda scores, *others: scores.sum() * float("nan")
+    one.objective = objective("kl").with_options("kl", student_temperature=float("nan"))
     with pytest.raises(RdError, match=r"^step 1: the loss is nan \(lower --lr\)$"):
         list(one.run())
     assert equal(weights(student), before)
 
 
-def test_a_collapsed_student_is_warned_about_once(tiny_ce, caplog):
-    student = CrossEncoderStudent(Shape(tiny_ce), CPU)
-    student.model.classifier.weight.data.zero_()
-    list(trainer(student, max_steps=45, batch_size=1, lr=0.0).run())
-    assert len([m for m in caplog.messages if m.startswith("for 20 batches the student has given all")]) == 1
+def test_a_collapsed_student_is_warned_about_once(make, caplog):
+    """All weights of a bi-encoder's embeddings or of a cross-encoder's head 0: every text is as any other."""
+    student = make()
+    for name, parameter in student.module.named_parameters():
+        if "embeddings" in name or "classifier" in name:
+            parameter.data.zero_()
+    list(trainer(student, max_steps=45, batch_size=1, lr=0.0, dropout=False).run())
+    assert caplog.messages == [
+        "for 20 steps the student has given all documents of a query the same score, so that it has collapsed "
+        "(a lower --lr, more --warmup, another --loss or --seed may help)"
+    ]
+
+
+def test_a_student_that_tells_documents_apart_is_not_warned_about(make, caplog):
+    list(trainer(make(), max_steps=25, batch_size=1).run())
+    assert not caplog.messages
+
+
+def test_losses_of_a_sum_are_logged_and_count_their_own_groups(make):
+    """Half of the groups have no positive: the weighted means are those of each half by itself."""
+    data = records(6)
+    for record in data[:3]:
+        record["docs"][0]["relevance"] = 0
+    one = trainer(make(), data, loss="kl+0.2*lce", epochs=1, max_steps=None, batch_size=4, accumulate=2)
+    one.student.module.eval()
+    groups = one.groups.slice(0, 6)
+    judged = [group for group in groups if any(document.positive for document in group.documents)]
+    assert len(judged) == 3
+    expected = [
+        objective(name)(score(one.student, some), training.labels(some)).item()
+        for name, some in (("kl", groups), ("lce", judged))
+    ]
+    row = one.step()
+    assert row["parts"] == {
+        "kl": pytest.approx(expected[0], rel=1e-4),
+        "lce": pytest.approx(expected[1], rel=1e-4),
+    }
+    assert row["loss"] == pytest.approx(expected[0] + 0.2 * expected[1], rel=1e-4)
+
+
+class Alone(Processes):
+    """One of two processes that nobody adds up with."""
+
+    count = 2
+
+    def __init__(self, rank):
+        super().__init__()
+        self.rank = rank
+
+    def add(self, tensors):
+        assert all(isinstance(tensor, torch.Tensor) for tensor in tensors)
+
+
+@pytest.mark.parametrize(("loss", "accumulate"), [("kl+0.2*lce", 1), ("ranknet", 2), ("infonce", 2)])
+def test_the_gradients_of_two_processes_add_up_to_that_of_one(tiny_be, loss, accumulate):
+    data = records(5)
+    data[0]["docs"][0]["relevance"] = 0  # groups that lce or infonce cannot use
+    found = []
+    for processes in (Processes(), Alone(0), Alone(1)):
+        student = BiEncoderStudent(Shape(tiny_be), CPU)
+        one = trainer(
+            student,
+            data + records(1, seed=1),
+            loss=loss,
+            batch_size=3,
+            accumulate=accumulate,
+            processes=processes,
+        )
+        student.module.eval()
+        result = one.gather(one._batches())
+        found.append((torch.tensor(result), one.progress.tokens, gradients(student)))
+    (value, tokens, gradient), *halves = found
+    torch.testing.assert_close(sum(half[0] for half in halves), value)
+    # A text that stands in both halves is encoded twice.
+    assert sum(half[1] for half in halves) >= tokens
+    for name in gradient:
+        torch.testing.assert_close(
+            sum(half[2][name] for half in halves), gradient[name], atol=1e-6, rtol=1e-4
+        )
+
+
+def test_a_process_without_groups_adds_zeros(tiny_be):
+    student = BiEncoderStudent(Shape(tiny_be), CPU)
+    one = trainer(student, batch_size=1, processes=Alone(1))
+    one._trained = list(student.module.parameters())
+    assert one.gather(one._batches()) == [0.0, 0.0]
+    assert all(not gradient.any() for gradient in gradients(student).values())
+    assert len(gradients(student)) == len(list(student.module.parameters()))
+
+
+def test_in_batch_negatives_want_whole_batches_for_each_process(tiny_be):
+    with pytest.raises(UsageError) as error:
+        trainer(BiEncoderStudent(Shape(tiny_be), CPU), loss="infonce", accumulate=3, processes=Alone(0))
+    assert str(error.value) == (
+        "in-batch negatives on 2 processes need --accumulate 2 or a multiple of it (a batch stays in one process)"
+    )
+
+
+def test_the_papers_cross_encoder_is_trained_on_its_log_probability(tiny_ce):
+    """log softmax of class 1 of two logits is log σ of their difference."""
+    groups = trainer(CrossEncoderStudent(Shape(tiny_ce), CPU)).groups.slice(0, 2)
+    logits = score(CrossEncoderStudent(Shape(tiny_ce), CPU), groups)
+    papers = score(CrossEncoderStudent(Shape(tiny_ce, log_probability=True), CPU), groups)
+    two = torch.stack([torch.zeros_like(logits), logits], -1).log_softmax(-1)[..., 1]
+    torch.testing.assert_close(papers, two)
 
 
 def test_unfit_models_are_one_line(tiny_be, tiny_ce, tmp_path):

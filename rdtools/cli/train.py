@@ -11,7 +11,8 @@ from rdtools import __version__
 from rdtools.cli import options
 from rdtools.cli.door import door, need_input
 from rdtools.errors import UsageError
-from rdtools.losses import LOSSES, explain
+from rdtools.losses import LOSSES, SUMS
+from rdtools.losses.objective import explain_objective, objective
 from rdtools.registry import check_name, resolve, split_spec
 
 STUDENTS = {
@@ -22,19 +23,26 @@ STUDENTS = {
 
 INCIDENTAL = (
     "files", "output", "explain_loss", "log_steps", "save_steps", "resume", "overwrite", "device",
-    "input_format", "on_error", "max_line",
+    "input_format", "on_error", "max_line", "check_against",
 )  # fmt: skip
 """Options that do not change what is trained: not recorded with the model, and free to differ on --resume."""
 
 
 def complete_loss(incomplete: str) -> list[str]:
-    return [name for name in LOSSES if name.startswith(incomplete)]
+    """Complete the last term of a sum."""
+    end = max(incomplete.rfind("+"), incomplete.rfind("*")) + 1
+    before, begun = incomplete[:end], incomplete[end:]
+    return [before + name for name in (*LOSSES, *SUMS) if name.startswith(begun)]
 
 
-def show_loss(name: str | None) -> None:
-    if name is not None:
-        check_name(LOSSES, name, "loss")
-        print(explain(name))
+def check_loss(spec: str) -> str:
+    objective(spec)
+    return spec
+
+
+def show_loss(spec: str | None) -> None:
+    if spec is not None:
+        print(explain_objective(spec))
         raise typer.Exit
 
 
@@ -60,11 +68,14 @@ def train(
     ],
     loss: Annotated[
         str,
-        options.choice(
+        typer.Option(
             "--loss",
-            names=LOSSES,
-            kind="loss",
-            help=f"What to minimise: {', '.join(LOSSES)}.",
+            metavar="NAME",
+            help=f"What to minimise: {', '.join(name for name in LOSSES if ':' not in name)}; as a library "
+            f"computes it: {', '.join(name for name in (*LOSSES, *SUMS) if ':' in name)}; or a weighted sum, "
+            "as in kl+0.2*lce.",
+            callback=check_loss,
+            autocompletion=complete_loss,
         ),
     ],
     explain_loss: Annotated[
@@ -72,7 +83,7 @@ def train(
         typer.Option(
             "--explain-loss",
             metavar="NAME",
-            help="Print formula, score scales and source of a loss, and exit.",
+            help="Print formula, score scales and source of a loss or a sum, and exit.",
             callback=show_loss,
             is_eager=True,
             autocompletion=complete_loss,
@@ -108,9 +119,18 @@ def train(
         bool,
         typer.Option(
             "--in-batch-negatives",
-            help="The documents of a batch are negatives for its other queries (be, lce).",
+            help="Take infonce for lce: the documents of a batch are negatives for its other queries (be).",
         ),
     ] = False,
+    mask_false_negatives: Annotated[
+        float | None,
+        typer.Option(
+            "--mask-false-negatives",
+            metavar="MARGIN",
+            help="infonce: leave out documents of other groups that the student finds more similar to the "
+            "query than its positive by more than MARGIN (of cosine or dot; 0.1 is usual).",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", metavar="N", min=1, help="Passes over the queries (default 1).")
     ] = None,
@@ -145,7 +165,7 @@ def train(
         typer.Option(
             "--teacher-temperature",
             metavar="T",
-            help="Divide the teacher's scores by T (kl; default 1).",
+            help="Divide the teacher's scores by T (kl and some of its variants; default 1).",
         ),
     ] = None,
     student_temperature: Annotated[
@@ -153,7 +173,7 @@ def train(
         typer.Option(
             "--student-temperature",
             metavar="T",
-            help="Divide the student's scores by T (kl; default 1).",
+            help="Divide the student's scores by T (kl and some of its variants; default 1).",
         ),
     ] = None,
     similarity: Annotated[
@@ -174,6 +194,15 @@ def train(
             help="Factor on the scores of a bi-encoder in training (cosine 20, dot 1).",
         ),
     ] = None,
+    paper_compat: Annotated[
+        bool,
+        typer.Option(
+            "--paper-compat",
+            help="Compute as the code of arXiv 2505.21058: kl is kl:rankers, ranknet is ranknet:rankers (a "
+            "tie of the teacher asks for the second above the first), and a cross-encoder's score in the "
+            "loss is the logarithm of its probability, which saturates at 0.",
+        ),
+    ] = False,
     layers: Annotated[
         str | None,
         typer.Option(
@@ -192,6 +221,15 @@ def train(
     dataset: options.Dataset = None,
     corpus: options.CorpusFile = None,
     queries: options.QueriesFile = None,
+    check_against: Annotated[
+        str | None,
+        typer.Option(
+            "--check-against",
+            metavar="QRELS",
+            help="Warn where queries or relevant documents of these judgements (a file, or a dataset such as "
+            "DIR:test, whose texts are compared too) are in the training data.",
+        ),
+    ] = None,
     log_steps: Annotated[
         int, typer.Option("--log-steps", metavar="N", min=1, help="Print a line every N steps.")
     ] = 10,
@@ -232,8 +270,10 @@ def train(
     queries that the loss cannot use are left out and counted.
 
     Each record makes a group in each epoch: one of its positives, and negatives drawn at random up to
-    --group-size. ranknet and kl also take records without a positive. rd-train --explain-loss NAME says
-    what a loss computes and which score scales it takes.
+    --group-size. Losses on a teacher's scores also take records without a positive, but for margin-mse.
+    rd-train --explain-loss NAME says what a loss computes and which score scales it takes. The losses of a
+    sum each count over the groups, and the documents, that have what they need. infonce is lce over the
+    documents of the whole batch.
 
     DIR opens with SentenceTransformer(DIR) or CrossEncoder(DIR), and is a MODEL for the other commands;
     rd-train.json in it tells all options. A bi-encoder is trained on its cosine or dot product times --scale;
@@ -243,6 +283,10 @@ def train(
     stdout gets a JSON line for the first step and every --log-steps, and a last one for the whole run.
     Same records, options and seed: same weights, on the same machine; a run that was interrupted and
     resumed also has them (on a CPU, to the last bit).
+
+    Under torchrun (torchrun --nproc-per-node 4 --no-python rd-train ...) the processes share the groups of
+    each batch, so that what is trained is that of one process, but for dropout and rounding; the first one
+    reads, logs and saves. infonce needs whole batches: --accumulate must be a multiple of the processes.
     """
     if sum(limit is not None for limit in (epochs, max_steps, max_docs)) > 1:
         raise UsageError("give only one of --epochs, --max-steps and --max-docs")
@@ -253,14 +297,14 @@ def train(
     check_name(STUDENTS, kind, "student")
     if not model:
         raise UsageError(f"--student {student}: say which model, as in {kind}:DIR")
-    if in_batch_negatives and (kind, loss) != ("be", "lce"):
-        raise UsageError("--in-batch-negatives is for bi-encoders and --loss lce")
-    chosen = LOSSES[loss]
-    if teacher_temperature is not None or student_temperature is not None:
-        temperatures = (
-            1.0 if value is None else value for value in (teacher_temperature, student_temperature)
-        )
-        chosen = chosen.with_temperatures(*temperatures)
+    chosen = objective(loss, paper_compat=paper_compat, in_batch_negatives=in_batch_negatives)
+    if in_batch_negatives and not chosen.in_batch:
+        raise UsageError("--in-batch-negatives is for --loss lce, and sums with it")
+    if chosen.in_batch and kind != "be":
+        raise UsageError("in-batch negatives are for bi-encoders (--student be:MODEL)")
+    if mask_false_negatives is not None and not chosen.in_batch:
+        raise UsageError("--mask-false-negatives is for --loss infonce, and sums with it")
+    chosen = chosen.with_temperatures(teacher_temperature, student_temperature)
     paths = need_input(files)
 
     import orjson
@@ -268,34 +312,55 @@ def train(
     from rdtools.collections import Collection
     from rdtools.formats import Reading, read_records
     from rdtools.groups import Grouping, Groups
+    from rdtools.leakage import open_leakage
     from rdtools.models import Loading
+    from rdtools.processes import join
+    from rdtools.saving import Target, check_target
     from rdtools.streams import open_output
     from rdtools.students import Shape
-    from rdtools.training import Settings, Target, Trainer, check_target
+    from rdtools.training import Settings, Trainer
     from rdtools.training import train as run
 
-    check_target(Path(output), resume=resume, overwrite=overwrite)
-    shape = Shape(model, layers, query_max_len, doc_max_len, similarity, scale, seed)
-    pupil = resolve(STUDENTS, kind, "student")(shape, Loading(device, trust_remote_code=trust_remote_code))
-    reading = Reading(input_format, max_line, on_error)
-    collection = Collection(dataset, corpus, queries, reading=reading)
-    complete = collection.complete if dataset or corpus or queries else None
-    records = read_records(paths, reading, complete)
-    groups = Groups(records, chosen, Grouping(group_size, positives, seed), score_scale)
+    processes = join(device)
+    if processes.leads:
+        check_target(Path(output), resume=resume, overwrite=overwrite)
+    shape = Shape(model, layers, query_max_len, doc_max_len, similarity, scale, seed, paper_compat)
+    loading = Loading(str(processes.device), trust_remote_code=trust_remote_code)
+    pupil = resolve(STUDENTS, kind, "student")(shape, loading)
+    groups = None
+    if processes.leads:
+        reading = Reading(input_format, max_line, on_error)
+        collection = Collection(dataset, corpus, queries, reading=reading)
+        complete = collection.complete if dataset or corpus or queries else None
+        records = read_records(paths, reading, complete)
+        leakage = open_leakage(check_against, reading) if check_against is not None else None
+        if leakage is not None:
+            records = leakage.watch(records)
+        groups = Groups(
+            records, chosen, Grouping(group_size, positives, seed), score_scale, processes.count > 1
+        )
+        if leakage is not None:
+            leakage.report(f"--check-against {check_against}")
+    groups = processes.from_first(groups)
+    groups.unlink()
+    chosen = chosen.with_options("bce", scale=groups.score_scale)
+    if mask_false_negatives is not None:
+        chosen = chosen.with_options("infonce", false_negative_margin=mask_false_negatives * pupil.scale)
     settings = Settings(
         epochs=epochs, max_steps=max_steps, max_docs=max_docs, batch_size=batch_size, accumulate=accumulate,
         lr=lr, warmup=warmup, weight_decay=weight_decay, max_grad_norm=max_grad_norm,
         dtype=options.DTYPES[dtype], dropout=not no_dropout, mini_batch_size=mini_batch_size,
-        in_batch_negatives=in_batch_negatives, seed=seed, log_steps=log_steps, save_steps=save_steps,
+        seed=seed, log_steps=log_steps, save_steps=save_steps,
     )  # fmt: skip
-    trainer = Trainer(pupil, groups, chosen.function, settings)
+    trainer = Trainer(pupil, groups, chosen, settings, processes)
     about = {"options": given, "data": groups.provenance, "rdtools": __version__}
     target = Target(Path(output), about)
     if resume:
         target.resume(trainer)
     with open_output(None) as out:
         for row in run(trainer, target):
-            out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+            if processes.leads:
+                out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
 
 
 main = door("rd-train", train)

@@ -26,7 +26,7 @@ from datasets import Dataset
 from datasets.table import InMemoryTable
 
 from rdtools.groups import Grouping, Groups
-from rdtools.losses import LOSSES
+from rdtools.losses.objective import objective
 from rdtools.models import Loading, quiet_libraries
 from rdtools.students import BiEncoderStudent, CrossEncoderStudent, Shape
 from rdtools.training import Settings, Trainer
@@ -72,7 +72,7 @@ def ours(kind: str, groups: Groups, steps: int, dropout: bool) -> tuple[float, l
     """Seconds and losses of `steps` steps of our loop."""
     student = STUDENTS[kind](Shape(MODEL, scale=1.0 if kind == "be" else None), Loading(device="cpu"))
     settings = Settings(epochs=None, max_steps=steps, batch_size=BATCH, lr=LR, warmup=0.0, dropout=dropout)
-    trainer = Trainer(student, groups, LOSSES["margin-mse"].function, settings)
+    trainer = Trainer(student, groups, objective("margin-mse"), settings)
     begin = time.perf_counter()
     losses = [row["loss"] for row in trainer.run()]
     return time.perf_counter() - begin, losses
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--agreement-steps", type=int, default=20)
     parser.add_argument("--kinds", nargs="+", choices=STUDENTS, default=list(STUDENTS))
     options = parser.parse_args()
-    groups = Groups(scifact_records(200), LOSSES["margin-mse"], Grouping(size=GROUP))  # type: ignore[arg-type]
+    groups = Groups(scifact_records(200), objective("margin-mse"), Grouping(size=GROUP))  # type: ignore[arg-type]
     for kind in options.kinds:
         if options.agreement_steps:
             pairs = zip(

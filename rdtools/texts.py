@@ -1,0 +1,12 @@
+"""When two texts are the same text."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+
+
+@lru_cache(maxsize=2**17)
+def folded(text: str) -> str:
+    """Return the text without what only looks different: case, white space and compatibility forms (NFKC)."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
