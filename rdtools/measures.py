@@ -16,7 +16,7 @@ from typing import Any
 
 from rdtools import formulas
 from rdtools.errors import RdError, UsageError
-from rdtools.rankings import Ranking, Run
+from rdtools.rankings import NOTHING, Ranking, Run
 from rdtools.records import Qrels
 from rdtools.streams import STDIN
 
@@ -36,8 +36,8 @@ def parse_measures(names: Iterable[str]) -> list[Any]:
     """
     # A blank inside parentheses, as in "AP(rel=2, judged_only=True)", separates nothing.
     words = [word for name in names for word in re.split(r"\s+(?![^(]*\))", name.strip()) if word]
-    measures = [formulas.parse(word) or _parse_measure(word) for word in words]
-    return list({str(measure): measure for measure in measures}.values())
+    names = {str(formulas.parse(word) or _parse_measure(word)): word for word in words}
+    return [formulas.parse(name) or _parse_measure(word) for name, word in names.items()]
 
 
 def _parse_measure(name: str) -> Any:
@@ -78,24 +78,19 @@ class Evaluator:
     def __call__(self, run: Run, *, run_queries_only: bool = False) -> Values:
         """Return every measure by query, in the order of the qrels.
 
-        All judged queries are there, those that the run lacks with 0, or as trec_eval without -c only
-        those that the run has.
+        All judged queries are there, as if nothing had been found for those that the run lacks; or only
+        those that it has, as in trec_eval without -c.
         """
         queries = [query_id for query_id in self.qrels if query_id in run.rankings or not run_queries_only]
         provided = self._providers(run) if self._providers and run.rankings else {}
         values: Values = {name: {} for name in self.measures}
         for query_id in queries:
-            grades, ranking = self.qrels[query_id], run.rankings.get(query_id)
-            if ranking is not None:
-                found = {place: grades[doc_id] for doc_id, place in ranking.places.items()}
+            grades, ranking = self.qrels[query_id], run.rankings.get(query_id, NOTHING)
+            places = {place: grades[doc_id] for doc_id, place in ranking.places.items()}
+            found = formulas.Found(places, grades.values(), ranking.size)
             for name, measure in self.measures.items():
-                if ranking is None:
-                    value = _of_missing(measure, grades)
-                elif isinstance(measure, formulas.Measure):
-                    value = measure(found, grades.values())
-                else:
-                    value = provided.get((name, query_id), 0.0)
-                values[name][query_id] = value
+                own = isinstance(measure, formulas.Measure)
+                values[name][query_id] = measure(found) if own else provided.get((name, query_id), 0.0)
         return values
 
     def aggregate(self, values: Values) -> dict[str, float]:
@@ -138,28 +133,23 @@ class _Providers:
 
 
 def _scores(ranking: Ranking, grades: Mapping[str, int]) -> dict[str, float]:
-    """Score documents by place; those without a judgement get names that no judged one has."""
+    """Score documents n, …, 2, 1 by place (Compat takes one that was not found for 0).
+
+    Those without a judgement get names that no judged one has.
+    """
     names = {place: doc_id for doc_id, place in ranking.places.items()}
     prefix = "unjudged-"
     while any(doc_id.startswith(prefix) for doc_id in grades):
         prefix += "-"
-    return {names.get(place, f"{prefix}{place}"): float(-place) for place in range(1, ranking.size + 1)}
-
-
-def _of_missing(measure: Any, grades: Mapping[str, int]) -> float:
-    """The value of a query that a run lacks: 0, but for counts of what is judged, as in trec_eval -c."""
-    if isinstance(measure, formulas.Measure):
-        return 0.0
-    if measure.NAME == "NumQ":
-        return 1.0
-    if measure.NAME == "NumRel":
-        return float(sum(grade >= measure["rel"] for grade in grades.values()))
-    return 0.0
+    return {
+        names.get(place, f"{prefix}{place}"): float(ranking.size + 1 - place)
+        for place in range(1, ranking.size + 1)
+    }
 
 
 def _is_count(measure: Any) -> bool:
     if isinstance(measure, formulas.Measure):
-        return False
+        return measure.is_count
     from ir_measures.measures.base import SumAgg
 
     return isinstance(measure.aggregator(), SumAgg)

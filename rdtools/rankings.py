@@ -26,6 +26,9 @@ class Ranking(NamedTuple):
         return Ranking({doc_id: place for doc_id, place in self.places.items() if place <= depth}, depth)
 
 
+NOTHING = Ranking({}, 0)
+
+
 @dataclass(frozen=True)
 class Run:
     """What a run says about the judged queries.
@@ -50,6 +53,14 @@ def read_run(path: str, qrels: Qrels, reading: Reading, ignore_identical_ids: bo
 
     `ignore_identical_ids` leaves out a document whose id is that of the query.
     """
+    from rdtools.blocks import read_plain_run
+
+    plain = None if ignore_identical_ids else read_plain_run(path, qrels, reading)
+    return plain or read_any_run(path, qrels, reading, ignore_identical_ids)
+
+
+def read_any_run(path: str, qrels: Qrels, reading: Reading, ignore_identical_ids: bool = False) -> Run:
+    """Read a run record by record, as `read_run` does where it is not a plain TREC run."""
     gathered = _Gathered(qrels, ignore_identical_ids)
     for _ in read_records([path], replace(reading, together=False), gathered.add):
         pass

@@ -122,6 +122,13 @@ def open_lines(path: str, *, max_line: int = DEFAULT_MAX_LINE, on_error: str = "
 
 
 @contextmanager
+def open_bytes(path: str) -> Iterator[BinaryIO]:
+    """Open FILE and yield its bytes, decompressed; errors of reading come as the libraries raise them."""
+    with _opened(path) as (file, _):
+        yield _decompressed(file)
+
+
+@contextmanager
 def _opened(path: str) -> Iterator[tuple[BinaryIO, str]]:
     if path == STDIN:
         if sys.stdin is None:

@@ -77,7 +77,9 @@ def test_a_provider_with_other_ties_sees_the_order_of_trec_eval(tmp_path_factory
 def test_aggregates_are_those_of_ir_measures_without_ties(tmp_path_factory, data, qrels):
     lists = st.lists(doc_ids, unique=True, min_size=1, max_size=12)
     ranked = data.draw(st.dictionaries(st.sampled_from("qrst"), lists, min_size=1))
-    run = {query_id: {d: float(-place) for place, d in enumerate(ids)} for query_id, ids in ranked.items()}
+    run = {
+        query_id: {d: float(99 - place) for place, d in enumerate(ids)} for query_id, ids in ranked.items()
+    }
     names = [
         "nDCG@10",
         "RR@10",
@@ -90,7 +92,7 @@ def test_aggregates_are_those_of_ir_measures_without_ties(tmp_path_factory, data
     ]
     evaluator = Evaluator(parse_measures(names), qrels)
     ours = evaluator.aggregate(evaluator(as_run(tmp_path_factory.mktemp("run"), run, qrels)))
-    theirs = ir_measures.calc_aggregate(map(ir_measures.parse_measure, names), qrels, run)
+    theirs = ir_measures.calc_aggregate([*map(ir_measures.parse_measure, names)], qrels, run)
     assert ours == pytest.approx({str(measure): value for measure, value in theirs.items()})
 
 
@@ -106,6 +108,13 @@ def test_a_tie_by_hand(tmp_path):
     assert evaluator.aggregate(evaluator(run, run_queries_only=True)) == pytest.approx(
         {"RR": 0.5, "nDCG@10": 1 / math.log2(3), "NumQ": 1, "NumRel": 1}
     )
+
+
+def test_counts_beside_a_measure_of_judged_documents_only():
+    """ir-measures would count the judged ones where such a measure stands first."""
+    evaluator = Evaluator(parse_measures(["P(judged_only=True)@1", "NumRet"]), {"q": {"d1": 1}})
+    values = evaluator(Run({"q": Ranking({"d1": 3}, 5)}, "", 0))
+    assert values == {"P(judged_only=True)@1": {"q": 1}, "NumRet": {"q": 5}}
 
 
 @pytest.mark.skipif(shutil.which("perl") is None, reason="gdeval is a Perl script")
