@@ -6,6 +6,14 @@ import json
 
 import pytest
 
+from rdtools.collections import Collection
+from rdtools.formats.jsonl import dump
+from rdtools.formats.qrels import read_qrels
+from rdtools.mining import Miner
+from rdtools.selection import Selection
+from rdtools.setting import Setting
+from rdtools.sources import open_source
+
 CORPUS = "".join(f"d{n}\t{'wing ' * (n % 4)}{'flow ' * (n % 3)}number{n}\n" for n in range(40))
 QUERIES = "q1\twing flow\nq2\tflow\nq3\twing number7\nq4\tnothing\n"
 QRELS = "q1 0 d5 1\nq2 0 d8 1\nq2 0 d9 0\nq3 0 d7 2\n"
@@ -37,13 +45,18 @@ def test_split_input_gives_the_same_bytes_and_so_does_a_second_run(run, files, s
         assert run("rd-mine", *options, "--seed", 1, stdin=QUERIES, check=True).stdout != whole
 
 
-def test_split_input_gives_the_same_bytes_with_a_dense_source(run, files, tiny_be):
+def test_a_dense_source_gives_the_same_bytes_to_a_part_of_the_input(run, files, tiny_be):
     options = (*MINE, "--from", f"dense:{tiny_be}", "-n", "all", "--depth", 9, "--device", "cpu")
-    lines = QUERIES.splitlines(keepends=True)
     whole = run("rd-mine", *options, stdin=QUERIES, check=True).stdout
-    one_by_one = [run("rd-mine", *options, stdin=line, check=True).stdout for line in lines[:2]]
-    assert whole.startswith("".join(one_by_one))
-    assert len(whole.splitlines()) == 4
+    setting = Setting(Collection(corpus_path=str(files / "corpus.tsv")), device="cpu")
+    source = open_source(f"dense:{tiny_be}", setting)
+    qrels = read_qrels(str(files / "qrels"))
+    miner = Miner([source], Selection(num_negatives=None, depth=9), qrels, setting.collection.corpus)
+    queries = [line.split("\t") for line in QUERIES.splitlines()[1:]]
+    part = miner.mine({"query_id": query_id, "query": text, "docs": []} for query_id, text in queries)
+    first, rest = whole.split("\n", 1)
+    assert rest == "".join(dump(record).decode() for record in part)
+    assert json.loads(first)["query_id"] == "q1"
 
 
 def test_retrieval_is_the_same_with_and_without_judgements(run, files):
@@ -53,6 +66,47 @@ def test_retrieval_is_the_same_with_and_without_judgements(run, files):
     assert run("rd-mine", *options, "--qrels", "qrels", "--add-positives", check=True).stdout == bare
     first = bare.splitlines()[0].split()
     assert first[:2] + first[3:4] + first[5:] == ["q1", "Q0", "1", "bm25"]
+
+
+def test_a_run_of_several_sources_holds_all_their_documents_in_order(run, files):
+    options = ("queries.tsv", "--corpus", "corpus.tsv", "--from", "bm25", "--from", "random", "-n", "all")
+    written = run("rd-mine", *options, "--depth", 4, "-f", "trec", check=True).stdout
+    records = run("rd-mine", *options, "--depth", 4, check=True).stdout
+    for record in map(json.loads, records.splitlines()):
+        ranking = [line.split() for line in written.splitlines() if line.startswith(record["query_id"] + " ")]
+        assert [row[2] for row in ranking] == [doc["doc_id"] for doc in record["docs"]]
+        assert [float(row[4]) for row in ranking] == [*range(len(ranking), 0, -1)]
+        assert {row[5] for row in ranking} <= {"bm25+random", "random"}
+        assert all(("score" in doc) is (doc["source"] == "bm25") for doc in record["docs"])
+
+
+def test_records_come_from_standard_input_also_where_a_dataset_has_queries(run, files):
+    dataset = files / "data"
+    (dataset / "qrels").mkdir(parents=True)
+    corpus = [{"_id": f"d{n}", "text": f"text {n}"} for n in range(20)]
+    (dataset / "corpus.jsonl").write_text("".join(json.dumps(line) + "\n" for line in corpus))
+    (dataset / "queries.jsonl").write_text('{"_id": "other", "text": "never looked at"}\n')
+    (dataset / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n")
+    docs = [{"doc_id": f"d{n}", "score": score} for n, score in ((1, 3.0), (2, 2.8), (3, 2.0))]
+    record = {"query_id": "q1", "query": "x", "docs": docs, "teacher": "t", "score_scale": "logit"}
+    options = ("--dataset", "data:test", "--from", "records", "--absolute-margin", 0.5, "-n", 3, "--pad")
+    done = run("rd-mine", *options, stdin=json.dumps(record) + "\n", check=True)
+    mined = json.loads(done.stdout)
+    assert [(doc["doc_id"], doc.get("score")) for doc in mined["docs"][:2]] == [("d1", 3.0), ("d3", 2.0)]
+    assert [doc["source"] for doc in mined["docs"][2:]] == ["random", "random"]
+    assert (mined["teacher"], mined["score_scale"]) == ("t", "logit")
+    assert (
+        "rd-mine: 1 query: 1 positives (1 query), 3 negatives (1 query), 2 negatives that --pad drew (1 query)\n"
+        "rd-mine: records: 1 left out, positives by id (1 query), 1 dropped by --absolute-margin (1 query), "
+        "1 candidates (1 query)\n"
+    ) in done.stderr
+
+
+def test_the_help_says_what_random_and_the_papers_arithmetic_are(run):
+    text = " ".join(run("rd-mine", "--help", check=True).stdout.split())
+    assert "(--from random) or of a deep pool (--from bm25 --depth 10000 --sampling random)" in text
+    assert "positives and their copies are candidates and padding too" in text
+    assert "--absolute-margin lets s⁺ − M itself pass" in text
 
 
 def test_k1_and_b_count(run, files):
@@ -129,6 +183,22 @@ def test_an_index_is_kept_and_checked_against_the_corpus(run, files):
         (["bad.jsonl", *MINE], 1, 'rd-mine: bad.jsonl:2: missing "query_id"\n'),
         (["notext.jsonl", *MINE], 1, 'rd-mine: query "q1" has no text (field "query" is missing)\n'),
         (["queries.tsv", "--dataset", "nowhere"], 2, "rd-mine: dataset nowhere: no such folder "),
+        (
+            ["queries.tsv", *MINE, "--false-negatives", "relabel"],
+            2,
+            "rd-mine: --false-negatives relabel: nothing is suspected "
+            "(give --relative-margin, --absolute-margin or --near-copies)\n",
+        ),
+        (
+            ["queries.tsv", *MINE, "--near-copies", ".5", "--false-negatives", "relable"],
+            2,
+            "rd-mine: unknown fate of false negatives 'relable'; did you mean 'relabel'? ",
+        ),
+        (
+            ["queries.tsv", *MINE, "--from", "graph:bm25"],
+            2,
+            "rd-mine: --from graph:bm25: graph takes dense:MODEL, or nothing for BM25\n",
+        ),
     ],
 )
 def test_errors_are_one_line_and_write_nothing(run, files, arguments, status, message):

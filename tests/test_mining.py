@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from mined import CORPUS, QUERY, Fixed, ids, mined
+from mined import QUERY, Fixed, ids, mined
 
 from rdtools.collections import Collection
 from rdtools.errors import RdError, UsageError

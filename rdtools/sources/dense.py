@@ -17,6 +17,9 @@ from rdtools.sources.ranked import answer, order
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Ranked = tuple["NDArray[np.int64]", "NDArray[np.float32]"]
+"""Rows of the corpus, best first, and their scores."""
+
 _SLACK = 16
 
 
@@ -33,21 +36,14 @@ class DenseSource:
 
     def search(self, wanted: Sequence[Wanted]) -> list[Found]:
         queries = self._dense.encoder.encode_queries([query_text(one.record) for one in wanted])
-        ranked = self._nearest.search(queries, max(one.depth for one in wanted))
+        ranked = self._nearest.search(queries, [one.depth for one in wanted])
         return [self._answer(*one) for one in zip(wanted, queries, ranked, strict=True)]
 
-    def _answer(
-        self,
-        wanted: Wanted,
-        query: NDArray[np.float32],
-        ranked: tuple[NDArray[np.int64], NDArray[np.float32]],
-    ) -> Found:
-        rows, scores = (column[: wanted.depth] for column in ranked)
-
+    def _answer(self, wanted: Wanted, query: NDArray[np.float32], ranked: Ranked) -> Found:
         def score_rows(rows: list[int]) -> NDArray[np.float32]:
             return self._dense.scores(query, self._dense.place_of_row[rows])
 
-        return answer(self._dense.corpus, rows, scores, wanted.positives, score_rows)
+        return answer(self._dense.corpus, *ranked, wanted.positives, score_rows)
 
 
 class Nearest:
@@ -63,19 +59,15 @@ class Nearest:
         self._flat = faiss.IndexFlatIP(dense.embeddings.shape[1])
         self._flat.add(np.ascontiguousarray(dense.embeddings))
 
-    def search(
-        self, vectors: NDArray[np.float32], depth: int
-    ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Return, for each of (n, dimension) vectors, the best `depth` rows and their scores, best first."""
-        found = min(depth + _SLACK, self._flat.ntotal)
-        if found == 0 or len(vectors) == 0:
+    def search(self, vectors: NDArray[np.float32], depths: Sequence[int]) -> list[Ranked]:
+        """Return the ranking of each of (n, dimension) vectors, to its own depth."""
+        found = min(max(depths, default=0) + _SLACK, self._flat.ntotal)
+        if found == 0 or not len(vectors):
             return [(np.zeros(0, np.int64), np.zeros(0, np.float32)) for _ in vectors]
         _, places = self._flat.search(vectors, found)
-        return [self._ranked(*one, depth) for one in zip(vectors, places, strict=True)]
+        return [self._ranked(*one) for one in zip(vectors, places, depths, strict=True)]
 
-    def _ranked(
-        self, vector: NDArray[np.float32], places: NDArray[np.int64], depth: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _ranked(self, vector: NDArray[np.float32], places: NDArray[np.int64], depth: int) -> Ranked:
         groups = [self._dense.rows_at(place) for place in places]
         rows = np.concatenate(groups)
         scores = np.repeat(self._dense.scores(vector, places), [len(group) for group in groups])

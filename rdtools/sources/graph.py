@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from rdtools.bm25 import open_bm25
-from rdtools.dense import DenseIndex
 from rdtools.errors import UsageError
 from rdtools.registry import split_spec
 from rdtools.setting import Setting
 from rdtools.sources import Found, Wanted
-from rdtools.sources.dense import Nearest
 from rdtools.sources.lexical import found_rows
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 Neighbours = Callable[[list[int], int], list["NDArray[np.int64]"]]
@@ -67,11 +64,14 @@ def _by_words(setting: Setting) -> Neighbours:
 
 
 def _by_embedding(model: str, setting: Setting) -> Neighbours:
+    from rdtools.dense import DenseIndex  # here, so that BM25's neighbours do not wait for torch
+    from rdtools.sources.dense import Nearest
+
     dense = DenseIndex(model, setting)
     nearest = Nearest(dense)
 
     def neighbours(rows: list[int], depth: int) -> list[NDArray[np.int64]]:
         vectors = dense.embeddings[dense.place_of_row[rows]]
-        return [rows for rows, _ in nearest.search(vectors, depth)]
+        return [rows for rows, _ in nearest.search(vectors, [depth] * len(rows))]
 
     return neighbours
