@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from rdtools.errors import InputError, RdError
-from rdtools.formats import READERS, Reading, read_records, writer
+from rdtools.errors import BadLine, InputError, RdError
+from rdtools.formats import READERS, Reading, jsonl, read_records, writer
 from rdtools.formats.qrels import read_qrels
 from rdtools.formats.texts import read_corpus
 from rdtools.records import SCORE_SCALES
@@ -233,6 +233,34 @@ def test_records_round_trip_through_jsonl(tmp_path, records):
     path = tmp_path / "in.jsonl"
     path.write_bytes(b"".join(map(writer("jsonl"), records)))
     assert read(str(path)) == records
+
+
+VALUE = JSON | st.sampled_from([0.5, 1e39, 2**31 + 1, "", "a", True, 2.0])
+FIELD = st.sampled_from(["doc_id", "text", "relevance", "score", "rank", "source", "scores", "x"])
+
+
+@settings(deadline=None)
+@given(
+    docs=st.lists(
+        st.dictionaries(FIELD, VALUE)
+        | st.builds(lambda doc_id, more: more | {"doc_id": doc_id}, st.sampled_from("abc"), DOC)
+        | JSON,
+        max_size=4,
+    )
+)
+def test_documents_are_checked_together_as_they_are_one_by_one(docs):
+    line = jsonl.dump({"query_id": "q", "docs": docs})
+
+    def outcome():
+        try:
+            return jsonl.parse(line)
+        except BadLine as error:
+            return error.problem, error.hint
+
+    with pytest.MonkeyPatch.context() as patch:
+        together = outcome()
+        patch.setattr(jsonl, "_plain", lambda docs: False)
+        assert outcome() == together
 
 
 # --- several files, recognition
