@@ -112,6 +112,14 @@ def test_density_in_a_cloud_against_scikit_learn(distance):
     assert geometry.settings["density_among"] == "corpus"
 
 
+def test_a_cloud_of_too_few_points():
+    table = Table({str(i): row for i, row in enumerate(np.random.default_rng(0).normal(size=(4, 3)))})
+    geometry = Geometry(table, "m", neighbours=5, cloud=Cloud(np.eye(4, 3, dtype=np.float32), "cosine", 5))
+    wide, *others = geometry.measure([with_texts("q", list("0123"))])[0]
+    assert wide > 0
+    assert np.isnan(others).all()
+
+
 def test_two_nn_finds_the_dimension_of_a_cloud():
     """5,000 points that fill a square in a space of 20: d is 2, and the density that of the uniform."""
     rng = np.random.default_rng(0)

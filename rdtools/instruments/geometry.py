@@ -94,9 +94,13 @@ class Geometry(Instrument):
 
     def check(self, record: Record) -> None:
         for doc in record["docs"]:
-            if "text" not in doc and (self._corpus is None or doc["doc_id"] not in self._corpus.row_of):
-                where = "is not in the corpus" if self._corpus else "has no text"
-                raise BadLine(f'document "{doc["doc_id"]}" {where}', "--encoder needs it: give --corpus")
+            if "text" in doc:
+                continue
+            if self._corpus is None:
+                hint = "--encoder needs it: give --corpus or --dataset"
+                raise BadLine(f'document "{doc["doc_id"]}" has no text', hint)
+            if doc["doc_id"] not in self._corpus.row_of:
+                raise BadLine(f'document "{doc["doc_id"]}" is not in the corpus')
 
     def measure(self, records: Sequence[Record]) -> Floats:
         """Encode each distinct text of the chunk once, and measure record by record."""
@@ -118,19 +122,23 @@ class Geometry(Instrument):
             return math.nan, math.nan, math.nan
         distances: Floats = pdist(embeddings.astype(np.float64), self._distance)
         wide = diameter(distances, self._alpha)
-        if self._cloud is not None:
-            radius, points = self._cloud.distances(embeddings)[:, self._neighbours - 1], self._cloud.points
-            dimension = self._cloud.dimension
-        else:
-            near = np.sort(_between_places(distances), axis=1)  # the first is the point itself, at 0
-            points = len(near)
-            if points <= max(self._neighbours, 2):
-                self._few += 1
-                return wide, math.nan, math.nan
-            dimension, radius = two_nn_dimension(near[:, 1], near[:, 2]), near[:, self._neighbours]
+        points, dimension, radius = self._neighbourhood(embeddings, distances)
+        if math.isinf(radius.max()):
+            self._few += 1
+            return wide, math.nan, math.nan
         if math.isnan(dimension):
             return wide, math.nan, math.nan
         return wide, dimension, float(np.median(knn_density(radius, self._neighbours, points, dimension)))
+
+    def _neighbourhood(self, embeddings: NDArray[np.float32], distances: Floats) -> tuple[int, float, Floats]:
+        """Return N, d and the r_k of each point; r_k is infinite where there are not k neighbours."""
+        k = self._neighbours
+        if self._cloud is not None:
+            return self._cloud.points, self._cloud.dimension, self._cloud.distances(embeddings)[:, k - 1]
+        near = np.sort(_between_places(distances), axis=1)  # the first is the point itself, at 0
+        if len(near) <= max(k, 2):
+            return len(near), math.nan, np.full(1, np.inf)
+        return len(near), two_nn_dimension(near[:, 1], near[:, 2]), near[:, k]
 
     def report(self) -> None:
         if self._few:
