@@ -160,7 +160,8 @@ class Target:
 
     def scores(self, columns: Sequence[Column], query_id: str, doc_ids: Sequence[str]) -> Scores:
         """Return the targets of one record's documents; None where a teacher has no score."""
-        function = _fused_rank if self._fuses_ranks(len(columns)) else self._rank_function
+        fuses = self._fuses_ranks(len(columns))
+        function = _fused_rank if fuses else RANK_TARGETS.get(self.rank_targets or "")
         parts = [
             self._transformed(column, normalize, function)
             for column, normalize in zip(columns, self._normalizations(columns), strict=True)
@@ -193,10 +194,6 @@ class Target:
         if self.noise:
             steps.append({"noise": self.noise, "seed": self.seed})
         return steps
-
-    @property
-    def _rank_function(self) -> RankFunction | None:
-        return RANK_TARGETS[self.rank_targets] if self.rank_targets else None
 
     @property
     def _normalizes(self) -> bool:

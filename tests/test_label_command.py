@@ -178,14 +178,3 @@ def test_help_says_what_the_prompt_and_the_paper_are(run):
     assert DEFAULT_TEMPLATE.replace("\n", "\\n") in "".join(line.strip() for line in text.splitlines())
     words = " ".join(text.replace("-\n", "-").split())
     assert "0 for what a teacher did not score" in words[words.index("--paper-compat The arithmetic") :]
-
-
-def test_names_in_the_options_are_those_of_the_tables():
-    import inspect
-
-    from rdtools import targets
-    from rdtools.cli import label
-
-    source = inspect.getsource(label)
-    for table in (targets.NORMALIZE, targets.RANK_TARGETS, targets.COMBINE):
-        assert f"names={[*table]}".replace("'", '"') in source

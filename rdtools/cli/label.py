@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
+from rdtools.augment import Augmentation, parse_step
 from rdtools.cli import options
 from rdtools.cli.door import door, need_input
+from rdtools.prompts import parse_prompt
 from rdtools.records import Record
 from rdtools.registry import check_name, split_spec
 from rdtools.streams import unless_empty
+from rdtools.targets import COMBINE, NORMALIZE, RANK_TARGETS, Target
 from rdtools.teachers import TEACHERS
 
 
@@ -31,7 +34,7 @@ def label(
         str | None,
         options.choice(
             "--rank-targets",
-            names=["reciprocal", "log", "exponential"],
+            names=RANK_TARGETS,
             kind="rank target",
             help="In place of a teacher's scores, of its ranks r within the record: reciprocal 1/r, "
             "log 1/log2(1+r), exponential 2^(-r/10). Equal scores share the mean of their ranks.",
@@ -41,9 +44,9 @@ def label(
         list[str] | None,
         options.choice(
             "--normalize",
-            names=["none", "minmax", "zscore", "sigmoid"],
+            names=NORMALIZE,
             kind="normalization",
-            help="A teacher's scores within a record, before they combine: none, minmax, zscore, sigmoid. "
+            help=f"A teacher's scores within a record, before they combine: {', '.join(NORMALIZE)}. "
             "Once for all teachers, or once for each in their order.",
         ),
     ] = None,
@@ -51,7 +54,7 @@ def label(
         str,
         options.choice(
             "--combine",
-            names=["mean", "max", "min", "rrf"],
+            names=COMBINE,
             kind="combination",
             help="Several teachers: mean, max, min or rrf (sum of 1/(60+r)).",
         ),
@@ -200,16 +203,13 @@ def label(
     """
     from functools import cache
 
-    from rdtools.augment import Augmentation, parse_step
     from rdtools.cache import ScoreCache
     from rdtools.collections import Collection
     from rdtools.formats import Reading, read_records, writer
     from rdtools.labeling import Labeler
     from rdtools.log import track
-    from rdtools.prompts import parse_prompt
     from rdtools.setting import Setting
     from rdtools.streams import open_output
-    from rdtools.targets import Target
     from rdtools.teachers import open_teacher
 
     specs = teachers or ["ce"]
