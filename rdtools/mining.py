@@ -94,14 +94,20 @@ class Miner:
         if self._group:
             docs = self._training_group(query, answers, pool, seen, counts)
         else:
-            docs = pool
-            if self._selection.add_positives:
-                there = {doc["doc_id"] for doc in docs}
-                added = [doc for doc in self._positives(query, answers, counts) if doc["doc_id"] not in there]
-                counts["", "positives added"] = len(added)
-                docs = docs + added
+            docs = self._ranking(query, answers, pool, counts)
         self.account.add(counts)
         return self._record(query, docs)
+
+    def _ranking(
+        self, query: JudgedQuery, answers: list[Found], pool: list[Doc], counts: Counts
+    ) -> list[Doc]:
+        """What was found, in order; then the positives that were not, where they are asked for."""
+        if not self._selection.add_positives:
+            return pool
+        there = {doc["doc_id"] for doc in pool}
+        added = [doc for doc in self._positives(query, answers, counts) if doc["doc_id"] not in there]
+        counts["", "positives added"] = len(added)
+        return pool + added
 
     def _training_group(
         self, query: JudgedQuery, answers: list[Found], pool: list[Doc], seen: set[str], counts: Counts
@@ -128,7 +134,8 @@ class Miner:
         """Random documents of the corpus: none that a source gave or holds, kept or not, and no copies."""
         if not self._selection.pad or self._corpus is None or missing == 0:
             return []
-        seen = seen | query.own.keys() if self._keeps_docs else seen
+        if self._keeps_docs:
+            seen = seen | query.own.keys()
         rng = self._generator(query.record, "padding")
         ranked = enumerate(shuffled(self._corpus.doc_ids, rng), start=1)
         if self._selection.paper_compat:
@@ -144,7 +151,7 @@ class Miner:
         return [self._doc(query, doc_id, None, RANDOM, rank) for rank, doc_id in islice(fit, missing)]
 
     def _may_pad(self, query: JudgedQuery, doc_id: str, texts: set[str | None]) -> bool:
-        """Whether a document is no positive, no copy of what is there; if so its text goes to those there."""
+        """Whether a document is no positive, and no copy of `texts`, to which its own is then added."""
         text = query.folded_text(doc_id)
         near = self._selection.near_copies
         if doc_id in query.positives or text in texts:

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from rdtools.models import Loading
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Setting:
+    """A setting equals itself alone, so that what was opened for it may be kept, and shared."""
+
     collection: Collection
     index: str | None = None
     k1: float = 1.2

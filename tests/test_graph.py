@@ -98,6 +98,16 @@ def test_dense_neighbours_are_those_of_brute_force_alone_or_together(tmp_path, t
     assert together[2].doc_ids == together[3].doc_ids[:3]
 
 
+def test_sources_of_one_command_share_an_index_and_those_of_another_do_not(tmp_path, caplog):
+    setting = setting_of(tmp_path, BY_HAND)
+    caplog.set_level("INFO", "rdtools")
+    for source in ("bm25", "graph"):
+        open_source(source, setting)
+    assert [message.split(" indexed")[0] for message in caplog.messages] == ["bm25: 10 documents"]
+    changed = setting_of(tmp_path, {"jet": "jet", "new": "jet"})
+    assert open_source("graph", changed).search([wanted(["jet"])])[0].doc_ids == ["new"]
+
+
 def test_neighbours_have_a_rank_and_no_score_and_margins_cannot_judge_them(tmp_path):
     setting = setting_of(tmp_path, BY_HAND | {"copy": "JET"})
     selection = Selection(num_negatives=2, sampling=top, absolute_margin=0.0)

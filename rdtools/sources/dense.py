@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import faiss
@@ -30,8 +31,8 @@ class DenseSource:
     def __init__(self, argument: str, setting: Setting) -> None:
         if not argument:
             raise UsageError("--from dense: it needs a model, dense:MODEL")
-        self._dense = DenseIndex(argument, setting)
-        self._nearest = Nearest(self._dense)
+        self._nearest = shared_nearest(argument, setting)
+        self._dense = self._nearest.dense
         self.scale = self._dense.encoder.scale
 
     def search(self, wanted: Sequence[Wanted]) -> list[Found]:
@@ -46,6 +47,12 @@ class DenseSource:
         return answer(self._dense.corpus, *ranked, wanted.positives, score_rows)
 
 
+@lru_cache(maxsize=1)
+def shared_nearest(model: str, setting: Setting) -> Nearest:
+    """Encode the corpus once for all sources of a command that use the model."""
+    return Nearest(DenseIndex(model, setting))
+
+
 class Nearest:
     """Exact search for the texts nearest to a vector.
 
@@ -55,7 +62,7 @@ class Nearest:
     """
 
     def __init__(self, dense: DenseIndex) -> None:
-        self._dense = dense
+        self.dense = dense
         self._flat = faiss.IndexFlatIP(dense.embeddings.shape[1])
         self._flat.add(np.ascontiguousarray(dense.embeddings))
 
@@ -68,8 +75,8 @@ class Nearest:
         return [self._ranked(*one) for one in zip(vectors, places, depths, strict=True)]
 
     def _ranked(self, vector: NDArray[np.float32], places: NDArray[np.int64], depth: int) -> Ranked:
-        groups = [self._dense.rows_at(place) for place in places]
+        groups = [self.dense.rows_at(place) for place in places]
         rows = np.concatenate(groups)
-        scores = np.repeat(self._dense.scores(vector, places), [len(group) for group in groups])
+        scores = np.repeat(self.dense.scores(vector, places), [len(group) for group in groups])
         best = order(rows, scores)[:depth]
         return rows[best], scores[best]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from rdtools.bm25 import open_bm25
 from rdtools.errors import UsageError
 from rdtools.registry import split_spec
 from rdtools.setting import Setting
 from rdtools.sources import Found, Wanted
-from rdtools.sources.lexical import found_rows
+from rdtools.sources.lexical import found_rows, shared_bm25
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,16 +58,15 @@ class GraphSource:
 
 
 def _by_words(setting: Setting) -> Neighbours:
-    bm25, texts = open_bm25(setting), setting.collection.corpus.texts
+    bm25, texts = shared_bm25(setting), setting.collection.corpus.texts
     return lambda rows, depth: [found_rows(bm25.scores(texts[row]), depth) for row in rows]
 
 
 def _by_embedding(model: str, setting: Setting) -> Neighbours:
-    from rdtools.dense import DenseIndex  # here, so that BM25's neighbours do not wait for torch
-    from rdtools.sources.dense import Nearest
+    from rdtools.sources.dense import shared_nearest  # here, so that BM25's neighbours do not wait for torch
 
-    dense = DenseIndex(model, setting)
-    nearest = Nearest(dense)
+    nearest = shared_nearest(model, setting)
+    dense = nearest.dense
 
     def neighbours(rows: list[int], depth: int) -> list[NDArray[np.int64]]:
         vectors = dense.embeddings[dense.place_of_row[rows]]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from rdtools.bm25 import open_bm25
+from rdtools.bm25 import Bm25, open_bm25
 from rdtools.errors import UsageError
 from rdtools.setting import Setting
 from rdtools.sources import Found, Wanted, query_text
@@ -25,7 +26,7 @@ class Bm25Source:
         if argument:
             raise UsageError(f"--from bm25:{argument}: bm25 takes no argument (--k1 and --b set it)")
         self._corpus = setting.collection.corpus
-        self._bm25 = open_bm25(setting)
+        self._bm25 = shared_bm25(setting)
 
     def search(self, wanted: Sequence[Wanted]) -> list[Found]:
         return [self._search(one) for one in wanted]
@@ -34,6 +35,12 @@ class Bm25Source:
         scores = self._bm25.scores(query_text(wanted.record))
         rows = found_rows(scores, wanted.depth)
         return answer(self._corpus, rows, scores[rows], wanted.positives, lambda rows: scores[rows])
+
+
+@lru_cache(maxsize=1)
+def shared_bm25(setting: Setting) -> Bm25:
+    """Open the index once for all sources of a command."""
+    return open_bm25(setting)
 
 
 def found_rows(scores: NDArray[np.float32], depth: int) -> NDArray[np.int64]:
