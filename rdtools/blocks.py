@@ -26,7 +26,7 @@ from rdtools.streams import open_bytes
 Places = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 
-BLOCK = 2**22
+BLOCK = 2**21
 """Bytes that are read at a time; the tables of their columns take eight times as much."""
 _LONGEST_ID = 512
 _QUERY, _Q0, _DOC, _RANK, _SCORE, _TAG = range(6)

@@ -22,7 +22,7 @@ _FIELD = re.compile(r"\{(\w+)\}")
 _COLUMNS = ("query_id", "measure", "value", "deviation", "seeds", "delta", "p", "p_corrected", "equivalent")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class System:
     """One system on one collection: a run, or as many as there are seeds.
 
@@ -37,6 +37,7 @@ class System:
     fields: Mapping[str, str]
     evaluator: Evaluator
     runs: dict[str, Values] = field(default_factory=dict)
+    _tables: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def collection(self) -> str:
@@ -56,12 +57,14 @@ class System:
 
     def by_seed(self, measure: str) -> NDArray[np.float64]:
         """Return the values of a measure, (seeds, queries) float64."""
-        rows = [[values[measure][query_id] for query_id in self.queries] for values in self.runs.values()]
-        return np.array(rows, np.float64)
+        if measure not in self._tables:
+            rows = [[values[measure][query_id] for query_id in self.queries] for values in self.runs.values()]
+            self._tables[measure] = np.array(rows, np.float64)
+        return self._tables[measure]
 
     def means(self, measure: str) -> list[float]:
         """Return the measure over all queries, of each seed."""
-        return [self.evaluator.aggregate(values)[measure] for values in self.runs.values()]
+        return [self.evaluator.aggregate({measure: own[measure]})[measure] for own in self.runs.values()]
 
 
 class Names:

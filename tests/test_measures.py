@@ -12,6 +12,7 @@ import pytrec_eval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rdtools import formulas
 from rdtools.errors import InputError, UsageError
 from rdtools.formats import Reading
 from rdtools.measures import Evaluator, parse_measures, run_names
@@ -63,12 +64,80 @@ def test_values_are_those_of_trec_eval_ties_included(tmp_path_factory, run, qrel
                 assert value == 0
 
 
+LEVEL_2 = {
+    "RR(rel=2)": "recip_rank",
+    "AP(rel=2)": "map",
+    "AP(rel=2)@5": "map_cut_5",
+    "P(rel=2)@5": "P_5",
+    "R(rel=2)@3": "recall_3",
+    "Success(rel=2)@1": "success_1",
+}
+
+
+@settings(max_examples=100, deadline=None)
+@given(run=runs, qrels=judgements)
+def test_values_at_a_higher_relevance_level_are_those_of_trec_eval(tmp_path_factory, run, qrels):
+    theirs = pytrec_eval.RelevanceEvaluator(qrels, set(LEVEL_2.values()), relevance_level=2).evaluate(run)
+    read = as_run(tmp_path_factory.mktemp("run"), run, qrels)
+    measures = parse_measures(LEVEL_2)
+    assert all(isinstance(measure, formulas.Measure) for measure in measures)
+    ours = Evaluator(measures, qrels)(read)
+    for query_id, values in theirs.items():
+        assert {trec_name: ours[name][query_id] for name, trec_name in LEVEL_2.items()} == values
+
+
+@settings(max_examples=60, deadline=None)
+@given(run=runs, qrels=judgements)
+def test_formulas_are_those_of_ir_measures_whoever_provides_them(tmp_path_factory, run, qrels):
+    names = ["nDCG@5", "RR@2", "RR(rel=2)@3", "AP", "R@2", "P@3", "Success@2", "NumRet", "NumRel", "NumQ"]
+    read = as_run(tmp_path_factory.mktemp("run"), run, qrels)
+    ours = Evaluator(parse_measures(names), qrels)
+    theirs = Evaluator([*map(ir_measures.parse_measure, names)], qrels)
+    assert list(ours.measures) == list(theirs.measures) == names
+    ours, theirs = ours(read, run_queries_only=True), theirs(read, run_queries_only=True)
+    for name in names:
+        assert ours[name] == pytest.approx(theirs[name]), name
+
+
+@settings(max_examples=60, deadline=None)
+@given(run=runs, qrels=judgements, depth=st.integers(1, 13))
+def test_a_cut_run_is_evaluated_as_if_it_had_ended_there(tmp_path_factory, run, qrels, depth):
+    read = as_run(tmp_path_factory.mktemp("run"), run, qrels)
+    evaluator = Evaluator(parse_measures(["AP", "NumRet", "RR", "R@100"]), qrels)
+    ours, whole = evaluator(read.cut(depth)), evaluator(read)
+    for query_id in qrels:
+        assert ours["NumRet"][query_id] == min(depth, whole["NumRet"][query_id])
+        rr = whole["RR"][query_id]
+        assert ours["RR"][query_id] == (rr if rr >= 1 / depth else 0)
+    at_depth = Evaluator(parse_measures([f"AP@{depth}", f"R@{depth}"]), qrels)(read)
+    assert ours["AP"] == at_depth[f"AP@{depth}"]
+    assert ours["R@100"] == at_depth[f"R@{depth}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [("MAP", "AP"), ("MRR@10", "RR@10"), ("AP(rel=1)", "AP"), ("Recall@5", "R@5"), ("NDCG@10", "nDCG@10")],
+)
+def test_other_names_of_a_formula(name, written):
+    (measure,) = parse_measures([name])
+    assert isinstance(measure, formulas.Measure)
+    assert str(measure) == written
+
+
+@pytest.mark.parametrize(
+    "name", ["nDCG(dcg='exp-log2')@10", "P(judged_only=True)@3", "Rprec", "NumRet(rel=2)"]
+)
+def test_what_is_no_formula_is_left_to_ir_measures(name):
+    (measure,) = parse_measures([name])
+    assert not isinstance(measure, formulas.Measure)
+
+
 @settings(max_examples=60, deadline=None)
 @given(run=runs, qrels=judgements)
 def test_a_provider_with_other_ties_sees_the_order_of_trec_eval(tmp_path_factory, run, qrels):
-    """RR@10 comes from MS MARCO's script, which prefers the smaller doc_id; all ranks here are below 13."""
+    """ir-measures has RR@12 from MS MARCO's script, which prefers the smaller doc_id; all ranks are below 13."""
     read = as_run(tmp_path_factory.mktemp("run"), run, qrels)
-    values = Evaluator(parse_measures(["RR", "RR@12"]), qrels)(read)
+    values = Evaluator([*parse_measures(["RR"]), ir_measures.parse_measure("RR@12")], qrels)(read)
     assert values["RR@12"] == pytest.approx(values["RR"])
 
 

@@ -35,7 +35,8 @@ CORRECTIONS = {
     "bonferroni": "rdtools.significance:bonferroni",
     "none": "rdtools.significance:uncorrected",
 }
-FORMATS = ("tsv", "jsonl", "markdown", "latex")
+GRIDS = ("markdown", "latex")
+FORMATS = ("tsv", "jsonl", *GRIDS)
 Rows = list[dict[str, Any]]
 
 
@@ -158,7 +159,8 @@ def evaluate(
 
     Values are trec_eval's for every measure: documents go by score as a float32, ties by larger doc_id.
     All judged queries count, those that a run lacks as zero; queries without judgements are ignored.
-    The qrels and one run at a time are held in memory.
+    Memory holds the qrels, and of a TREC file in which each query's lines are together only the documents
+    that are judged; of other runs, one whole run at a time.
 
     --fields reads fields from the end of a run's path. Three have a meaning. Runs that differ only in {seed},
     a number, are one system: its value is the mean over seeds, then come their deviation (n-1) and count.
@@ -181,7 +183,7 @@ def evaluate(
     one-sided p exceed --alpha (default 0.1), a letter for each connected set of linked runs.
     """
     _check_combination(by_query, baseline, test, correction, equivalence, alpha, within, fields, paper_compat)
-    if (rows or columns) and (by_query or format not in ("markdown", "latex")):
+    if (rows or columns) and (by_query or format not in GRIDS):
         raise UsageError("--rows and --columns lay out means in markdown or latex (-f, without -q)")
     from rdtools import systems as room
     from rdtools.measures import DEFAULT_MEASURES, Evaluator, parse_measures, run_names
@@ -189,7 +191,7 @@ def evaluate(
 
     parsed = parse_measures(measures or DEFAULT_MEASURES)
     names = room.Names(fields) if fields else None
-    layout = _layout(names, _words(rows), _words(columns), by_query)
+    layout = _layout(names, _words(rows), _words(columns), by_query) if format in GRIDS else None
     reading = Reading(input_format, max_line, on_error)
     paths = need_input(runs) or [STDIN]
     if baseline is not None and baseline not in [*paths, *run_names(paths)] and os.path.isfile(baseline):
@@ -217,7 +219,7 @@ def evaluate(
     table = list(room.query_rows(systems, names)) if by_query else room.mean_rows(systems, names)
     if baseline is not None:
         name = by_path[baseline].name if baseline in by_path else baseline
-        check_name([system.name for system in systems], name, "run")
+        check_name(dict.fromkeys(system.name for system in systems), name, "run")
         _add_tests(table, systems, name, test or "t", correction or "holm", seed)
     if equivalence is not None or paper_compat:
         _add_letters(table, systems, equivalence, alpha, _words(within), paper_compat)
@@ -328,7 +330,7 @@ def _cells(systems: Iterable[System]) -> Iterator[tuple[System, str]]:
     return ((system, measure) for system in systems for measure in system.evaluator.measures)
 
 
-def _write(rows: Rows, format: str, layout: Layout, places: int, output: str | None) -> None:
+def _write(rows: Rows, format: str, layout: Layout | None, places: int, output: str | None) -> None:
     from rdtools import tables
 
     if format == "jsonl":
@@ -338,6 +340,7 @@ def _write(rows: Rows, format: str, layout: Layout, places: int, output: str | N
     else:
         from rdtools.grids import LATEX, MARKDOWN, grid
 
+        assert layout is not None
         lines = [grid(rows, layout, MARKDOWN if format == "markdown" else LATEX, places)] if rows else []
     with open_output(output) as out:
         out.write(b"".join(lines))
