@@ -162,6 +162,17 @@ def test_answers_that_are_not_one_token_are_named(models):
         open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(no=" nope")))
 
 
+def test_answers_that_are_the_same_or_unknown_are_refused(models, monkeypatch):
+    with pytest.raises(UsageError, match=r"^model .*: its two answers are one token \(--answers"):
+        open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(no=" yes")))
+    from transformers import PreTrainedTokenizerFast
+
+    token = PreTrainedTokenizerFast.from_pretrained(models["gpt2"]).convert_tokens_to_ids("Ġno")
+    monkeypatch.setattr(PreTrainedTokenizerFast, "unk_token_id", token, raising=False)
+    with pytest.raises(UsageError, match="the answer ' no' is not one token but 'Ġno' "):
+        open_teacher(f"llm:{models['gpt2']}", setting())
+
+
 @pytest.mark.parametrize("limit", [100, 130, 140])
 def test_what_is_too_long_loses_the_end_of_the_document_then_of_the_query(models, limit):
     teacher = open_teacher(f"llm:{models['gpt2']}", setting(max_length=limit, batch_tokens=1))

@@ -178,3 +178,32 @@ def test_help_says_what_the_prompt_and_the_paper_are(run):
     assert DEFAULT_TEMPLATE.replace("\n", "\\n") in "".join(line.strip() for line in text.splitlines())
     words = " ".join(text.replace("-\n", "-").split())
     assert "0 for what a teacher did not score" in words[words.index("--paper-compat The arithmetic") :]
+
+
+def test_options_of_models_reach_the_teachers(tmp_path, monkeypatch):
+    from rdtools import teachers
+    from rdtools.cli.label import label
+    from rdtools.prompts import Prompt
+
+    opened = []
+
+    class Nothing:
+        name, scale, key, needs_text = "nothing", "logit", None, False
+
+        def __init__(self, spec, setting):
+            opened.append((spec, setting))
+
+        def score(self, pairs):
+            yield range(len(pairs)), [1.0] * len(pairs)
+
+    monkeypatch.setattr(teachers, "open_teacher", Nothing)
+    (tmp_path / "records.jsonl").write_text(RECORDS)
+    label(
+        [str(tmp_path / "records.jsonl")], ["llm:model"], prompt="{query} {document}", answers="A,B", chat=True,
+        paper_compat=True, seed=4, dtype="bf16", max_length=9, output=str(tmp_path / "out.jsonl"),
+    )  # fmt: skip
+    ((spec, setting),) = opened
+    assert spec == "llm:model"
+    assert setting.prompt == Prompt("{query} {document}", "A", "B", chat=True)
+    assert (setting.paper_compat, setting.seed, setting.dtype, setting.max_length) == (True, 4, "bfloat16", 9)
+    assert scores((tmp_path / "out.jsonl").read_text()) == [1.0] * 18

@@ -37,6 +37,10 @@ class CausalTeacher:
         self._limit: int = self._tokenizer.model_max_length
         self._first = self._first_tokens()
         self._answers = [self._token(answer) for answer in (self._prompt.yes, self._prompt.no)]
+        if len(set(self._answers)) == 1:
+            raise UsageError(
+                f"model {argument}: its two answers are one token (--answers YES,NO names others)"
+            )
         _keep_two_rows(self._model, self._answers, argument)
 
     @cached_property
@@ -84,7 +88,7 @@ class CausalTeacher:
         """Return the one token that `answer` is where it follows the prompt."""
         prompt = self._render("", "")
         before, after = self._tokens([prompt, prompt + answer])
-        if after[:-1] != before:
+        if after[:-1] != before or after[-1] == self._tokenizer.unk_token_id:
             pieces = self._tokenizer.convert_ids_to_tokens(after[len(before) :])
             raise UsageError(
                 f"model {self.name}: after the prompt the answer {answer!r} is not one token but "
