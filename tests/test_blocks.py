@@ -82,6 +82,13 @@ def test_compressed_runs_are_plain(tmp_path):
         read_run(str(tmp_path / "cut"), QRELS, Reading())
 
 
+def test_judgements_without_documents_and_with_a_long_id(tmp_path):
+    path = write(tmp_path / "run", {"q1": {"d1": 1.0}})
+    assert read_plain_run(str(path), {"q1": {}}, Reading()) == Run({"q1": Ranking({}, 1)}, "tag", 0)
+    assert read_plain_run(str(path), {"q1": {"d" * 600: 1}}, Reading()) is None
+    assert read_run(str(path), {"q1": {"d" * 600: 1, "d1": 0}}, Reading()).rankings["q1"].places == {"d1": 1}
+
+
 def test_an_empty_file_is_plain(tmp_path):
     (tmp_path / "run").touch()
     assert read_plain_run(str(tmp_path / "run"), QRELS, Reading()) == Run({}, "", 0)
