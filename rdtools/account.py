@@ -37,8 +37,8 @@ class Account:
                 for key, count in self._documents.items()
                 if key[0] == source and count
             ]
-            nothing = ["no candidates"] if source else []
-            yield ": ".join([source or whole, *filter(None, [", ".join(counts or nothing)])])
+            text = ", ".join(counts) or ("no candidates" if source else "")
+            yield f"{source or whole}: {text}" if text else whole
 
     def report(self) -> None:
         for line in self.lines():

@@ -25,8 +25,8 @@ class Selection:
 
     Attributes:
         share: how much of the queries is mined, each drawn by its id.
-        as_run: what comes out is written as a run, where scores of one source would hide the documents of
-            the others. So there are none of several sources' rankings: their order is the run.
+        as_run: a run is what will be written. Scores of one source would hide the documents of the others
+            there, so with several sources none is given: their order is the ranking.
         paper_compat: as the code of 2505.21058 has it. Positives, and copies of their texts, may be drawn as
             negatives and as padding. A record holds a document once, so one that is there already (a
             positive, or twice drawn) takes the place of a negative and adds none. A score of s⁺ − M passes.

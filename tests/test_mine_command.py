@@ -80,6 +80,36 @@ def test_a_run_of_several_sources_holds_all_their_documents_in_order(run, files)
         assert all(("score" in doc) is (doc["source"] == "bm25") for doc in record["docs"])
 
 
+@pytest.mark.parametrize("paper", [(), ("--paper-compat",)])
+def test_the_options_are_those_of_the_room(run, files, paper):
+    options = (
+        "--near-copies",
+        0.3,
+        "--false-negatives",
+        "relabel",
+        "--relative-margin",
+        0.1,
+        "--max-score",
+        9,
+    )
+    sources = ("--from", "bm25", "--from", "graph", "--depth", 6, "--range-min", 1, "--seed", 3)
+    done = run(
+        "rd-mine", "queries.tsv", *MINE, *sources, *options, "-n", 12, "--pad", "--sample", 0.8, *paper, check=True
+    )  # fmt: skip
+    setting = Setting(Collection(corpus_path=str(files / "corpus.tsv")), seed=3)
+    selection = Selection(
+        num_negatives=12, depth=6, range_min=1, near_copies=0.3, false_negatives="relabel", relative_margin=0.1,
+        max_score=9, pad=True, share=0.8, paper_compat=bool(paper), seed=3,
+    )  # fmt: skip
+    opened = [open_source(name, setting) for name in ("bm25", "graph")]
+    miner = Miner(opened, selection, read_qrels(str(files / "qrels")), setting.collection.corpus)
+    records = list(miner.mine(Collection(queries_path=str(files / "queries.tsv")).queries([])))
+    assert done.stdout == "".join(dump(record).decode() for record in records)
+    assert done.stderr.endswith("".join(f"rd-mine: {line}\n" for line in miner.account.lines()))
+    assert len(records) == 3
+    assert any(doc.get("relabelled") for record in records for doc in record["docs"])
+
+
 def test_records_come_from_standard_input_also_where_a_dataset_has_queries(run, files):
     dataset = files / "data"
     (dataset / "qrels").mkdir(parents=True)

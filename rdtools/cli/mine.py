@@ -123,7 +123,8 @@ def mine(
             "--paper-compat",
             help="Draw as the code of arXiv 2505.21058 does: positives and their copies are candidates and "
             "padding too (one that is drawn takes a negative's place, but stands once, as a positive), "
-            "padding may fall on what is there already, and --absolute-margin lets s⁺ − M itself pass.",
+            "padding may fall on what is there already, and --absolute-margin lets s⁺ − M itself pass. "
+            "Not so: there, a source's quota counts only what passes the margin.",
         ),
     ] = False,
     k1: options.K1 = 1.2,
