@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -175,7 +175,7 @@ def entropy(
     batch_tokens: options.BatchTokens = None,
     trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:  # fmt: skip
-    """Diagnose how sure a teacher is of its order, and which of several training sets to take.
+    """Diagnose a teacher's scores, and compare candidate training sets.
 
     \b
     Examples:
@@ -232,13 +232,15 @@ def entropy(
     """
     _check_combination(by_query, format, cut, by, against, plot, confidence)
     _check_numbers(temperature, student_temperature, confidence, alpha, margin, pairs_per_second)
-    _check_needs(
-        {"--compare": compare, "--student": student, "--encoder": encoder},
-        {"--margin": ("--compare", margin), "--pairs-per-second": ("--compare", pairs_per_second),
-         "--student-temperature": ("--student", student_temperature), "--distance": ("--encoder", distance),
-         "--alpha": ("--encoder", alpha), "--neighbours": ("--encoder", neighbours),
-         "--density-among": ("--encoder", density_among)},
-    )  # fmt: skip
+    of_encoder = {
+        "--distance": distance, "--alpha": alpha, "--neighbours": neighbours,
+        "--density-among": density_among,
+    }  # fmt: skip
+    _check_needs({"--margin": margin, "--pairs-per-second": pairs_per_second}, "--compare", compare)
+    _check_needs({"--student-temperature": student_temperature}, "--student", student)
+    _check_needs(of_encoder, "--encoder", encoder)
+    _check_needs({"--dataset": dataset, "--corpus": corpus}, "--encoder or --coverage", encoder or coverage)
+    _check_needs({"--index": index}, "--density-among corpus", density_among == "corpus")
     paths = need_input(files) or [STDIN]
     reading = Reading(input_format, max_line, on_error)
     from rdtools.collections import Collection
@@ -272,16 +274,15 @@ def entropy(
         place = _place(diagnosis, by or default)
         chunks = diagnosis.chunks(chain.from_iterable(records for _, records in inputs))
         lines = cut_records(chunks, place, kept_by, last_decides=paper_compat)
-    else:
-        if against is not None:
-            from rdtools.correlation import correlations, read_metrics
+    elif against is not None:
+        from rdtools.correlation import correlations, read_metrics
 
-            rows = correlations(diagnosis, inputs, read_metrics(against, aside), confidence or 0.95)
-        elif by_query:
-            rows = diagnosis.query_rows(inputs)
-        else:
-            rows = diagnosis.summary_rows(inputs, confidence, seed)
-        lines = _lines(rows, format or "tsv")
+        metrics = read_metrics(against, aside)
+        lines = _lines(correlations(diagnosis, inputs, metrics, confidence or 0.95), format)
+    elif by_query:
+        lines = _lines(diagnosis.query_rows(inputs), format)
+    else:
+        lines = _lines(diagnosis.summary_rows(inputs, confidence, seed), format)
     with open_output(output) as out:
         while block := b"".join(islice(lines, 1024)):
             out.write(block)
@@ -324,18 +325,19 @@ def _check_numbers(
     for flag, value in above_zero.items():
         if value is not None and not 0 < value < math.inf:
             raise UsageError(f"{flag} must be above 0, not {value:g}")
-    for flag, value in {"--confidence": confidence, "--alpha": alpha}.items():
-        if value is not None and not 0 < value < 1:
-            raise UsageError(f"{flag} must lie between 0 and 1, not {value:g}")
+    if confidence is not None and not 0 < confidence < 1:
+        raise UsageError(f"--confidence must lie between 0 and 1, not {confidence:g}")
+    if alpha is not None and not 0 < alpha <= 1:
+        raise UsageError(f"--alpha must be above 0 and at most 1, not {alpha:g}")
     if margin is not None and not math.isfinite(margin):
         raise UsageError(f"--margin must be a number, not {margin:g}")
 
 
-def _check_needs(given: dict[str, object], needs: dict[str, tuple[str, object]]) -> None:
-    """Refuse an option without the one that it belongs to."""
-    for flag, (other, value) in needs.items():
-        if value is not None and not given[other]:
-            raise UsageError(f"{flag} needs {other}")
+def _check_needs(flags: Mapping[str, object], others: str, given: object) -> None:
+    """Refuse `flags`, those that are not None, unless what they belong to is `given`."""
+    for flag, value in flags.items():
+        if value is not None and not given:
+            raise UsageError(f"{flag} needs {others}")
 
 
 def _place(diagnosis: Diagnosis, column: str) -> int:
@@ -346,7 +348,7 @@ def _place(diagnosis: Diagnosis, column: str) -> int:
     return diagnosis.columns.index(column)
 
 
-def _lines(rows: Iterable[dict[str, Any]], format: str) -> Iterator[bytes]:
+def _lines(rows: Iterable[dict[str, Any]], format: str | None) -> Iterator[bytes]:
     from rdtools import tables
 
     if format == "jsonl":
