@@ -44,9 +44,12 @@ def complete(
     if rest and rows and columns:
         raise UsageError(f"field {rest[0]} stands in neither --rows nor --columns")
     rows, columns = rows or rest, columns or rest
-    if not rows:
-        raise UsageError("--columns leaves no field for the rows")
-    return Layout(rows, columns if "measure" in given else [*columns, "measure"])
+    if "measure" not in given:
+        columns = [*columns, "measure"]
+    if not rows or not columns:
+        full, empty = ("--rows", "columns") if rows else ("--columns", "rows")
+        raise UsageError(f"{full} leaves no field for the {empty}")
+    return Layout(rows, columns)
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,8 @@ def grid(rows: Iterable[Row], layout: Layout, style: Style, places: int) -> byte
 
     Values of a field go in the order in which they come first. The best, that is largest, value of a measure
     on a collection is bold, in each column where systems stand below each other, not where lines are queries.
-    Behind a value stand its deviation over seeds, its
-    letters of equivalence and, in parentheses, its difference to the baseline and the corrected p.
+    Behind a value stand its deviation over seeds, its letters of equivalence and, in parentheses, its
+    difference to the baseline and the corrected p.
     """
     cells = {(_key(row, layout.rows), _key(row, layout.columns)): row for row in rows}
     lines, columns = _ordered(line for line, _ in cells), _ordered(column for _, column in cells)

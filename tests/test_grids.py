@@ -80,6 +80,7 @@ def test_layouts_are_completed():
         ("loss", "loss", "field loss stands twice in --rows and --columns"),
         ("loss", "measure", "field source stands in neither --rows nor --columns"),
         ("", "loss source", "--columns leaves no field for the rows"),
+        ("loss source measure", "", "--rows leaves no field for the columns"),
     ],
 )  # fmt: skip
 def test_layouts_that_do_not_do(rows, columns, message):
