@@ -49,13 +49,14 @@ class JudgedQuery:
         """Whether the folded text is that of a positive."""
         return self.folded_text(doc_id) in self._positive_texts
 
+    def comparable(self, doc_id: str) -> bool:
+        """Whether there are texts to compare: of the document, and of a positive."""
+        return self.text(doc_id) is not None and bool(self._positive_texts)
+
     def nearness(self, doc_id: str) -> float:
-        """Return the largest `jaccard` similarity of a document with a positive; 0 where none has a text."""
-        text = self.folded_text(doc_id)
-        if text is None or not self._positive_shingles:
-            return 0.0
-        own = shingles(text)
-        return max(jaccard(own, others) for others in self._positive_shingles)
+        """Return the largest `jaccard` similarity of a document with a positive; 0 if not `comparable`."""
+        own = shingles(self.folded_text(doc_id) or "")
+        return max((jaccard(own, others) for others in self._positive_shingles), default=0.0)
 
     @cached_property
     def _positive_texts(self) -> set[str]:

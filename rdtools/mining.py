@@ -190,6 +190,9 @@ class Miner:
         lowest = min(found.positives.values(), default=None)
         if self._selection.margins and (lowest is None or found.scores is None):
             counts[source.name, "passed unfiltered, no scored positive"] += len(docs)
+        if self._selection.near_copies is not None:
+            uncompared = sum(not query.comparable(doc["doc_id"]) for doc in docs)
+            counts[source.name, "passed uncompared, no text or no positive"] += uncompared
         kept = []
         for doc in docs:
             score = scores.get(doc["doc_id"])

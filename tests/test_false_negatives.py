@@ -120,6 +120,15 @@ def test_nearness_takes_the_nearest_positive_and_nothing_without_texts():
     assert JudgedQuery(record, {"p": 1}, None).nearness("p") == 0.0
 
 
+def test_what_cannot_be_compared_passes_and_is_counted():
+    words = "passed uncompared, no text or no positive (1 query)"
+    assert f"5 {words}, 5 candidates" in mined({}, near_copies=0.5)[1][1]
+    assert "passed" not in mined({"p": 1}, near_copies=0.5)[1][1]
+    miner = Miner([Fixed(RANKED)], Selection(near_copies=0.5), {"q": {"p": 1}}, None)
+    next(miner.mine([QUERY]))
+    assert f"4 {words}, 4 candidates" in list(miner.account.lines())[1]
+
+
 def test_no_text_is_compared_unless_asked_for(monkeypatch):
     monkeypatch.setattr(JudgedQuery, "nearness", None)
     assert len(mined({"p": 1}, absolute_margin=0.0, num_negatives=3)[0]) == 4
