@@ -14,18 +14,21 @@ from scipy.special import softmax
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
-from rdtools.collections import Corpus
+from rdtools.cli.entropy import _WITH_OPTION
+from rdtools.collections import Collection, Corpus
 from rdtools.diagnosis import Diagnosis
 from rdtools.errors import BadLine, RdError, UsageError
+from rdtools.formats import Reading
 from rdtools.instruments.candidates import Contamination, Cost, DistinctIds, Suspects
 from rdtools.instruments.cloud import Cloud
-from rdtools.instruments.coverage import Coverage
+from rdtools.instruments.coverage import Coverage, read_documents
 from rdtools.instruments.geometry import Geometry, diameter, knn_density, two_nn_dimension
 from rdtools.instruments.paper import ScoreShares
-from rdtools.instruments.student import Divergence, kl_bits
+from rdtools.instruments.student import Divergence, kl_bits, open_divergence
 from rdtools.leakage import Leakage, open_leakage
 from rdtools.origins import origin
 from rdtools.records import Record
+from rdtools.setting import Setting
 
 
 def record(query_id: str, scores: list[float | None], positives: int = 0, **fields) -> Record:
@@ -239,6 +242,38 @@ def test_coverage_by_hand():
     assert coverage.totals()["coverage_of_run"] == 1 / 4
     assert "coverage_over_random" not in Coverage({"a": ["x"]}).totals()
     assert Coverage({}).totals() == {"coverage_of_run": None}
+
+
+def test_a_run_to_cover_comes_in_any_order_and_without_added_positives(tmp_path):
+    (tmp_path / "run").write_text("a Q0 d1 1 3.0 x\nb Q0 d1 1 3.0 x\na Q0 d2 2 2.0 x\n")
+    assert read_documents(str(tmp_path / "run"), Reading()) == {"a": ["d1", "d2"], "b": ["d1"]}
+    (tmp_path / "records").write_text(
+        '{"query_id":"a","docs":[{"doc_id":"d1","source":"qrels"},{"doc_id":"d2","score":1.0}]}\n'
+    )
+    assert read_documents(str(tmp_path / "records"), Reading()) == {"a": ["d2"]}
+
+
+def test_a_student_of_ranks_or_probabilities_is_refused(tmp_path):
+    setting = Setting(Collection())
+    for scale in ("probability", "rank"):
+        text = f'{{"query_id":"a","docs":[{{"doc_id":"d","score":1}}],"score_scale":"{scale}"}}\n'
+        (tmp_path / "run").write_text(text)
+        with pytest.raises(RdError, match=f"scores on the scale {scale}; --student needs"):
+            open_divergence(str(tmp_path / "run"), setting, 1.0, 1.0)
+    (tmp_path / "run").write_text("a Q0 d0 1 3.0 x\na Q0 d1 2 1.0 x\n")
+    divergence = open_divergence(str(tmp_path / "run"), setting, 1.0, 1.0)
+    assert column(divergence, [record("a", [3.0, 1.0])], "student_kl_bits") == [0]
+
+
+def test_the_columns_of_instruments_are_known_to_the_command():
+    instruments = [
+        ScoreShares(),
+        Suspects(),
+        Coverage({}),
+        Divergence({}, 1.0, 1.0),
+        Geometry(Table({}), "m"),
+    ]
+    assert {name for one in instruments for name in one.columns} == set(_WITH_OPTION)
 
 
 def test_coverage_relative_to_random_is_one_on_average():

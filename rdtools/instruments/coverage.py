@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,10 @@ def open_coverage(path: str, setting: Setting) -> Coverage:
 
 
 def read_documents(path: str, reading: Reading) -> dict[str, list[str]]:
-    """Return the doc_ids that a run found for each query; positives that were added do not count."""
+    """Return the doc_ids that a run found for each query, its lines in any order; positives that were added
+    do not count.
+    """
     found: dict[str, list[str]] = {}
-    for record in read_records([path], reading):
+    for record in read_records([path], replace(reading, together=False)):
         found.setdefault(record["query_id"], []).extend(doc_id for doc_id, _ in ranking(record))
     return found
