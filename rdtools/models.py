@@ -77,9 +77,9 @@ def load_bi_encoder(name: str, loading: Loading = Loading()) -> SentenceTransfor
             trust_remote_code=loading.trust_remote_code,
             model_kwargs={"use_safetensors": True, "dtype": getattr(torch, loading.dtype)},
         )
-    if loading.max_length is not None:
-        limit = getattr(model[0].config, "max_position_embeddings", None) or loading.max_length
-        model.max_seq_length = min(loading.max_length, limit)
+    limit, length = positions(model[0]), loading.max_length or model.max_seq_length
+    if length is not None:
+        model.max_seq_length = min(length, limit or length)
     if model.similarity_fn_name not in ("cosine", "dot"):
         raise RdError(
             f"model {name}: it scores by {model.similarity_fn_name} distance; cosine or dot is needed"
@@ -109,7 +109,7 @@ def load_cross_encoder(
         tokenizer = AutoTokenizer.from_pretrained(name, **trust)
     if model.config.num_labels > 2:
         raise RdError(f"model {name}: it has {model.config.num_labels} labels; a cross-encoder has 1 or 2")
-    limit = getattr(model.config, "max_position_embeddings", None) or 512
+    limit = positions(model) or 512
     tokenizer.model_max_length = min(loading.max_length or tokenizer.model_max_length, limit)
     _score_in_float32(model)
     return model.to(pick_device(loading.device)).eval(), tokenizer
@@ -136,6 +136,17 @@ def load_causal_model(
     tokenizer.padding_side = "right"
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     return model.to(pick_device(loading.device)).eval(), tokenizer
+
+
+def positions(model: torch.nn.Module) -> int | None:
+    """Return how many tokens the model has positions for, as far as it says so.
+
+    Where padding has a position of its own, as in RoBERTa, those of the text begin after it.
+    """
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    return getattr(getattr(model, "config", None), "max_position_embeddings", None)
 
 
 def _score_in_float32(model: PreTrainedModel) -> None:

@@ -18,7 +18,15 @@ from torch import Tensor, nn
 
 from rdtools.errors import RdError, UsageError
 from rdtools.groups import Group
-from rdtools.models import Loading, load_bi_encoder, load_cross_encoder, logits, pad, quiet_libraries
+from rdtools.models import (
+    Loading,
+    load_bi_encoder,
+    load_cross_encoder,
+    logits,
+    pad,
+    positions,
+    quiet_libraries,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -104,8 +112,7 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
             self.model.similarity_fn_name = shape.similarity  # type: ignore[assignment]
         self.cosine = self.model.similarity_fn_name == "cosine"
         self.scale = shape.scale if shape.scale is not None else 20.0 if self.cosine else 1.0
-        positions = getattr(transformer.config, "max_position_embeddings", None) or 512
-        most = min(self.tokenizer.model_max_length, positions)
+        most = min(self.tokenizer.model_max_length, positions(transformer) or 512)
         own = self.model.max_seq_length or most
         self._limits = {
             "query": min(shape.query_max_len or own, most),

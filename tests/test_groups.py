@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import random
+from pathlib import Path
 
 import pytest
 
@@ -161,7 +163,9 @@ def test_cosine_teachers_at_temperature_1_are_warned_about_once(caplog):
 
 def test_ranks_without_scores_teach_their_order():
     docs = [{"doc_id": f"d{r}", "text": f"t{r}", "rank": r} for r in (2, 1, 3)]
-    groups = Groups([{"query_id": "1", "query": "a", "docs": docs, "score_scale": "rank"}], objective("ranknet"))
+    groups = Groups(
+        [{"query_id": "1", "query": "a", "docs": docs, "score_scale": "rank"}], objective("ranknet")
+    )
     assert {document.doc_id: document.score for document in groups.slice(0, 1)[0].documents} == {
         "d1": -1.0, "d2": -2.0, "d3": -3.0,
     }  # fmt: skip
@@ -191,3 +195,58 @@ def test_shared_negatives_are_never_known_positives():
     shared = share_negatives([one, two])
     assert [(d.doc_id, d.positive) for d in shared[0].documents] == [("p", True), ("n", False), ("m", False)]
     assert [d.doc_id for d in shared[1].documents] == ["z", "p2", "m", "n"]
+
+
+def test_folded_texts_of_other_groups_are_the_same_text():
+    one = Group("a", [Document("p", "The Wing", None, True)], frozenset({"p"}))
+    two = Group(
+        "b", [Document("q", "the  wing", None, True), Document("r", "jet", None, False)], frozenset({"q"})
+    )
+    shared = share_negatives([one, two])
+    assert [ids(group) for group in shared] == [["p", "r"], ["q", "r"]]
+    assert [(group.foreign, len(group.own)) for group in shared] == [(1, 1), (0, 2)]
+
+
+def test_each_loss_of_a_sum_takes_what_it_can_use(caplog):
+    scoreless, unjudged = record("q2", negatives=3), record("q3", positives=0)
+    for doc in scoreless["docs"]:
+        del doc["score"]
+    neither = record("q4", positives=0)
+    for doc in neither["docs"]:
+        del doc["score"]
+    groups = Groups([record(), scoreless, unjudged, neither], objective("kl+lce"))
+    assert sorted(group.query for group in groups.slice(0, 3)) == ["query q1", "query q2", "query q3"]
+    (group,) = (group for group in groups.slice(0, 3) if group.query == "query q2")
+    assert [document.score for document in group.documents] == [None] * 4
+    assert caplog.messages == [
+        "1 query without two documents to compare left out",
+        "1 query without two documents to compare not used by kl",
+        "1 query without a positive not used by lce",
+    ]
+
+
+def test_a_loss_of_a_sum_that_has_nothing_is_an_error():
+    with pytest.raises(RdError) as error:
+        Groups([record(positives=0)], objective("kl+lce"))
+    hint = "this loss needs documents with relevance > 0; ranknet and kl do not"
+    assert str(error.value) == f"nothing to train lce on, of --loss kl+lce ({hint})"
+
+
+def test_what_a_loss_needs_decides_which_groups_there_are():
+    lonely = record("q2", positives=1, negatives=0)
+    for loss, count in (("lce", 1), ("kl", 1), ("infonce", 2), ("mse", 2), ("bce-hard", 2)):
+        assert len(Groups([record(), lonely], objective(loss))) == count, loss
+
+
+def test_another_process_draws_the_same_groups():
+    groups = Groups(
+        [record(f"q{i}", negatives=9) for i in range(5)], objective("kl"), Grouping(4), shared=True
+    )
+    copy = pickle.loads(pickle.dumps(groups))
+    path = Path(groups._path)
+    assert path.exists()
+    groups.unlink()
+    copy.unlink()  # it is gone already
+    assert not path.exists()
+    assert copy.slice(0, 12) == groups.slice(0, 12)
+    assert copy.provenance == groups.provenance

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 import torch
 from conftest import BIN, WORDS
+from safetensors.torch import load_file
 
 from rdtools.losses.objective import explain_objective, objective
 
@@ -47,7 +48,9 @@ def test_help_and_explanations_need_no_torch(run):
     assert subprocess.run([BIN / "python", "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
-PLAIN = "lce, infonce, ranknet, margin-mse, kl, listnet, listmle, plistmle, lambda, adr-mse, mse, bce, bce-hard"
+PLAIN = (
+    "lce, infonce, ranknet, margin-mse, kl, listnet, listmle, plistmle, lambda, adr-mse, mse, bce, bce-hard"
+)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +65,10 @@ PLAIN = "lce, infonce, ranknet, margin-mse, kl, listnet, listmle, plistmle, lamb
         (["--student", "be"], "--student be: say which model, as in be:DIR"),
         (["--teacher-temperature", "2"], "--loss lce has no temperature (--loss kl has)"),
         (["--loss", "kl", "--student-temperature", "0"], "temperatures must be greater than 0"),
-        (["--loss", "kl", "--in-batch-negatives"], "--in-batch-negatives is for --loss lce, and sums with it"),
+        (
+            ["--loss", "kl", "--in-batch-negatives"],
+            "--in-batch-negatives is for --loss lce, and sums with it",
+        ),
         (["--mask-false-negatives", "0.1"], "--mask-false-negatives is for --loss infonce, and sums with it"),
         (
             ["--student", "ce:x", "--loss", "kl+infonce"],
@@ -118,6 +124,62 @@ def test_texts_may_come_from_elsewhere(run, tiny_be, tmp_path):
     done = run("rd-train", *arguments, "--overwrite", "--corpus", "corpus.tsv")
     assert done.returncode == 1
     assert done.stderr == 'rd-train: run:4: query "1" has no text (give --queries or --dataset)\n'
+
+
+def test_sums_and_leaked_judgements(run, tiny_be, tmp_path):
+    (tmp_path / "qrels").write_text("1 0 d10 1\n1 0 d11 0\nx 0 d20 1\ny 0 z 1\n")
+    arguments = ["--student", f"be:{tiny_be}", "--loss", "kl+0.5*infonce", "-o", "out", "--max-steps", 1]
+    arguments += ["--mask-false-negatives", 0.2, "--check-against", "qrels", "--paper-compat"]
+    done = run("rd-train", *arguments, stdin="".join(lines()), check=True)
+    row = json.loads(done.stdout.splitlines()[0])
+    assert list(row["parts"]) == ["kl:rankers", "infonce"]
+    assert row["loss"] == pytest.approx(row["parts"]["kl:rankers"] + 0.5 * row["parts"]["infonce"])
+    assert done.stderr == (
+        "rd-train: 8 groups of up to 4 documents\n"
+        "rd-train: warning: --check-against qrels: 1 of its 3 queries and 2 of its 3 relevant documents are in "
+        "these records\n"
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_with_a_run_to_the_weights_of_one(run, tiny_be, tmp_path):
+    """Only the first one reads stdin; a checkpoint of one process is resumed by two."""
+    arguments = [
+        "--student",
+        f"be:{tiny_be}",
+        "--loss",
+        "kl+0.2*lce",
+        "--max-steps",
+        "9",
+        "--batch-size",
+        "3",
+    ]
+    arguments += ["--no-dropout", "--lr", "1e-3", "--device", "cpu"]
+    records = "".join(lines())
+    whole = run("rd-train", *arguments, "-o", "whole", "--log-steps", 1, stdin=records, check=True)
+    command = [BIN / "rd-train", *arguments, "-o", "cut", "--save-steps", "2", "--log-steps", "1"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+        process.stdin.write(records.encode())
+        process.stdin.close()
+        for line in process.stdout:
+            if json.loads(line)["step"] == 3:
+                process.send_signal(signal.SIGKILL)
+                break
+    assert [path.name for path in (tmp_path / "cut").iterdir()] == ["checkpoints"]
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", 2, "--no-python", "rd-train"]
+    both = run(
+        "python", *torchrun, *arguments, "-o", "cut", "--resume", "--log-steps", 1, stdin=records, check=True
+    )
+    assert both.stderr.count("rd-train: resumed at step ") == 1
+    last = len(both.stdout.splitlines())
+    for one, two in zip(whole.stdout.splitlines()[-last:-1], both.stdout.splitlines()[:-1], strict=True):
+        one, two = json.loads(one), json.loads(two)
+        assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
+        assert (two["step"], two["docs"]) == (one["step"], one["docs"])
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut")]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, atol=1e-5, rtol=1e-5)
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(run, tiny_be, tmp_path):
