@@ -25,6 +25,10 @@ from rdtools.texts import folded
 T = TypeVar("T")
 
 
+CHANGES = ("transformations", "augmentation")
+"""Fields in which a record says what was done to its scores and to the texts that the teacher read."""
+
+
 class Document(NamedTuple):
     """One document of a group; `score` is the teacher's, None where there is none or no loss needs it."""
 
@@ -87,6 +91,7 @@ class Groups:
         self.grouping = grouping
         self.scales: set[str] = set()
         self.teachers: set[str] = set()
+        self._changes: dict[str, set[bytes]] = {field: set() for field in CHANGES}
         self._objective = objective
         self._score_scale = score_scale
         self._left_out: Counter[str] = Counter()
@@ -129,12 +134,13 @@ class Groups:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What was read: a hash of it, how many groups, whose scores, on which scale."""
+        """What was read: a hash of it, how many groups, whose scores, on which scale, changed in what way."""
         return {
             "fingerprint": self.fingerprint,
             "groups": len(self),
             "teachers": sorted(self.teachers),
             "score_scales": sorted(self.scales),
+            **{field: [*map(orjson.loads, sorted(found))] for field, found in self._changes.items() if found},
         }
 
     def slice(self, start: int, stop: int) -> list[Group]:
@@ -191,6 +197,9 @@ class Groups:
             self.scales.add(scale)
         if "teacher" in record:
             self.teachers.add(record["teacher"])
+        for field, found in self._changes.items():
+            if field in record:
+                found.add(orjson.dumps(record[field]))  # type: ignore[literal-required]
         return documents
 
     def _lacks(self, loss: Loss, documents: list[Document]) -> str | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 from rdtools.collections import Corpus
 from rdtools.records import Record
+from rdtools.texts import folded
 
 _SHINGLE = 3
 
@@ -43,7 +43,7 @@ class JudgedQuery:
     def folded_text(self, doc_id: str) -> str | None:
         """The text without what does not tell copies apart: case, white space and compatibility forms."""
         text = self.text(doc_id)
-        return None if text is None else _folded(text)
+        return None if text is None else folded(text)
 
     def copies_a_positive(self, doc_id: str) -> bool:
         """Whether the folded text is that of a positive."""
@@ -78,8 +78,3 @@ def shingles(text: str) -> set[tuple[str, ...]]:
 def jaccard(one: set[tuple[str, ...]], other: set[tuple[str, ...]]) -> float:
     """|A ∩ B| / |A ∪ B|; 0 of two empty sets (Broder, 1997: the resemblance of two documents)."""
     return len(one & other) / (len(one | other) or 1)
-
-
-@lru_cache(maxsize=2**17)
-def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -186,6 +186,16 @@ def test_fingerprint_is_of_the_data():
     assert fingerprint != Groups([record("q2")], objective("lce")).fingerprint
 
 
+def test_what_was_done_to_the_scores_is_remembered():
+    halved = {"transformations": [{"temperature": 2.0}]}
+    groups = Groups(
+        [record("q1", **halved), record("q2", **halved), record("q3", teacher="ce")], objective("kl")
+    )
+    about = groups.provenance
+    assert about["transformations"] == [[{"temperature": 2.0}]]
+    assert (about["teachers"], about["score_scales"], "augmentation" in about) == (["ce"], ["logit"], False)
+
+
 def test_shared_negatives_are_never_known_positives():
     def doc(doc_id, text, positive=False):
         return Document(doc_id, text, 0.0, positive)
