@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rdtools.entropy import Floats
 
@@ -38,21 +39,19 @@ def intervals(values: Floats, quantiles: Sequence[float | None], confidence: flo
     n, columns = values.shape
     rng = np.random.default_rng(seed)
     defined = ~np.isnan(values)
-    filled = np.where(defined & np.isfinite(values), values, 0)
-    ranked = {
-        column: np.argsort(values[:, column], kind="stable")[: defined[:, column].sum()]
-        for column, share in enumerate(quantiles)
-        if share is not None
-    }
-    drawn = np.full((DRAWS, columns), np.nan)
+    filled = np.where(defined, values, 0)
+    ranked = {}
+    for column, share in enumerate(quantiles):
+        if share is not None:
+            rows = np.argsort(values[:, column], kind="stable")[: defined[:, column].sum()]  # NaN is last
+            ranked[column] = rows, values[rows, column], share
+    drawn = np.empty((DRAWS, columns))
     for draw in range(DRAWS):
         times = np.bincount(rng.integers(0, n, n), minlength=n)
         with np.errstate(invalid="ignore"):
             drawn[draw] = times @ filled / (times @ defined)
-        for column, rows in ranked.items():
-            share = quantiles[column]
-            assert share is not None
-            drawn[draw, column] = _quantile_of_draw(values[rows, column], times[rows], share)
+        for column, (rows, ordered, share) in ranked.items():
+            drawn[draw, column] = _quantile_of_draw(ordered, times[rows], share)
     ends = [(1 - confidence) / 2, (1 + confidence) / 2]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a column that is NaN in every draw
@@ -60,14 +59,15 @@ def intervals(values: Floats, quantiles: Sequence[float | None], confidence: flo
     return bounds
 
 
-def _quantile_of_draw(
-    ordered: Floats, times: np.ndarray[tuple[int], np.dtype[np.int64]], share: float
-) -> float:
+def _quantile_of_draw(ordered: Floats, times: NDArray[np.int64], share: float) -> float:
     """The quantile of ascending values of which the i-th was drawn times[i] times."""
     up_to = np.cumsum(times)
     if not len(up_to) or not up_to[-1]:
         return math.nan
-    at = lambda place: float(ordered[np.searchsorted(up_to, place, side="right")])  # noqa: E731
+
+    def at(place: int) -> float:
+        return float(ordered[np.searchsorted(up_to, place, side="right")])
+
     return _interpolated(at, int(up_to[-1]), share)
 
 
