@@ -64,8 +64,15 @@ def pearson(x: Floats, y: Floats) -> float:
     """r of (n,) float64 each; NaN with fewer than two, or where one is constant."""
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return math.nan
-    x, y = x - x.mean(), y - y.mean()
+    x, y = _centred(x), _centred(y)
     return float(np.clip((x @ y) / math.sqrt((x @ x) * (y @ y)), -1, 1))
+
+
+def _centred(values: Floats) -> Floats:
+    """Return the values less their mean, in a unit whose squares neither over- nor underflow."""
+    values = values / abs(values).max()
+    values = values - values.mean()
+    return np.asarray(values / abs(values).max(), np.float64)
 
 
 def spearman(x: Floats, y: Floats) -> float:

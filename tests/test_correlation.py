@@ -28,6 +28,13 @@ def test_against_scipy(pairs):
         assert spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-9)
 
 
+@pytest.mark.parametrize("unit", [1e-300, 1e300])
+def test_values_far_from_one(unit):
+    """As kappa has them: the correlation does not depend on the unit."""
+    x, y = np.array([1.0, 2.0, 4.0]), np.array([3.0, 1.0, 2.0])
+    assert pearson(x * unit, y) == pytest.approx(stats.pearsonr(x, y).statistic)
+
+
 @pytest.mark.parametrize("confidence", [0.9, 0.95])
 def test_fishers_interval_is_scipys(confidence):
     x, y = np.random.default_rng(1).normal(size=(2, 40))
