@@ -7,7 +7,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,11 @@ from rdtools.errors import RdError, UsageError
 from rdtools.groups import Group, Groups, share_negatives
 from rdtools.log import bar, log
 from rdtools.losses.objective import Labels, Objective
-from rdtools.models import token_batches
+from rdtools.microbatches import Encoder
 from rdtools.processes import Processes
 from rdtools.saving import Target
 from rdtools.students import Batch, Student
 
-CPU_TOKENS, GPU_TOKENS = 512, 16384
-"""Tokens of a micro-batch. On a CPU, 512 is twice as fast as 4096 for passages: less of it is padding."""
 COLLAPSED_STEPS = 20
 """After so many steps in a row in which no group has two different scores, a warning."""
 
@@ -79,11 +77,6 @@ class Trainer:
         settings: Settings,
         processes: Processes = Processes(),
     ) -> None:
-        if objective.in_batch and settings.accumulate % processes.count:
-            raise UsageError(
-                f"in-batch negatives on {processes.count} processes need --accumulate {processes.count} "
-                "or a multiple of it (a batch stays in one process)"
-            )
         self.student = student
         self.groups = groups
         self.objective = objective
@@ -96,6 +89,7 @@ class Trainer:
             student.module.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
         )
         self.scaler = torch.amp.GradScaler(student.device.type, enabled=settings.dtype == "float16")
+        self._encoder = Encoder(student, getattr(torch, settings.dtype), settings.mini_batch_size)
         self._trained: list[torch.nn.Parameter] | None = None
         self._collapsed = 0
 
@@ -212,44 +206,7 @@ class Trainer:
             self.scaler.scale(self.objective.total(parts)).backward()  # type: ignore[no-untyped-call]
             return torch.stack([part.detach() for part in parts] + [unequal(scores.detach(), truth.mask)])
 
-        if self.settings.mini_batch_size is None:
-            return self._plain(batch, learn)
-        return self._cached(batch, learn, self.settings.mini_batch_size)
-
-    def _plain(self, batch: Batch, learn: Callable[[Tensor], Tensor]) -> Tensor:
-        """All micro-batches in one graph."""
-        tokens = CPU_TOKENS if self.student.device.type == "cpu" else GPU_TOKENS
-        parts = list(token_batches(batch.lengths, tokens))
-        return learn(in_input_order([self._encode(batch, rows) for rows in parts], parts))
-
-    def _cached(self, batch: Batch, learn: Callable[[Tensor], Tensor], size: int) -> Tensor:
-        """Gradient caching (Gao et al., arXiv 2101.06983): only one micro-batch has a graph at a time.
-
-        All inputs are encoded without a graph; the loss gives the gradient of each encoding; each
-        micro-batch is then encoded again, with the same dropout, and that gradient sent through it.
-        """
-        parts = list(chunks(batch.lengths, size))
-        states = []
-        encodings = []
-        with torch.no_grad():
-            for rows in parts:
-                states.append(rng_state(self.student.device))
-                encodings.append(self._encode(batch, rows))
-        encoded = in_input_order(encodings, parts).requires_grad_()
-        found = learn(encoded)
-        after = rng_state(self.student.device)
-        assert encoded.grad is not None
-        for rows, state in zip(parts, states, strict=True):
-            set_rng_state(state, self.student.device)
-            self._encode(batch, rows).backward(encoded.grad[rows])  # type: ignore[no-untyped-call]
-        set_rng_state(after, self.student.device)
-        return found
-
-    def _encode(self, batch: Batch, rows: Sequence[int]) -> Tensor:
-        """Autocast computes in half precision where asked; weights, scores and loss stay float32."""
-        dtype = getattr(torch, self.settings.dtype)
-        with torch.autocast(self.student.device.type, dtype, enabled=dtype != torch.float32):
-            return self.student.encode_rows(batch, rows)
+        return self._encoder.learn(batch, learn)
 
     def _watch(self, unequal_groups: float) -> None:
         """Warn once of a student that gives all documents of a query the same score."""
@@ -278,6 +235,20 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
+
+
+def check_shares(objective: Objective, settings: Settings, processes: Processes) -> None:
+    """Refuse to have processes that would never be given a batch.
+
+    Raises:
+        UsageError: with what to do.
+    """
+    count = processes.count
+    if objective.in_batch and settings.accumulate < count:
+        raise UsageError(
+            f"in-batch negatives on {count} processes need --accumulate {count} or more "
+            "(a batch stays in one process)"
+        )
 
 
 def train(trainer: Trainer, target: Target) -> Iterator[dict[str, Any]]:
@@ -344,31 +315,6 @@ def unequal(scores: Tensor, mask: Tensor) -> Tensor:
     lowest = scores.masked_fill(~mask, math.inf).amin(-1)
     apart = highest - lowest > 1e-4 * highest.abs().clamp(min=1e-4)
     return (apart | (mask.sum(-1) < 2)).sum().to(scores.dtype)
-
-
-def chunks(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Yield indices of inputs, longest first, `size` at a time."""
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
-
-
-def in_input_order(encodings: Sequence[Tensor], parts: Sequence[Sequence[int]]) -> Tensor:
-    """Put the rows of micro-batches back into the order of the inputs: (n, width)."""
-    order = torch.tensor([row for part in parts for row in part])
-    return torch.cat(list(encodings))[order.argsort().to(encodings[0].device)]
-
-
-def rng_state(device: torch.device) -> list[Tensor]:
-    """The state of the generators that dropout draws from: the CPU's and, on a GPU, its own."""
-    gpu = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
-    return [torch.get_rng_state(), *gpu]
-
-
-def set_rng_state(state: Sequence[Tensor], device: torch.device) -> None:
-    torch.set_rng_state(state[0])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state[1], device)
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import WORDS
 
-from rdtools import training
+from rdtools import microbatches, training
 from rdtools.errors import RdError, UsageError
 from rdtools.groups import Grouping, Groups, share_negatives
 from rdtools.losses import LOSSES
@@ -20,7 +20,7 @@ from rdtools.models import Loading
 from rdtools.processes import Processes
 from rdtools.saving import Target, check_target
 from rdtools.students import BiEncoderStudent, CrossEncoderStudent, Shape
-from rdtools.training import Settings, Trainer, chunks, schedule, train
+from rdtools.training import Settings, Trainer, check_shares, schedule, train
 
 CPU = Loading(device="cpu")
 
@@ -142,9 +142,9 @@ def test_micro_batches_change_no_score(make):
     groups = trainer(student).groups.slice(0, 6)
     whole = score(student, groups)
     batch = student.batch(groups)
-    parts = list(chunks(batch.lengths, 2))
+    parts = list(microbatches.chunks(batch.lengths, 2))
     with torch.no_grad():
-        encoded = training.in_input_order([student.encode_rows(batch, rows) for rows in parts], parts)
+        encoded = microbatches.in_input_order([student.encode_rows(batch, rows) for rows in parts], parts)
     torch.testing.assert_close(batch.scores(encoded), whole, atol=1e-5, rtol=1e-5)
     one_by_one = [score(student, [group])[0] for group in groups]
     for row, alone in zip(whole, one_by_one, strict=True):
@@ -157,7 +157,9 @@ def test_micro_batches_change_no_score(make):
 )
 def test_gradient_caching_gives_the_plain_gradient(make, monkeypatch, dropout, loss):
     """With dropout, the plain step is cut as the cached one is, so that both draw the same."""
-    monkeypatch.setattr(training, "token_batches", lambda lengths, budget: chunks(lengths, 4))
+    monkeypatch.setattr(
+        microbatches, "token_batches", lambda lengths, budget: microbatches.chunks(lengths, 4)
+    )
     found = []
     for mini_batch_size in (None, 4):
         student = make()
@@ -484,7 +486,9 @@ class Alone(Processes):
         assert all(isinstance(tensor, torch.Tensor) for tensor in tensors)
 
 
-@pytest.mark.parametrize(("loss", "accumulate"), [("kl+0.2*lce", 1), ("ranknet", 2), ("infonce", 2)])
+@pytest.mark.parametrize(
+    ("loss", "accumulate"), [("kl+0.2*lce", 1), ("ranknet", 2), ("infonce", 2), ("infonce", 3)]
+)
 def test_the_gradients_of_two_processes_add_up_to_that_of_one(tiny_be, loss, accumulate):
     data = records(5)
     data[0]["docs"][0]["relevance"] = 0  # groups that lce or infonce cannot use
@@ -521,11 +525,13 @@ def test_a_process_without_groups_adds_zeros(tiny_be):
     assert len(gradients(student)) == len(list(student.module.parameters()))
 
 
-def test_in_batch_negatives_want_whole_batches_for_each_process(tiny_be):
+def test_in_batch_negatives_want_a_batch_for_each_process():
+    check_shares(objective("infonce"), Settings(accumulate=2), Alone(0))
+    check_shares(objective("lce"), Settings(accumulate=1), Alone(0))
     with pytest.raises(UsageError) as error:
-        trainer(BiEncoderStudent(Shape(tiny_be), CPU), loss="infonce", accumulate=3, processes=Alone(0))
+        check_shares(objective("infonce"), Settings(accumulate=1), Alone(0))
     assert str(error.value) == (
-        "in-batch negatives on 2 processes need --accumulate 2 or a multiple of it (a batch stays in one process)"
+        "in-batch negatives on 2 processes need --accumulate 2 or more (a batch stays in one process)"
     )
 
 

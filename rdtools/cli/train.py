@@ -286,7 +286,7 @@ def train(
 
     Under torchrun (torchrun --nproc-per-node 4 --no-python rd-train ...) the processes share the groups of
     each batch, so that what is trained is that of one process, but for dropout and rounding; the first one
-    reads, logs and saves. infonce needs whole batches: --accumulate must be a multiple of the processes.
+    reads, logs and saves. infonce needs whole batches: --accumulate at least as many as processes.
     """
     if sum(limit is not None for limit in (epochs, max_steps, max_docs)) > 1:
         raise UsageError("give only one of --epochs, --max-steps and --max-docs")
@@ -318,17 +318,24 @@ def train(
     from rdtools.saving import Target, check_target
     from rdtools.streams import open_output
     from rdtools.students import Shape
-    from rdtools.training import Settings, Trainer
+    from rdtools.training import Settings, Trainer, check_shares
     from rdtools.training import train as run
 
+    settings = Settings(
+        epochs=epochs, max_steps=max_steps, max_docs=max_docs, batch_size=batch_size, accumulate=accumulate,
+        lr=lr, warmup=warmup, weight_decay=weight_decay, max_grad_norm=max_grad_norm,
+        dtype=options.DTYPES[dtype], dropout=not no_dropout, mini_batch_size=mini_batch_size,
+        seed=seed, log_steps=log_steps, save_steps=save_steps,
+    )  # fmt: skip
     processes = join(device)
+    check_shares(chosen, settings, processes)
     if processes.leads:
         check_target(Path(output), resume=resume, overwrite=overwrite)
     shape = Shape(model, layers, query_max_len, doc_max_len, similarity, scale, seed, paper_compat)
     loading = Loading(str(processes.device), trust_remote_code=trust_remote_code)
     pupil = resolve(STUDENTS, kind, "student")(shape, loading)
     groups = None
-    if processes.leads:
+    if processes.leads:  # only one process can read stdin
         reading = Reading(input_format, max_line, on_error)
         collection = Collection(dataset, corpus, queries, reading=reading)
         complete = collection.complete if dataset or corpus or queries else None
@@ -337,7 +344,7 @@ def train(
         if leakage is not None:
             records = leakage.watch(records)
         groups = Groups(
-            records, chosen, Grouping(group_size, positives, seed), score_scale, processes.count > 1
+            records, chosen, Grouping(group_size, positives, seed), score_scale, shared=processes.count > 1
         )
         if leakage is not None:
             leakage.report(f"--check-against {check_against}")
@@ -346,12 +353,6 @@ def train(
     chosen = chosen.with_options("bce", scale=groups.score_scale)
     if mask_false_negatives is not None:
         chosen = chosen.with_options("infonce", false_negative_margin=mask_false_negatives * pupil.scale)
-    settings = Settings(
-        epochs=epochs, max_steps=max_steps, max_docs=max_docs, batch_size=batch_size, accumulate=accumulate,
-        lr=lr, warmup=warmup, weight_decay=weight_decay, max_grad_norm=max_grad_norm,
-        dtype=options.DTYPES[dtype], dropout=not no_dropout, mini_batch_size=mini_batch_size,
-        seed=seed, log_steps=log_steps, save_steps=save_steps,
-    )  # fmt: skip
     trainer = Trainer(pupil, groups, chosen, settings, processes)
     about = {"options": given, "data": groups.provenance, "rdtools": __version__}
     target = Target(Path(output), about)
