@@ -6,7 +6,7 @@ import unicodedata
 from functools import lru_cache
 
 
-@lru_cache(maxsize=2**17)
+@lru_cache(maxsize=2**15)
 def folded(text: str) -> str:
     """Return the text without what only looks different: case, white space and compatibility forms (NFKC)."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -41,13 +41,7 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
-SLOW = ("deberta", "deberta-v2")  # they compile parts of themselves, for half a minute
-
-
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in FAMILIES],
-)
+@pytest.fixture(scope="module", params=FAMILIES)
 def family(request, tmp_path_factory):
     """A folder with a model of this family without a head, and a tokenizer."""
     from transformers import AutoConfig, AutoModel

@@ -602,3 +602,19 @@ def test_the_explanation_of_a_sum_names_its_weights():
     assert explain_objective("kl:flagembedding").startswith(
         "kl:flagembedding = 1 · listnet + 1 · lce, each over"
     )
+
+
+@pytest.mark.parametrize(
+    ("spec", "advice"),
+    [
+        ("kl:rankers", "(--teacher-temperature 0.05 may suit)"),
+        ("listnet+lce", "(--loss kl with --teacher-temperature 0.05 may suit)"),
+        ("kl:tevatron", None),
+        ("ranknet", None),
+        ("lambda", None),
+    ],
+)
+def test_distributions_over_cosines_are_warned_about(caplog, spec, advice):
+    objective(spec).check_scale("cosine")
+    nearly = "softmax over cosines is nearly uniform at temperature 1, so there is little to learn "
+    assert caplog.messages == ([] if advice is None else [nearly + advice])

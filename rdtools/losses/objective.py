@@ -152,9 +152,9 @@ def explain_objective(spec: str) -> str:
     return "\n\n".join([*texts, _NOTATION])
 
 
-_NOTATION = (
-    "s are the student's scores, t the teacher's; the loss is the mean over groups where it is defined."
-)
+_NOTATION = """\
+s are the student's scores, those of a bi-encoder times --scale; t are the teacher's. The loss is the mean
+over groups where it is defined."""
 
 
 def _terms(spec: str) -> list[tuple[float, str]]:
