@@ -104,17 +104,21 @@ class Groups:
         self._sizes = array("i")  # documents in a group of each record
         self._order: tuple[int, Sequence[int]] = (-1, [])
         digest = hashlib.blake2b(digest_size=16)
-        for record in records:
-            documents = self._usable(record)
-            if documents is not None:
-                line = orjson.dumps([record["query_id"], record["query"], [*map(list, documents)]])
-                digest.update(line)
-                self._file.write(line)
-                self._starts.append(self._starts[-1] + len(line))
-                self._sizes.append(sum(self._counts(documents)))
-        self._file.flush()
+        try:
+            for record in records:
+                documents = self._usable(record)
+                if documents is not None:
+                    line = orjson.dumps([record["query_id"], record["query"], [*map(list, documents)]])
+                    digest.update(line)
+                    self._file.write(line)
+                    self._starts.append(self._starts[-1] + len(line))
+                    self._sizes.append(sum(self._counts(documents)))
+            self._file.flush()
+            self._report()
+        except BaseException:
+            self.unlink()
+            raise
         self.fingerprint = digest.hexdigest()
-        self._report()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_file"}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
 
-from rdtools.errors import UsageError
+from rdtools.errors import RdError, UsageError
 from rdtools.log import log
 from rdtools.models import pick_device
 
@@ -33,10 +34,9 @@ class Processes:
     def add(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over the processes."""
 
-    def from_first(self, thing: T | None) -> T:
-        """Return what process 0 gives, once all have it; what the others give is not looked at."""
-        assert thing is not None
-        return thing
+    def from_first(self, make: Callable[[], T]) -> T:
+        """Return in all processes what process 0 makes. An RdError there is raised there, and ends all."""
+        return make()
 
 
 class Torchrun(Processes):
@@ -62,11 +62,23 @@ class Torchrun(Processes):
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def from_first(self, thing: T | None) -> T:
-        box: list[Any] = [thing]
+    def from_first(self, make: Callable[[], T]) -> T:
+        made: Any = None
+        failure: RdError | None = None
+        if self.leads:
+            try:
+                made = make()
+            except RdError as error:
+                failure = error
+        box = [made, failure.status if failure else 0]
         distributed.broadcast_object_list(box, src=0, device=self.device)
         distributed.barrier()
-        return box[0]  # type: ignore[no-any-return]
+        if failure is not None:
+            raise failure
+        made, status = box
+        if status:  # process 0 says why
+            sys.exit(status)
+        return made  # type: ignore[no-any-return]
 
 
 def join(device: str | None) -> Processes:

@@ -177,6 +177,10 @@ def test_two_processes_go_on_with_a_run_to_the_weights_of_one(run, tiny_be, tmp_
         one, two = json.loads(one), json.loads(two)
         assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
         assert (two["step"], two["docs"]) == (one["step"], one["docs"])
+    bad = run("python", *torchrun, *arguments, "-o", "bad", stdin="{bad")
+    assert bad.returncode != 0
+    mine = [line for line in bad.stderr.splitlines() if line.startswith("rd-train: ")]
+    assert mine == ["rd-train: <stdin>:1: not valid JSON: unexpected character, expected a string key"]
     weights = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut")]
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, atol=1e-5, rtol=1e-5)

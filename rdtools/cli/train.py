@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,8 +13,12 @@ from rdtools.cli import options
 from rdtools.cli.door import door, need_input
 from rdtools.errors import UsageError
 from rdtools.losses import LOSSES, SUMS
-from rdtools.losses.objective import explain_objective, objective
+from rdtools.losses.objective import Objective, explain_objective, objective
 from rdtools.registry import check_name, resolve, split_spec
+
+if TYPE_CHECKING:
+    from rdtools.collections import Collection
+    from rdtools.groups import Grouping, Groups
 
 STUDENTS = {
     "be": "rdtools.students:BiEncoderStudent",
@@ -310,9 +315,8 @@ def train(
     import orjson
 
     from rdtools.collections import Collection
-    from rdtools.formats import Reading, read_records
-    from rdtools.groups import Grouping, Groups
-    from rdtools.leakage import open_leakage
+    from rdtools.formats import Reading
+    from rdtools.groups import Grouping
     from rdtools.models import Loading
     from rdtools.processes import join
     from rdtools.saving import Target, check_target
@@ -329,26 +333,16 @@ def train(
     )  # fmt: skip
     processes = join(device)
     check_shares(chosen, settings, processes)
-    if processes.leads:
-        check_target(Path(output), resume=resume, overwrite=overwrite)
+    processes.from_first(partial(check_target, Path(output), resume=resume, overwrite=overwrite))
     shape = Shape(model, layers, query_max_len, doc_max_len, similarity, scale, seed, paper_compat)
     loading = Loading(str(processes.device), trust_remote_code=trust_remote_code)
     pupil = resolve(STUDENTS, kind, "student")(shape, loading)
-    groups = None
-    if processes.leads:  # only one process can read stdin
-        reading = Reading(input_format, max_line, on_error)
-        collection = Collection(dataset, corpus, queries, reading=reading)
-        complete = collection.complete if dataset or corpus or queries else None
-        records = read_records(paths, reading, complete)
-        leakage = open_leakage(check_against, reading) if check_against is not None else None
-        if leakage is not None:
-            records = leakage.watch(records)
-        groups = Groups(
-            records, chosen, Grouping(group_size, positives, seed), score_scale, shared=processes.count > 1
-        )
-        if leakage is not None:
-            leakage.report(f"--check-against {check_against}")
-    groups = processes.from_first(groups)
+    collection = Collection(dataset, corpus, queries, reading=Reading(input_format, max_line, on_error))
+    grouping = Grouping(group_size, positives, seed)
+    shared = processes.count > 1
+    groups = processes.from_first(
+        partial(_read, paths, collection, chosen, grouping, score_scale, check_against, shared)
+    )
     groups.unlink()
     chosen = chosen.with_options("bce", scale=groups.score_scale)
     if mask_false_negatives is not None:
@@ -362,6 +356,30 @@ def train(
         for row in run(trainer, target):
             if processes.leads:
                 out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _read(
+    paths: list[str],
+    collection: Collection,
+    chosen: Objective,
+    grouping: Grouping,
+    score_scale: str | None,
+    check_against: str | None,
+    shared: bool,
+) -> Groups:
+    """Read the records into groups, and compare them with test judgements on the way."""
+    from rdtools.formats import read_records
+    from rdtools.groups import Groups
+    from rdtools.leakage import open_leakage
+
+    has_texts = collection.has_corpus or collection.has_queries
+    records = read_records(paths, collection.reading, collection.complete if has_texts else None)
+    if check_against is None:
+        return Groups(records, chosen, grouping, score_scale, shared)
+    leakage = open_leakage(check_against, collection.reading)
+    groups = Groups(leakage.watch(records), chosen, grouping, score_scale, shared)
+    leakage.report(f"--check-against {check_against}")
+    return groups
 
 
 main = door("rd-train", train)
