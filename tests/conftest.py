@@ -5,15 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import pytest
+from warm import call as call_warm
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 BIN = Path(sys.executable).parent
+WARM = Path(__file__).with_name("warm.py")
+Streams = tuple[IO[bytes], IO[bytes], IO[bytes]]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 WORDS = (
@@ -23,32 +30,66 @@ WORDS = (
 ).split()
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[str]:
+    """The socket of a process that runs our commands without importing torch anew each time (warm.py)."""
+    with tempfile.TemporaryDirectory(prefix="rdtools") as folder:
+        path = f"{folder}/socket"
+        environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+        command = [sys.executable, WARM, "serve", path]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as server:
+            assert server.stdout is not None
+            assert server.stdout.readline() == b"ready\n"
+            yield path
+            server.kill()
+
+
+@pytest.fixture(scope="session")
+def warm_bin(warm: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of commands for PATH, each a caller of the process above."""
+    folder = tmp_path_factory.mktemp("bin")
+    for command in ("rd-mine", "rd-label", "rd-train", "rd-eval", "rd-entropy"):
+        (folder / command).write_text(f'#!/bin/sh\nexec {sys.executable} -ES {WARM} {warm} {command} "$@"\n')
+        (folder / command).chmod(0o755)
+    return folder
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Run an installed command in a folder of its own: `run("rd-eval", "qrels", "run", stdin="...")`."""
+def run(tmp_path: Path, request: pytest.FixtureRequest) -> Run:
+    """Run a command in a folder of its own: `run("rd-eval", "qrels", "run", stdin="...")`.
+
+    Its entry point runs in a fork of the warm process; RDTOOLS_COLD=1 starts the installed command instead.
+    """
+    start = cold if os.environ.get("RDTOOLS_COLD") else partial(forked, request.getfixturevalue("warm"))
 
     def call(
         command: str, *arguments: object, stdin: str | bytes = "", check: bool = False, timeout: float = 120
     ):
-        text = stdin.encode() if isinstance(stdin, str) else stdin
-        done = subprocess.run(
-            [BIN / command, *map(str, arguments)],
-            input=text,
-            capture_output=True,
-            cwd=tmp_path,
-            timeout=timeout,
-        )
-        result = subprocess.CompletedProcess(
-            done.args,
-            done.returncode,
-            done.stdout.decode(errors="replace"),
-            done.stderr.decode(errors="replace"),
-        )
+        with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
+            given.write(stdin.encode() if isinstance(stdin, str) else stdin)
+            given.seek(0)
+            status = start(command, [str(argument) for argument in arguments], tmp_path, (given, out, err), timeout)
+            texts = []
+            for stream in (out, err):
+                stream.seek(0)
+                texts.append(stream.read().decode(errors="replace"))
+        result = subprocess.CompletedProcess([command, *map(str, arguments)], status, *texts)
         if check:
             assert result.returncode == 0, result.stderr
         return result
 
     return call
+
+
+def forked(server: str, command: str, arguments: list[str], folder: Path, streams: Streams, timeout: float) -> int:
+    return call_warm(server, command, arguments, folder, os.environ, [s.fileno() for s in streams], timeout)
+
+
+def cold(command: str, arguments: list[str], folder: Path, streams: Streams, timeout: float) -> int:
+    stdin, stdout, stderr = streams
+    return subprocess.run(
+        [BIN / command, *arguments], cwd=folder, stdin=stdin, stdout=stdout, stderr=stderr, timeout=timeout
+    ).returncode
 
 
 @pytest.fixture(scope="session")
