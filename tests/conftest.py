@@ -68,7 +68,9 @@ def run(tmp_path: Path, request: pytest.FixtureRequest) -> Run:
         with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
             given.write(stdin.encode() if isinstance(stdin, str) else stdin)
             given.seek(0)
-            status = start(command, [str(argument) for argument in arguments], tmp_path, (given, out, err), timeout)
+            status = start(
+                command, [str(argument) for argument in arguments], tmp_path, (given, out, err), timeout
+            )
             texts = []
             for stream in (out, err):
                 stream.seek(0)
@@ -81,7 +83,9 @@ def run(tmp_path: Path, request: pytest.FixtureRequest) -> Run:
     return call
 
 
-def forked(server: str, command: str, arguments: list[str], folder: Path, streams: Streams, timeout: float) -> int:
+def forked(
+    server: str, command: str, arguments: list[str], folder: Path, streams: Streams, timeout: float
+) -> int:
     return call_warm(server, command, arguments, folder, os.environ, [s.fileno() for s in streams], timeout)
 
 

@@ -11,7 +11,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from conftest import WORDS
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -21,7 +20,11 @@ def shell(script: str, folder: Path, commands: Path, **variables: str) -> str:
     """Run a bash script in a folder, its first failure being its last line; return what it wrote."""
     environment = {**os.environ, **variables, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, capture_output=True, text=True
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
@@ -50,7 +53,8 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table = "\n".join(["query-id\tcorpus-id\tscore", *rows, ""])
         (folder / "data" / "qrels" / f"{split}.tsv").write_text(table)
     triples = [
-        {"query_id": f"q{n}", "doc_id_a": f"d{n}", "doc_id_b": [f"d{n + 20}", f"d{n + 30}"]} for n in range(12)
+        {"query_id": f"q{n}", "doc_id_a": f"d{n}", "doc_id_b": [f"d{n + 20}", f"d{n + 30}"]}
+        for n in range(12)
     ]
     (folder / "triples.jsonl").write_text("".join(f"{json.dumps(triple)}\n" for triple in triples))
     run = [f"q{n} Q0 d{(n + r) % 60} {r} {99 - r} splade\n" for n in range(12) for r in range(1, 40)]
@@ -72,7 +76,10 @@ def test_the_papers_scripts_as_command_lines(collection, warm_bin, tiny_be, tiny
             positives = {doc["doc_id"] for doc in record["docs"] if doc.get("relevance", 0) > 0}
             assert positives == {record["query_id"].replace("q", "d")}, name
             assert 8 <= len(record["docs"]) <= 16, name
-    assert {doc.get("source") for record in records("graph.jsonl") for doc in record["docs"]} == {"qrels", "graph"}
+    assert {doc.get("source") for record in records("graph.jsonl") for doc in record["docs"]} == {
+        "qrels",
+        "graph",
+    }
     assert 0 < len(records("triples-half.jsonl")) < 12
     assert all("score" in doc for record in records("ensemble-labelled.jsonl") for doc in record["docs"])
     assert 3 <= len(records("low-entropy.jsonl")) < 12
@@ -96,7 +103,9 @@ def test_the_ablation(collection, warm_bin, tiny_be):
     [row] = [line for line in table.splitlines() if line.startswith("| kl ")]
     assert row.startswith("| kl | ensemble |")
     assert "±" in row
-    assert ablation(collection, warm_bin, "-n out/be/kl/ensemble/1.trec", **small) == ""  # nothing is made twice
+    assert (
+        ablation(collection, warm_bin, "-n out/be/kl/ensemble/1.trec", **small) == ""
+    )  # nothing is made twice
     assert len((EXAMPLES / "ablation" / "Makefile").read_text().splitlines()) <= 80
     whole = ablation(collection, warm_bin, "-n table", DATASET="data", MODEL=tiny_be, OUT="other")
     assert whole.count("rd-train") == 4 * 4 * 2 * 3

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rdtools.errors import InputError, RdError
-from rdtools.formats import READERS, WRITERS, Reading, read_records, writer
+from rdtools.formats import READERS, WRITERS, Reading, encode, read_records, writer
 
 
 def read(tmp_path: Path, *lines: str, format: str | None = None) -> list[dict]:
@@ -174,7 +174,13 @@ def test_every_peer_format_has_a_golden_line():
         *("paper-scores", "gpl-hard-negatives"),  # below
     }
     assert set(GOLDEN) | others == set(READERS)
-    below = {"sentence-transformers-triplet", "sentence-transformers-list", "ms-swift", "gpl-hard-negatives"}
+    below = {
+        "sentence-transformers-triplet",
+        "sentence-transformers-list",
+        "ms-swift",
+        "gpl-hard-negatives",
+        "paper-scores",
+    }
     assert set(GOLDEN) | below | {"jsonl", "trec", "tsv"} == set(WRITERS)
 
 
@@ -602,3 +608,16 @@ def test_pairs_come_back_as_pairs(tmp_path, format):
                     - original[doc.get("text", doc["doc_id"])]
                 )
                 assert positive["score"] - doc["score"] == margin
+
+
+def test_paper_scores_are_written_as_one_object(tmp_path):
+    records = [
+        {"query_id": "7", "docs": [{"doc_id": "12", "score": 9.5}, {"doc_id": "40", "score": -3.0}]},
+        {"query_id": '"9', "docs": [{"doc_id": "51", "score": -0.25}]},
+    ]
+    data = b"".join(encode(iter(records), "paper-scores"))
+    assert data == b'{"7":{"12":9.5,"40":-3.0},"\\"9":{"51":-0.25}}\n'
+    (tmp_path / "scores.json").write_bytes(data)
+    back = read_records([str(tmp_path / "scores.json")], Reading("paper-scores"))
+    assert list(back) == [{**record, "score_scale": "unknown"} for record in records]
+    assert b"".join(encode(iter([]), "paper-scores")) == b"{}\n"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import math
 import os
 import signal
 import sys
+import traceback
 import typing
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -40,12 +42,18 @@ def door(name: str, command: Callable[..., None]) -> Callable[[], None]:
         if hasattr(signal, "SIGPIPE"):
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends us as it ends any filter
         signal.signal(signal.SIGTERM, _stop)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else nohup and & ignore it
+            signal.signal(signal.SIGINT, _stop)
         # The commands of a pipe share the processors: threads that spin while they wait would take them
         # from each other (measured: several times slower with two commands on two processors).
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         log.configure(name)
         if "--debug" in sys.argv:
-            app(prog_name=name)
+            try:
+                app(prog_name=name)
+            except Exception:
+                print(*map(log.printable, traceback.format_exc().splitlines()), sep="\n", file=sys.stderr)
+                sys.exit(1)
         try:
             app(prog_name=name)
         except NoInputError:
@@ -84,8 +92,7 @@ def _stop(signum: int, frame: object) -> None:
 
 def _complain(name: str, message: str, *, colon: bool = True) -> None:
     with contextlib.suppress(OSError, AttributeError):  # stderr may be closed
-        one_line = " ".join(message.split("\n"))
-        print(f"{name}{':' if colon else ''} {one_line}", file=sys.stderr, flush=True)
+        print(f"{name}{':' if colon else ''} {log.one_line(message)}", file=sys.stderr, flush=True)
 
 
 def _with_shared_flags(name: str, command: Callable[..., None]) -> Callable[..., None]:
@@ -121,10 +128,10 @@ def _with_shared_flags(name: str, command: Callable[..., None]) -> Callable[...,
     def wrapper(**arguments: Any) -> None:
         quiet, verbose, _, _ = (arguments.pop(flag) for flag in flags)
         log.configure(name, quiet=quiet, verbose=verbose)
-        try:
-            command(**arguments)
-        except KeyboardInterrupt:
-            raise _Stopped(INTERRUPTED) from None
+        for flag, value in arguments.items():
+            if isinstance(value, float) and not math.isfinite(value):  # nan is below no limit and above none
+                raise UsageError(f"--{flag.replace('_', '-')} {value}: a finite number is needed")
+        command(**arguments)
 
     hints = typing.get_type_hints(command, include_extras=True)
     own = inspect.signature(command).parameters.values()

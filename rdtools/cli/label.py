@@ -205,7 +205,7 @@ def label(
 
     from rdtools.cache import ScoreCache
     from rdtools.collections import Collection
-    from rdtools.formats import Reading, read_records, writer
+    from rdtools.formats import Reading, encode, read_records
     from rdtools.labeling import Labeler
     from rdtools.log import track
     from rdtools.setting import Setting
@@ -232,7 +232,6 @@ def label(
         collection, index, k1, b, device, options.DTYPES[dtype], max_length, batch_tokens,
         trust_remote_code, score_scale, seed, reading, parse_prompt(prompt, answers, chat), paper_compat,
     )  # fmt: skip
-    write = writer(format)
 
     @cache
     def labeler() -> Labeler:
@@ -247,8 +246,8 @@ def label(
     records = unless_empty(read_records(paths, reading, complete))
     with open_output(output) as out:
         if records is not None:
-            for record in track(labeler().label(records), "labelling", "record"):
-                out.write(write(record))
+            for data in encode(track(labeler().label(records), "labelling", "record"), format):
+                out.write(data)
             labeler().report()
 
 

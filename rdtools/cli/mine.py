@@ -167,7 +167,7 @@ def mine(
     Writes  a record for each query as soon as it is done; at the end counts, on stderr
     """
     from rdtools.collections import Collection
-    from rdtools.formats import RUNS, Reading, writer
+    from rdtools.formats import RUNS, Reading, encode
     from rdtools.log import track
     from rdtools.mining import RECORDS, Miner
     from rdtools.setting import Setting
@@ -202,7 +202,6 @@ def mine(
         collection, index, k1, b, device, options.DTYPES[dtype], max_length, batch_tokens,
         trust_remote_code, score_scale, seed, reading,
     )  # fmt: skip
-    write = writer(format)
     for spec in specs:
         check_name(SOURCES, split_spec(spec)[0], "source")
     records = unless_empty(iter(collection.queries(paths)))
@@ -212,8 +211,8 @@ def mine(
             miner = Miner(
                 opened, selection, collection.qrels, collection.corpus if collection.has_corpus else None
             )
-            for record in track(miner.mine(records), "mining", "query"):
-                out.write(write(record))
+            for data in encode(track(miner.mine(records), "mining", "query"), format):
+                out.write(data)
             miner.account.report()
 
 

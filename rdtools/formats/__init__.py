@@ -62,7 +62,11 @@ WRITERS = {
     "gpl": "rdtools.formats.peers:write_gpl",
     "splade": "rdtools.formats.peers:write_splade",
     "paper-triples": "rdtools.formats.peers:write_paper_triples",
+    "paper-scores": "rdtools.formats.peers:write_paper_scores",
 }
+
+_FRAMES = {"paper-scores": (b"{", b",", b"}\n")}
+"""Formats that are one JSON object in all: what stands before, between and after the queries."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,19 @@ def writer(name: str) -> Callable[[Record], bytes]:
         return data
 
     return checked
+
+
+def encode(records: Iterable[Record], name: str) -> Iterator[bytes]:
+    """Yield the bytes of each record in format `name`; together they are a file of that format."""
+    write = writer(name)
+    opening, between, closing = _FRAMES.get(name, (b"", b"", b""))
+    before = opening
+    for record in records:
+        data = write(record)
+        yield before + data if data else data
+        before = between if data else before
+    if closing:
+        yield (opening if before == opening else b"") + closing
 
 
 _KEYS: tuple[tuple[set[str], str], ...] = (

@@ -162,6 +162,12 @@ def write_paper_triples(record: Record) -> bytes:
     )
 
 
+def write_paper_scores(record: Record) -> bytes:
+    """`"query_id":{doc_id: score, …}`, a member of the one object that the file is."""
+    scores = {doc["doc_id"]: _score(doc) for doc in record["docs"]}
+    return dump({record["query_id"]: scores}).strip()[1:-1]
+
+
 def read_paper_scores(lines: Lines) -> Iterator[Record]:
     """`{query_id: {doc_id: score, …}, …}`, one object in a line: a record per query."""
     for queries in lines.parsed(_paper_scores):
