@@ -96,17 +96,24 @@ def load_cross_encoder(
     a model without such a head gets a new one.
 
     Raises:
-        RdError: the model is not to be had, or has more than two labels.
+        RdError: the model is not to be had, was never trained to classify, or has more than two labels.
     """
     with _one_line_errors(name, "ce"):
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         trust = {"trust_remote_code": loading.trust_remote_code}
         head = {} if num_labels is None else {"num_labels": num_labels}
-        model = AutoModelForSequenceClassification.from_pretrained(
-            name, use_safetensors=True, dtype=getattr(torch, loading.dtype), **head, **trust
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            name,
+            use_safetensors=True,
+            dtype=getattr(torch, loading.dtype),
+            output_loading_info=True,
+            **head,
+            **trust,
         )
         tokenizer = AutoTokenizer.from_pretrained(name, **trust)
+    if num_labels is None:
+        _check_whole(name, info, "cross-encoder")
     if model.config.num_labels > 2:
         raise RdError(f"model {name}: it has {model.config.num_labels} labels; a cross-encoder has 1 or 2")
     limit = positions(model) or 512
@@ -121,21 +128,30 @@ def load_causal_model(
     """Load a causal language model and its tokenizer, which pads on the right; `model_max_length` is finite.
 
     Raises:
-        RdError: the model is not to be had.
+        RdError: the model is not to be had, or is no causal one.
     """
     with _one_line_errors(name, "llm"):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         trust = {"trust_remote_code": loading.trust_remote_code}
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            name, use_safetensors=True, dtype=getattr(torch, loading.dtype), **trust
+        model, info = AutoModelForCausalLM.from_pretrained(
+            name, use_safetensors=True, dtype=getattr(torch, loading.dtype), output_loading_info=True, **trust
         )
         tokenizer = AutoTokenizer.from_pretrained(name, **trust)
+    _check_whole(name, info, "causal model")
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2048
     tokenizer.model_max_length = min(loading.max_length or tokenizer.model_max_length, limit)
     tokenizer.padding_side = "right"
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     return model.to(pick_device(loading.device)).eval(), tokenizer
+
+
+def _check_whole(name: str, info: dict[str, Any], kind: str) -> None:
+    """Refuse a model of another kind: the library would make up the weights that it lacks."""
+    if missing := sorted(info["missing_keys"]):
+        raise RdError(
+            f"model {name}: it is no {kind}: it lacks {missing[0]}, and random weights would stand for it"
+        )
 
 
 def positions(model: torch.nn.Module) -> int | None:
@@ -321,8 +337,8 @@ def _one_line_errors(name: str, kind: str) -> Iterator[None]:
     try:
         with quiet_libraries():
             yield
-    except (OSError, ValueError, ImportError) as error:
-        text = str(error)
+    except Exception as error:  # what a damaged file raises, each library has its own idea of
+        text = str(error) or type(error).__name__
         if "trust_remote_code" in text:
             raise RdError(f"model {name}: it brings its own code (--trust-remote-code runs it)") from error
         if Path(name).exists():
