@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rdtools")
 T = TypeVar("T")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 class _StderrLines(logging.Handler):
@@ -23,7 +26,7 @@ class _StderrLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         mark = "warning: " if record.levelno == logging.WARNING else ""
-        line = f"{self.command}: {mark}{record.getMessage()}"
+        line = f"{self.command}: {mark}{one_line(record.getMessage())}"
         tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)
         if tqdm is not None:
             tqdm.write(line, file=sys.stderr)
@@ -36,6 +39,19 @@ def configure(command: str, *, quiet: bool = False, verbose: bool = False) -> No
     log.handlers[:] = [_StderrLines(command)]
     log.propagate = False
     log.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
+
+
+def printable(text: str) -> str:
+    """Write the control characters of a text, and those that turn its direction, as escapes.
+
+    Ids and texts are other people's: what a terminal would obey must not reach it.
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def one_line(message: str) -> str:
+    """A message, of libraries too, as one line that is safe to show."""
+    return printable(" ".join(message.split("\n")))
 
 
 def bars_shown() -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from rdtools.errors import BadLine, InputError, RdError
-from rdtools.log import log, plural
+from rdtools.log import log, plural, printable
 
 STDIN = "-"
 DEFAULT_MAX_LINE = 64 * 2**20
@@ -234,6 +234,15 @@ class Output:
                 self._stream.flush()
 
 
+class Terminal(Output):
+    """A terminal: it is shown control characters, as `ls` shows them, and never obeys those of the data."""
+
+    def write(self, data: bytes) -> None:
+        rows = data.decode(errors="backslashreplace").split("\n")
+        shown = ("\t".join(map(printable, row.split("\t"))) for row in rows)
+        super().write("\n".join(shown).encode())
+
+
 @contextmanager
 def open_output(path: str | None) -> Iterator[Output]:
     """Open stdout, or FILE so that it appears whole or not at all (`.gz` and `.zst` by name).
@@ -243,7 +252,7 @@ def open_output(path: str | None) -> Iterator[Output]:
     if path is None or path == STDIN:
         if sys.stdout is None:
             raise RdError("<stdout>: it is closed")
-        yield Output(sys.stdout.buffer, "<stdout>")
+        yield (Terminal if sys.stdout.isatty() else Output)(sys.stdout.buffer, "<stdout>")
         return
     target = Path(os.path.realpath(path))
     if target.is_dir():
