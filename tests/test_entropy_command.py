@@ -121,7 +121,7 @@ def test_unfit_scales_are_bad_records(run):
     ("arguments", "message"),
     [
         (["--temperature", "0"], "--temperature must be above 0, not 0"),
-        (["--temperature", "nan"], "--temperature must be above 0, not nan"),
+        (["--temperature", "nan"], "--temperature nan: a finite number is needed"),
         (["--by", "kappa"], "--by needs --cut"),
         (["--cut", "low", "-q"], "--cut writes records: --by-query does not go with it"),
         (["--cut", "low", "-f", "tsv"], "--cut writes records: --format does not go with it"),
