@@ -1,32 +1,41 @@
-"""BM25 as Lucene defines it, exact for any k1 and b, over the arrays that bm25s builds.
+"""BM25 as Lucene defines it, exact for any k1 and b.
 
 score(q, d) = Σ_{t ∈ q} idf(t) · tf / (tf + k1·(1 − b + b·|d|/avgdl)),
 idf(t) = ln(1 + (N − df + ½)/(df + ½)); a term that stands twice in the query counts twice.
-Words are runs of two or more letters or digits, lower-cased, without English stop words, stemmed by
-Snowball's English stemmer.
+A term's impact on a text, one summand, is computed in float64 and kept as float32; impacts are added up in
+float32, in the order of the query.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import bm25s
 import numpy as np
-import Stemmer
 
+from rdtools.analysis import Analyzer, Vocabulary, tokenize
 from rdtools.indexes import index_folder, kept_index, load_index
-from rdtools.log import bars_shown
+from rdtools.log import track
+from rdtools.postings import Postings, document_frequencies, fill_postings, find_best, weigh
 from rdtools.setting import Setting
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Ranked = tuple["NDArray[np.int64]", "NDArray[np.float32]"]
+"""Rows of the corpus, best first, and their scores."""
+
+_FREQUENT = 8  # a term in more than one of so many documents has a line: adding it whole is faster then
+_KEYS = 2**23  # of all queries that are searched together, 64 MiB
 _STATISTICS = "statistics.json"
+_VOCABULARY = "vocabulary.txt"
 
 
 class Bm25:
@@ -36,66 +45,115 @@ class Bm25:
         k1, b: the parameters it was built with.
     """
 
-    def __init__(self, index: Any, average_length: float) -> None:
-        self._index = index
+    def __init__(
+        self, postings: Postings, term_of_stem: dict[str, int], k1: float, b: float, average_length: float
+    ) -> None:
+        for array in postings:
+            array.flags.writeable = False  # as those from a file are: the loops are compiled for one kind
+        self._postings = postings
+        self._term_of_stem = term_of_stem
         self._average_length = average_length
-        self._stem = Stemmer.Stemmer("english")
-        self.k1: float = index.k1
-        self.b: float = index.b
+        self._analyzer = Analyzer()
+        self.k1 = k1
+        self.b = b
+
+    def __len__(self) -> int:
+        return int(self._postings.lines.shape[1])
 
     @classmethod
-    def build(cls, texts: Sequence[str], k1: float, b: float) -> Bm25:
-        index = bm25s.BM25(method="lucene", k1=k1, b=b)
-        tokens = _tokenize(texts, Stemmer.Stemmer("english"), return_ids=True)
-        # An index needs a term and a document: this one, of no text, is never found.
-        vocabulary = tokens.vocab or {"": 0}
-        with np.errstate(invalid="ignore", divide="ignore"):  # where no text has a word, the mean length is 0
-            index.index((tokens.ids or [[]], vocabulary), show_progress=bars_shown(), leave_progress=False)
-        index.scores["num_docs"] = len(texts)
-        return cls(index, sum(map(len, tokens.ids)) / max(len(texts), 1))
+    def build(cls, texts: Iterable[str], k1: float, b: float) -> Bm25:
+        vocabulary = Vocabulary()
+        tokens, lengths = tokenize(track(texts, "indexing", "doc"), vocabulary)
+        average = float(lengths.mean()) if len(lengths) else 0.0
+        counts = document_frequencies(tokens, lengths, len(vocabulary.stems))
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        rows = np.empty(starts[-1], np.int32)
+        impacts = np.empty(starts[-1], np.float32)
+        fill_postings(tokens, lengths, starts, rows, impacts)
+        idf = np.array([_idf(count, len(lengths)) for count in counts.tolist()], np.float32)
+        norms = np.asarray(k1 * ((1 - b) + b * lengths / (average or 1)), np.float64)
+        weigh(impacts, starts, rows, idf, norms)
+        frequent = np.flatnonzero(counts * _FREQUENT > len(lengths))
+        line_of_term = np.full(len(counts), -1, np.int32)
+        line_of_term[frequent] = np.arange(len(frequent))
+        lines = np.zeros((len(frequent), len(lengths)), np.float32)
+        for line, term in zip(lines, frequent, strict=True):
+            own = slice(starts[term], starts[term + 1])
+            line[rows[own]] = impacts[own]
+        return cls(Postings(starts, rows, impacts, line_of_term, lines), vocabulary.stems, k1, b, average)
 
     def save(self, folder: Path) -> None:
-        self._index.save(folder, show_progress=False)
-        (folder / _STATISTICS).write_text(json.dumps({"average_length": self._average_length}))
+        for name, array in self._postings._asdict().items():
+            np.save(_file(folder, name), array, allow_pickle=False)
+        (folder / _VOCABULARY).write_text("\n".join(self._term_of_stem), encoding="utf-8")
+        statistics = {"k1": self.k1, "b": self.b, "average_length": self._average_length}
+        (folder / _STATISTICS).write_text(json.dumps(statistics))
 
     @classmethod
     def load(cls, folder: Path) -> Bm25:
-        statistics = json.loads((folder / _STATISTICS).read_text())
-        return cls(bm25s.BM25.load(folder, mmap=True, show_progress=False), statistics["average_length"])
+        """Open a saved index; its arrays stay on disk, and are read where a query needs them."""
+        postings = Postings(*(_mapped(_file(folder, name)) for name in Postings._fields))
+        stems = (folder / _VOCABULARY).read_text(encoding="utf-8").split("\n")
+        terms = dict(zip(stems, range(len(postings.line_of_term)), strict=False))
+        return cls(postings, terms, **json.loads((folder / _STATISTICS).read_text()))
 
-    def scores(self, query: str) -> NDArray[np.float32]:
-        """Return the scores of all texts, (n,) float32; 0 where no term of the query occurs."""
-        arrays = self._index.scores
-        scores = np.zeros(arrays["num_docs"], np.float32)
-        for term in self._terms(query):
-            postings = slice(arrays["indptr"][term], arrays["indptr"][term + 1])
-            scores[arrays["indices"][postings]] += arrays["data"][postings]
+    def search(self, queries: Sequence[str], depths: Sequence[int]) -> list[Ranked]:
+        """Return the ranking of each query to its own depth: the rows with a term of the query.
+
+        The queries are shared out among threads, one for each processor that this process may use. No
+        ranking depends on the other queries.
+        """
+        room = min(2 * max(depths, default=0) + 1024, len(self))
+        share = max(1, min(-(-len(queries) // _processors()), _KEYS // max(room, 1)))
+        terms = [self._terms(query) for query in queries]
+        starts = range(0, len(queries), share)
+        parts = ((terms[start : start + share], depths[start : start + share], room) for start in starts)
+        found = self._threads.map(lambda part: self._search(*part), parts)
+        return [ranked for part in found for ranked in part]
+
+    def _search(self, terms: Sequence[list[int]], depths: Sequence[int], room: int) -> list[Ranked]:
+        keys = np.empty((len(terms), room), np.int64)
+        counts = find_best(
+            self._postings,
+            np.array([term for own in terms for term in own], np.int32),
+            np.cumsum([0, *map(len, terms)]),
+            np.minimum(np.array(depths, np.int64), len(self)),
+            keys,
+        )
+        return [_ranked(np.sort(own[:count])) for own, count in zip(keys, counts, strict=True)]
+
+    def score_rows(self, query: str, rows: Sequence[int]) -> NDArray[np.float32]:
+        """Return the scores of the texts at `rows`; 0 where no term of the query occurs."""
+        wanted = np.array(rows, np.int32)
+        scores = np.zeros(len(wanted), np.float32)
+        for term in self._terms(query) if len(wanted) else ():
+            own = slice(*self._postings.starts[term : term + 2])
+            there, impacts = self._postings.rows[own], self._postings.impacts[own]
+            places = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
+            scores += np.where(there[places] == wanted, impacts[places], np.float32(0))
         return scores
 
     def score_text(self, query: str, text: str) -> float:
         """Score any text by the statistics of the indexed ones."""
-        words = _tokenize([text], self._stem, return_ids=False)[0]
+        words = self._analyzer.stems(text)
         frequency = Counter(words)
         norm = self.k1 * (1 - self.b + self.b * len(words) / (self._average_length or 1))
         score = 0.0
-        for word in _tokenize([query], self._stem, return_ids=False)[0]:
+        for word in self._analyzer.stems(query):
             tf = frequency[word]
-            if tf and word in self._index.vocab_dict:
-                score += self._idf(self._index.vocab_dict[word]) * tf / (tf + norm)
+            term = self._term_of_stem.get(word)
+            if tf and term is not None:
+                start, end = self._postings.starts[term : term + 2].tolist()
+                score += _idf(end - start, len(self)) * tf / (tf + norm)
         return score
 
-    def _idf(self, term: int) -> float:
-        arrays = self._index.scores
-        df = int(arrays["indptr"][term + 1] - arrays["indptr"][term])
-        return math.log(1 + (arrays["num_docs"] - df + 0.5) / (df + 0.5))
-
     def _terms(self, query: str) -> list[int]:
-        vocabulary = self._index.vocab_dict
-        return [
-            vocabulary[word]
-            for word in _tokenize([query], self._stem, return_ids=False)[0]
-            if word in vocabulary
-        ]
+        terms = map(self._term_of_stem.get, self._analyzer.stems(query))
+        return [term for term in terms if term is not None]
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(_processors())
 
 
 def open_bm25(setting: Setting) -> Bm25:
@@ -104,7 +162,7 @@ def open_bm25(setting: Setting) -> Bm25:
     Raises:
         RdError: see `kept_index`. UsageError: there is neither a corpus nor an index.
     """
-    settings = {"k1": setting.k1, "b": setting.b, "analysis": "english"}
+    settings = {"k1": setting.k1, "b": setting.b, "analysis": "english", "arrays": list(Postings._fields)}
     if not setting.collection.has_corpus and setting.index is not None:
         folder = index_folder(setting.index, "bm25", settings)
         if folder.exists():
@@ -117,11 +175,28 @@ def open_bm25(setting: Setting) -> Bm25:
     return kept_index(setting.index, "bm25", settings, corpus, build, Bm25.save, Bm25.load)
 
 
-def _tokenize(texts: Sequence[str], stemmer: Any, *, return_ids: bool) -> Any:
-    return bm25s.tokenize(
-        list(texts),
-        stopwords="en",
-        stemmer=stemmer,
-        return_ids=return_ids,
-        show_progress=False,
-    )
+def _idf(count: int, n: int) -> float:
+    return math.log(1 + (n - count + 0.5) / (count + 0.5))
+
+
+def _ranked(keys: NDArray[np.int64]) -> Ranked:
+    """Take keys apart again, see `find_best`."""
+    return keys & 0xFFFFFFFF, (-(keys >> 32)).astype(np.int32).view(np.float32)
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.npy"
+
+
+def _mapped(file: Path) -> NDArray[Any]:
+    header = 128  # an array without elements is no more than that, and cannot be mapped
+    if file.stat().st_size == header:
+        return np.asarray(np.load(file, allow_pickle=False))
+    return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
+
+
+def _processors() -> int:
+    """How many processors this process may use, as `taskset` sets it."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -27,8 +27,8 @@ def call(server, command, arguments, cwd, environment, streams, timeout=None):
 def serve(server):
     import signal
 
-    import bm25s  # noqa: F401
     import faiss  # noqa: F401
+    import numba  # noqa: F401
     import sentence_transformers  # noqa: F401
     import torch  # noqa: F401
     import transformers

@@ -9,7 +9,7 @@ from rdtools.errors import UsageError
 from rdtools.registry import split_spec
 from rdtools.setting import Setting
 from rdtools.sources import Found, Wanted
-from rdtools.sources.lexical import found_rows, shared_bm25
+from rdtools.sources.lexical import shared_bm25
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +29,7 @@ class GraphSource:
 
     name = "graph"
     scale = None
+    batch = 64
 
     def __init__(self, argument: str, setting: Setting) -> None:
         kind, model = split_spec(argument)
@@ -36,7 +37,6 @@ class GraphSource:
             raise UsageError(f"--from graph:{argument}: graph takes dense:MODEL, or nothing for BM25")
         self._corpus = setting.collection.corpus
         self._neighbours = _by_embedding(model, setting) if argument else _by_words(setting)
-        self.batch = 64 if argument else 1
 
     def search(self, wanted: Sequence[Wanted]) -> list[Found]:
         row_of = self._corpus.row_of
@@ -59,7 +59,11 @@ class GraphSource:
 
 def _by_words(setting: Setting) -> Neighbours:
     bm25, texts = shared_bm25(setting), setting.collection.corpus.texts
-    return lambda rows, depth: [found_rows(bm25.scores(texts[row]), depth) for row in rows]
+
+    def neighbours(rows: list[int], depth: int) -> list[NDArray[np.int64]]:
+        return [rows for rows, _ in bm25.search([texts[row] for row in rows], [depth] * len(rows))]
+
+    return neighbours
 
 
 def _by_embedding(model: str, setting: Setting) -> Neighbours:

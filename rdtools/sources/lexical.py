@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from functools import lru_cache, partial
 
 from rdtools.bm25 import Bm25, open_bm25
 from rdtools.errors import UsageError
 from rdtools.setting import Setting
 from rdtools.sources import Found, Wanted, query_text
-from rdtools.sources.ranked import answer, best_rows
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from rdtools.sources.ranked import answer
 
 
 class Bm25Source:
     name = "bm25"
     scale = "bm25"
-    batch = 1
+    batch = 128
 
     def __init__(self, argument: str, setting: Setting) -> None:
         if argument:
@@ -29,21 +24,15 @@ class Bm25Source:
         self._bm25 = shared_bm25(setting)
 
     def search(self, wanted: Sequence[Wanted]) -> list[Found]:
-        return [self._search(one) for one in wanted]
-
-    def _search(self, wanted: Wanted) -> Found:
-        scores = self._bm25.scores(query_text(wanted.record))
-        rows = found_rows(scores, wanted.depth)
-        return answer(self._corpus, rows, scores[rows], wanted.positives, lambda rows: scores[rows])
+        queries = [query_text(one.record) for one in wanted]
+        ranked = self._bm25.search(queries, [one.depth for one in wanted])
+        return [
+            answer(self._corpus, *found, one.positives, partial(self._bm25.score_rows, query))
+            for one, query, found in zip(wanted, queries, ranked, strict=True)
+        ]
 
 
 @lru_cache(maxsize=1)
 def shared_bm25(setting: Setting) -> Bm25:
     """Open the index once for all sources of a command."""
     return open_bm25(setting)
-
-
-def found_rows(scores: NDArray[np.float32], depth: int) -> NDArray[np.int64]:
-    """Return the best rows; a document without a term of the query, of score 0, is not found."""
-    rows = best_rows(scores, depth)
-    return rows[scores[rows] > 0]
