@@ -101,19 +101,11 @@ def load_cross_encoder(
     with _one_line_errors(name, "ce"):
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        trust = {"trust_remote_code": loading.trust_remote_code}
         head = {} if num_labels is None else {"num_labels": num_labels}
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            name,
-            use_safetensors=True,
-            dtype=getattr(torch, loading.dtype),
-            output_loading_info=True,
-            **head,
-            **trust,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(name, **trust)
+        model, lacks = _load(AutoModelForSequenceClassification, name, loading, **head)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=loading.trust_remote_code)
     if num_labels is None:
-        _check_whole(name, info, "cross-encoder")
+        _check_whole(name, lacks, "cross-encoder")
     if model.config.num_labels > 2:
         raise RdError(f"model {name}: it has {model.config.num_labels} labels; a cross-encoder has 1 or 2")
     limit = positions(model) or 512
@@ -133,12 +125,9 @@ def load_causal_model(
     with _one_line_errors(name, "llm"):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        trust = {"trust_remote_code": loading.trust_remote_code}
-        model, info = AutoModelForCausalLM.from_pretrained(
-            name, use_safetensors=True, dtype=getattr(torch, loading.dtype), output_loading_info=True, **trust
-        )
-        tokenizer = AutoTokenizer.from_pretrained(name, **trust)
-    _check_whole(name, info, "causal model")
+        model, lacks = _load(AutoModelForCausalLM, name, loading)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=loading.trust_remote_code)
+    _check_whole(name, lacks, "causal model")
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2048
     tokenizer.model_max_length = min(loading.max_length or tokenizer.model_max_length, limit)
     tokenizer.padding_side = "right"
@@ -146,11 +135,20 @@ def load_causal_model(
     return model.to(pick_device(loading.device)).eval(), tokenizer
 
 
-def _check_whole(name: str, info: dict[str, Any], kind: str) -> None:
-    """Refuse a model of another kind: the library would make up the weights that it lacks."""
-    if missing := sorted(info["missing_keys"]):
+def _load(kind: Any, name: str, loading: Loading, **config: Any) -> tuple[Any, list[str]]:
+    """Load a model of `transformers`; return it and the names of the weights that its files lack."""
+    model, info = kind.from_pretrained(
+        name, use_safetensors=True, dtype=getattr(torch, loading.dtype), output_loading_info=True,
+        trust_remote_code=loading.trust_remote_code, **config,
+    )  # fmt: skip
+    return model, sorted(info["missing_keys"])
+
+
+def _check_whole(name: str, lacks: list[str], kind: str) -> None:
+    """Refuse a model of another kind: the library made up the weights that it lacks."""
+    if lacks:
         raise RdError(
-            f"model {name}: it is no {kind}: it lacks {missing[0]}, and random weights would stand for it"
+            f"model {name}: it is no {kind}: it lacks {lacks[0]}, and random weights would stand for it"
         )
 
 
