@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
 
 from rdtools import __version__
 from rdtools.errors import RdError
@@ -39,8 +43,10 @@ class Target:
         return self.folder / CHECKPOINTS
 
     def newest_checkpoint(self) -> Path | None:
-        steps = self.checkpoints.glob("step-*")
-        return max(steps, key=lambda path: int(path.name.removeprefix("step-")), default=None)
+        steps = {
+            int(path.name[5:]): path for path in self.checkpoints.glob("step-*") if path.name[5:].isdecimal()
+        }
+        return steps[max(steps)] if steps else None
 
     def save_checkpoint(self, trainer: Trainer) -> None:
         """Save the run as it stands and remove older checkpoints."""
@@ -61,14 +67,17 @@ class Target:
         if checkpoint is None:
             log.info("%s: no checkpoint yet: starting at the beginning", self.folder)
             return
-        before = json.loads((checkpoint / CARD).read_bytes())
+        before = _read_json(checkpoint / CARD)
         if before["data"]["fingerprint"] != self.about["data"]["fingerprint"]:
             raise RdError(f"{checkpoint}: it was trained on other data (--overwrite starts anew)")
         for option, value in self.about["options"].items():
             was = before["options"].get(option)
             if was != value:
                 raise RdError(f"{checkpoint}: --{option} was {was}, not {value} (--overwrite starts anew)")
-        trainer.load_checkpoint(checkpoint)
+        try:
+            trainer.load_checkpoint(checkpoint)
+        except Exception as error:  # torch and safetensors have many names for damage
+            raise _damaged(checkpoint, error) from error
         log.info("resumed at step %d of %d", trainer.progress.step, trainer.steps)
 
     def save(self, trainer: Trainer) -> None:
@@ -85,7 +94,9 @@ def check_target(folder: Path, *, resume: bool = False, overwrite: bool = False)
     Raises:
         RdError: with what to do.
     """
+    _tidy(folder, over=resume or overwrite)
     if not folder.exists():
+        _check_writable(folder)
         return
     if not folder.is_dir():
         raise RdError(f"{folder}: it is not a folder")
@@ -121,7 +132,11 @@ All options and the provenance of the data are in `{CARD}`.
 
 @contextlib.contextmanager
 def _whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder beside `folder`, which takes its name, and its place, when the block ends well."""
+    """Yield a new folder beside `folder`, which takes its name, and its place, when the block ends well.
+
+    Raises:
+        RdError: it cannot be written.
+    """
     folder = folder.resolve()
     beside, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
     try:
@@ -131,8 +146,51 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
             folder.rename(old)
         beside.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise RdError(f"{folder}: cannot write: {error.strerror or error}") from error
+    except (RuntimeError, SafetensorError) as error:  # how torch and safetensors report a failed write
+        reason = str(error).splitlines()[0]
+        raise RdError(f"{folder}: cannot write: {reason} (is the disk full?)") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        if old.exists() and not folder.exists():  # interrupted between the two names
+            old.rename(folder)
+
+
+def _tidy(folder: Path, over: bool) -> None:
+    """Give a folder its name again that was about to be replaced when its process was killed.
+
+    Where that process is known to be `over`, what else it left beside goes.
+    """
+    folder = folder.resolve()
+    old, part = (
+        list(folder.parent.glob(f".{glob.escape(folder.name)}.*.{kind}")) for kind in ("old", "part")
+    )
+    if old and not folder.exists():
+        old.pop().rename(folder)
+    for left in [*old, *part] if over else ():
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _check_writable(folder: Path) -> None:
+    """Find out before the training, rather than after it, that a folder cannot be made."""
+    parent = next(parent for parent in folder.resolve().parents if parent.exists())
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=parent))
+    except OSError as error:
+        raise RdError(f"{folder}: cannot write: {error.strerror}") from error
+
+
+def _damaged(checkpoint: Path, error: Exception) -> RdError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return RdError(f"{checkpoint}: it is damaged: {reason} (remove it, or --overwrite starts anew)")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _damaged(path.parent, error) from error
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
