@@ -161,8 +161,10 @@ def test_aggregates_are_those_of_ir_measures_without_ties(tmp_path_factory, data
     ]
     evaluator = Evaluator(parse_measures(names), qrels)
     ours = evaluator.aggregate(evaluator(as_run(tmp_path_factory.mktemp("run"), run, qrels)))
-    theirs = ir_measures.calc_aggregate([*map(ir_measures.parse_measure, names)], qrels, run)
-    assert ours == pytest.approx({str(measure): value for measure, value in theirs.items()})
+    theirs = {}
+    for measure in map(ir_measures.parse_measure, names):  # together, one's judged_only holds for NumRet too
+        theirs[str(measure)] = ir_measures.calc_aggregate([measure], qrels, run)[measure]
+    assert ours == pytest.approx(theirs)
 
 
 def test_a_tie_by_hand(tmp_path):
