@@ -58,6 +58,8 @@ def _parse_measure(name: str) -> Any:
         raise UsageError(f"measure {name!r}: {reason}") from None
     if measure.params.get("cutoff", 1) < 1:
         raise UsageError(f"measure {name!r}: the cutoff must be at least 1")
+    if any(isinstance(value, int) and abs(value) >= 2**31 for value in measure.params.values()):
+        raise UsageError(f"measure {name!r}: trec_eval's numbers have 32 bits")
     pipeline: Any = ir_measures.DefaultPipeline
     if not pipeline.supports(measure):
         raise UsageError(f"measure {name!r}: no installed provider of ir-measures computes it so")
