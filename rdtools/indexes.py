@@ -37,7 +37,7 @@ def kept_index(
     manifest beside it also says how many documents it took in how many seconds.
 
     Raises:
-        RdError: the one that is there was built from another corpus, or cannot be read.
+        RdError: the one that is there was built from another corpus or by another version, or cannot be read.
     """
     if directory is None:
         return _timed(kind, corpus, build)[0]
@@ -60,10 +60,10 @@ def load_index(folder: Path, load: Callable[[Path], T], expected: dict[str, Any]
     expected = expected or {"layout": _LAYOUT}
     try:
         there = json.loads((folder / _MANIFEST).read_text())
-        if any(there.get(key) != value for key, value in expected.items()):
-            raise RdError(
-                f"index {folder}: it was built from another corpus (give another --index, or remove it)"
-            )
+        for key, value in expected.items():
+            if there.get(key) != value:
+                other = "from another corpus" if key == "corpus" else f"with another {key}"
+                raise RdError(f"index {folder}: it was built {other} (give another --index, or remove it)")
         log.debug("index %s: reused", folder)
         return load(folder)
     except (OSError, ValueError, KeyError, EOFError) as error:
