@@ -10,6 +10,10 @@ from rdtools.formats.jsonl import check, identifier, parse_object, show
 from rdtools.records import Record
 from rdtools.streams import Lines
 
+_IDS = "id _id qid query_id query-id did pid doc_id doc-id docid docno".split()
+_TEXTS = "text query title contents passage document".split()
+_HEADERS = {f"{name}\t{text}".encode() for name in _IDS for text in _TEXTS}
+
 
 def read_beir_queries(lines: Lines) -> Iterator[Record]:
     """`{"_id": …, "text": …}`. Other fields stay, but for BEIR's `metadata`, which may hold answers."""
@@ -18,6 +22,7 @@ def read_beir_queries(lines: Lines) -> Iterator[Record]:
 
 def read_tsv_queries(lines: Lines) -> Iterator[Record]:
     """`query_id⇥text`."""
+    _pass_over_header(lines)
     for query_id, text in lines.parsed(_two_columns):
         yield {"query_id": query_id, "query": text, "docs": []}
 
@@ -26,7 +31,15 @@ def read_corpus(lines: Lines) -> Iterator[tuple[str, str]]:
     """Yield (doc_id, text) of a corpus; the text is the title, if any, a space, and the text."""
     first = lines.first()
     is_json = first is not None and first.lstrip().startswith(b"{")
+    _pass_over_header(lines)
     return lines.parsed(_beir_doc if is_json else _two_columns)
+
+
+def _pass_over_header(lines: Lines) -> None:
+    """Take away a first line that names two columns; no format here has one, but spreadsheets write it."""
+    first = lines.first()
+    if first is not None and first.lower() in _HEADERS:
+        next(iter(lines))
 
 
 def titled_text(fields: dict[str, Any]) -> str:
