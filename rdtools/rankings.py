@@ -62,7 +62,7 @@ def read_run(path: str, qrels: Qrels, reading: Reading, ignore_identical_ids: bo
 def read_any_run(path: str, qrels: Qrels, reading: Reading, ignore_identical_ids: bool = False) -> Run:
     """Read a run record by record, as `read_run` does where it is not a plain TREC run."""
     gathered = _Gathered(qrels, ignore_identical_ids)
-    for _ in read_records([path], replace(reading, together=False), gathered.add):
+    for _ in read_records([path], replace(reading, together=False, ranked=True), gathered.add):
         pass
     return gathered.run()
 
@@ -74,6 +74,7 @@ class _Gathered:
         self._tag = ""
         self._unjudged: set[str] = set()
         self._scores: dict[str, dict[str, float | None]] = {}
+        self._scales: dict[str, str] = {}
         self._qrels = qrels
         self._ignore_identical_ids = ignore_identical_ids
 
@@ -86,6 +87,11 @@ class _Gathered:
             return
         found = (doc for doc in record["docs"] if doc.get("source") != QRELS_SOURCE)
         scores = {doc["doc_id"]: _score(doc, record) for doc in found}
+        if any(score is not None for score in scores.values()):
+            scale = record.get("score_scale", "unknown")
+            if self._scales.setdefault(query_id, scale) != scale:
+                problem = f'query "{query_id}" has scores on two scales: {self._scales[query_id]}, {scale}'
+                raise BadLine(problem, "they make no one ranking")
         known = self._scores.setdefault(query_id, {})
         for doc_id in scores:
             if doc_id in known:

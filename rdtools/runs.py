@@ -30,7 +30,7 @@ def read_run(argument: str, setting: Setting) -> Run:
     input_format, path = (name, path) if name in RUNS and path else (None, argument)
     records: dict[str, Record] = {}
     scales = set()
-    reading = replace(setting.reading, input_format=input_format)
+    reading = replace(setting.reading, input_format=input_format, ranked=True)
     for record in track(read_records([path], reading), "reading run", "query"):
         if record["query_id"] in records:
             raise RdError(f'{path}: query "{record["query_id"]}" stands twice')

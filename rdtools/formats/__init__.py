@@ -38,6 +38,9 @@ READERS = {
     "paper-scores": "rdtools.formats.peers:read_paper_scores",
 }
 
+QUERIES = ("beir-queries", "tsv-queries")
+"""The readers of queries, whose records have no documents yet."""
+
 RUNS = ("trec", "tsv", "msmarco-run")
 """The readers that gather lines into records: `read(lines, together)`."""
 
@@ -73,13 +76,15 @@ _FRAMES = {"paper-scores": (b"{", b",", b"}\n")}
 class Reading:
     """How input is read: its format (recognised where None), and what happens to bad lines.
 
-    The lines of a query in a run must stand together, unless told that the caller merges records.
+    The lines of a query in a run must stand together, unless told that the caller merges records. Where a
+    run is asked for (`ranked`), queries without documents are no input.
     """
 
     input_format: str | None = None
     max_line: int = DEFAULT_MAX_LINE
     on_error: str = "fail"
     together: bool = True
+    ranked: bool = False
 
 
 def read_records(
@@ -91,9 +96,12 @@ def read_records(
     """
     for path in list(paths) or [STDIN]:
         with open_lines(path, max_line=reading.max_line, on_error=reading.on_error) as lines:
-            first = lines.first()
-            if first is not None:
-                name = reading.input_format or recognise(first, lines)
+            name = reading.input_format or _recognised(lines)
+            if name in QUERIES and reading.ranked:
+                raise InputError(
+                    lines.source, lines.number, "a query without documents, where a run is needed"
+                )
+            if name is not None:
                 read = resolve(READERS, name, "input format")
                 records = read(lines, together=reading.together) if name in RUNS else read(lines)
                 yield from records if check is None else _checked(records, check, lines)
@@ -163,8 +171,24 @@ _KEYS: tuple[tuple[set[str], str], ...] = (
 """Fields that a JSON object must have to be of a format; the first that fits is taken."""
 
 
+def _recognised(lines: Lines) -> str | None:
+    """Name the format by the first line that has one: bad lines before it are dealt with as any are."""
+    while (first := lines.first()) is not None:
+        try:
+            return recognise(first, lines)
+        except BadLine as error:
+            lines.bad(error.problem, error.hint)
+            next(iter(lines))
+    return None
+
+
 def recognise(line: bytes, lines: Lines) -> str:
-    """Name the format of an input by its first line; raise `InputError` where two would fit."""
+    """Name the format of a line, the first of its input.
+
+    Raises:
+        InputError: two formats would fit.
+        BadLine: it is of none.
+    """
     if line.lstrip().startswith(b"{"):
         return _recognise_object(line)
     if line.lstrip().startswith(b"["):
@@ -176,6 +200,8 @@ def recognise(line: bytes, lines: Lines) -> str:
     words, columns = line.split(), line.split(b"\t")
     if len(words) == 6 and words[1].upper() == b"Q0":
         return "trec"
+    if words[1:2] == [b"Q0"] and len(columns) in (1, len(words)):
+        return "trec"  # whose reader says how many columns there should be
     if len(columns) == 3 and _is_number(columns[2]):
         if _is_fraction(columns[2]):
             return "tsv"
@@ -188,16 +214,13 @@ def recognise(line: bytes, lines: Lines) -> str:
     if len(columns) == 2:
         return "tsv-queries"
     known = ", ".join(READERS)
-    raise InputError(lines.source, lines.number, "format not recognised", f"say --input-format: {known}")
+    raise BadLine("format not recognised", f"say --input-format: {known}")
 
 
 def _recognise_object(line: bytes) -> str:
     from rdtools.formats.jsonl import parse_object
 
-    try:
-        fields = parse_object(line)
-    except BadLine:
-        return "records"  # whose reader reports the line, or skips it
+    fields = parse_object(line)
     for keys, name in _KEYS:
         if keys <= fields.keys():
             return name
@@ -209,10 +232,7 @@ def _recognise_array(line: bytes, lines: Lines) -> str:
     """Tell ColBERT's arrays apart: plain ids, [doc_id, score] pairs, [score, doc_id] pairs."""
     from rdtools.formats.jsonl import parse_json
 
-    try:
-        _, *rest = parse_json(line)
-    except (BadLine, ValueError):
-        return "colbert-triples"
+    rest = parse_json(line)[1:]
     if not any(isinstance(item, list) for item in rest):
         return "colbert-triples"
     if len(rest) == 1 and all(isinstance(pair, list) for pair in rest[0]):
