@@ -164,3 +164,15 @@ def count_or_all(flag: str, text: str) -> int | None:
     if not text.isdecimal():
         raise UsageError(f"{flag} {text}: a whole number or all is needed")
     return int(text)
+
+
+def refuse_unused(context: typer.Context, because: str, *names: str) -> None:
+    """Refuse parameters that the command line gives while nothing looks at them, even at their default.
+
+    Raises:
+        UsageError: one was given; `because` says what makes it idle.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"{parameter.opts[0]} does nothing here: {because}")
