@@ -105,13 +105,14 @@ class Augmentation:
                 doc["text"] = self._augmented(doc["text"], self.doc, query_id, purpose)
         return augmented
 
-    def provenance(self) -> dict[str, Any]:
-        """What the record says of it."""
+    def provenance(self, before: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What the record says of it, and of what the texts in it went through `before`."""
         steps = {"query": [*map(str, self.query)], "doc": [*map(str, self.doc)]}
         return {
             **{part: names for part, names in steps.items() if names},
             "text": "both" if self.in_record else "teacher",
             "seed": self.seed,
+            **({"before": before} if before else {}),
         }
 
     def _augmented(self, text: str, steps: Sequence[Step], query_id: str, purpose: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rdtools.augment import Augmentation
 from rdtools.cache import ScoreCache, score_key
-from rdtools.errors import RdError
+from rdtools.errors import RdError, UsageError
 from rdtools.formats.jsonl import is_score
 from rdtools.log import log, plural
 from rdtools.records import Record
@@ -28,7 +29,7 @@ class Labeler:
     Teachers read the texts as `augmentation` leaves them; `cache` remembers their scores, where one is given.
 
     Raises:
-        UsageError: the target does not fit the teachers.
+        UsageError: the target or the augmentation does not fit the teachers, or two of them have one name.
     """
 
     def __init__(
@@ -43,6 +44,15 @@ class Labeler:
         self._cache = cache
         self._augmentation = augmentation
         target.check(len(teachers))
+        names = Counter(teacher.name for teacher in teachers)
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise UsageError(
+                f"two teachers have the name {twice[0]} (the record keeps scores by name: give one another path)"
+            )
+        if augmentation and not augmentation.in_record and not any(each.needs_text for each in teachers):
+            raise UsageError(
+                "no teacher reads the augmented texts (--augmented-text both is for the student)"
+            )
         self._records = self._pairs = self._from_cache = self._computed = self._unscored = 0
         self._pairwise = [
             (n, teacher) for n, teacher in enumerate(teachers) if not isinstance(teacher, RecordTeacher)
@@ -66,7 +76,7 @@ class Labeler:
         pairs = 0
         for item in items:
             window.append(item)
-            pairs += len(item[0]["docs"])
+            pairs += max(1, len(item[0]["docs"]))
             if pairs >= WINDOW_PAIRS or not self._pairwise:
                 yield from self._label(window)
                 window, pairs = [], 0
@@ -92,7 +102,7 @@ class Labeler:
         fed = ((self._read_by_teachers(record), [record, columns]) for record, columns in items)
         for (record, columns), scores, scale in teacher.score_records(fed):
             columns[number] = [scores, scale]
-            self._computed += len(scores)
+            self._computed += sum(score is not None for score in scores)
             yield record, columns
 
     def _label(self, window: list[_Item]) -> Iterator[Record]:
@@ -143,7 +153,7 @@ class Labeler:
         if steps:
             record["transformations"] = steps
         if self._augmentation:
-            record["augmentation"] = self._augmentation.provenance()
+            record["augmentation"] = self._augmentation.provenance(record.get("augmentation"))
 
     def _scores(self, teacher: Teacher, pairs: list[Pair]) -> Scores:
         """Score each distinct pair once, and none that the cache knows."""
@@ -162,7 +172,7 @@ class Labeler:
                 known.update(batch)
                 if keys and self._cache is not None:
                     self._cache.put((keys[pair], score) for pair, score in batch if score is not None)
-        self._computed += len(missing)
+        self._computed += sum(known[pair] is not None for pair in missing)
         return [known[pair] for pair in pairs]
 
 

@@ -50,7 +50,8 @@ class Record(_QueryId, total=False):
     transformations: list[dict[str, Any]]
     """What made `score` of the teachers' `scores`, in order, such as [{"temperature": 2.0}]."""
     augmentation: dict[str, Any]
-    """How the texts that the teacher read differ from the collection's; "text" says who reads them."""
+    """How the texts that the teacher read differ from the collection's; "text" says who reads them, "before"
+    what the texts in the record had gone through when they were read."""
 
 
 Qrels = dict[str, dict[str, int]]

@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 
 
 def forget_scores(record: Record) -> None:
-    """Remove what a record says about scores that are gone; its documents are not touched."""
+    """Remove what a record says about scores that are gone; its documents are not touched.
+
+    An augmentation of the texts that it carries stays.
+    """
     for key in ("teacher", "score_scale", "transformations"):
         record.pop(key, None)  # type: ignore[misc]
     augmentation = record.get("augmentation")
     if isinstance(augmentation, dict) and augmentation.get("text") == "teacher":
         del record["augmentation"]
+        if "before" in augmentation:
+            record["augmentation"] = augmentation["before"]
 
 
 def floats(scores: ArrayLike) -> list[float]:

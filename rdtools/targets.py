@@ -22,6 +22,9 @@ RRF_K = 60
 MISSING = 0.0
 """What the paper's code takes for the score of a document that has none."""
 
+_BOUNDED = {"probability": "unknown", "log-probability": "unknown", "cosine": "dot"}
+"""What a scale that has bounds is after a temperature or noise."""
+
 Scores = list[float | None]
 """By document; None where there is no score."""
 
@@ -71,7 +74,7 @@ COMBINE: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": lambda scores: math.fsum(scores) / len(scores),
     "max": max,
     "min": min,
-    "rrf": math.fsum,  # of _fused_rank
+    "rrf": math.fsum,  # of _fused_rank, over the rankings that have the document
 }
 
 
@@ -148,9 +151,8 @@ class Target:
             raise UsageError(
                 f"teachers of different scales: {names} (--normalize minmax or zscore, or --combine rrf)"
             )
-        if scales[0] == "probability" and (self.temperature != 1 or self.noise):
-            return "unknown"
-        return scales[0]
+        changed = self.temperature != 1 or self.noise
+        return _BOUNDED.get(scales[0], scales[0]) if changed else scales[0]
 
     def name(self, columns: Sequence[Column]) -> str:
         """Return the teacher's name, or `mean(a,b)` of several."""
@@ -159,7 +161,7 @@ class Target:
         return f"{self.combine}({','.join(column.teacher for column in columns)})"
 
     def scores(self, columns: Sequence[Column], query_id: str, doc_ids: Sequence[str]) -> Scores:
-        """Return the targets of one record's documents; None where a teacher has no score."""
+        """Return the targets of one record's documents; None where a teacher, of `rrf` each, has no score."""
         fuses = self._fuses_ranks(len(columns))
         function = _fused_rank if fuses else RANK_TARGETS.get(self.rank_targets or "")
         parts = [
@@ -169,7 +171,7 @@ class Target:
         targets: Scores = []
         for doc_id, *parts_of_doc in zip(doc_ids, *parts, strict=True):
             there = [score for score in parts_of_doc if score is not None]
-            if len(there) < len(columns):
+            if not there or (len(there) < len(columns) and not fuses):
                 targets.append(None)
                 continue
             target = COMBINE[self.combine](there) / self.temperature

@@ -16,7 +16,7 @@ import torch
 from rdtools.augment import Augmentation, Step
 from rdtools.cache import ScoreCache, score_key
 from rdtools.collections import Collection
-from rdtools.errors import RdError
+from rdtools.errors import RdError, UsageError
 from rdtools.labeling import WINDOW_PAIRS, Labeler
 from rdtools.setting import Setting
 from rdtools.targets import Target
@@ -84,6 +84,23 @@ def test_a_window_leaves_before_the_next_is_read():
     labelled = Labeler([Fixed({})]).label(records())
     assert next(labelled)["query_id"] == "0"
     assert read == [0, 1]
+
+
+def test_records_without_documents_fill_a_window_too():
+    read = []
+
+    def records():
+        for number in range(2 * WINDOW_PAIRS):
+            read.append(number)
+            yield record(query_id=str(number))
+
+    assert next(Labeler([Fixed({})]).label(records()))["query_id"] == "0"
+    assert len(read) == WINDOW_PAIRS
+
+
+def test_teachers_of_one_name_are_refused():
+    with pytest.raises(UsageError, match=r"^two teachers have the name x \("):
+        Labeler([Fixed({}, "x"), Fixed({}, "y"), Fixed({}, "x")])
 
 
 def test_several_teachers_combine_and_keep_their_own_scores():
@@ -162,7 +179,7 @@ def test_unscored_documents_are_counted_however_they_are_written(caplog, monkeyp
         list(labeler.label([record("a", "b")]))
         with caplog.at_level("INFO", "rdtools"):
             labeler.report()
-        assert caplog.messages[-1] == f"1 record, 2 pairs: 2 scored, {words}"
+        assert caplog.messages[-1] == f"1 record, 2 pairs: 1 scored, {words}"
 
 
 def test_a_query_of_which_the_teacher_scored_nothing_is_no_ranking():
@@ -212,6 +229,31 @@ def test_the_teacher_reads_augmented_texts_and_the_record_says_so(in_record):
     assert ("augmentation" in again) == in_record  # it still is what the texts are
 
 
+def test_what_texts_went_through_before_stays_with_them():
+    def labelled(one, *steps, in_record=False):
+        return next(
+            Labeler([Echo({})], augmentation=Augmentation(doc=steps, in_record=in_record)).label([one])
+        )
+
+    cropped = {"doc": ["crop:0.5"], "text": "both", "seed": 0}
+    one = labelled(record("a b c"), Step("crop", 0.5), in_record=True)
+    assert one["augmentation"] == cropped
+    one = labelled(one, Step("drop", 0.5))
+    assert one["augmentation"] == {"doc": ["drop:0.5"], "text": "teacher", "seed": 0, "before": cropped}
+    one = labelled(one, Step("shuffle", 1.0), in_record=True)
+    assert one["augmentation"] == {"doc": ["shuffle:1.0"], "text": "both", "seed": 0, "before": cropped}
+    both = one["augmentation"]
+    one = labelled(labelled(one, Step("drop", 0.5)))
+    assert one["augmentation"] == both
+
+
+def test_remembered_embeddings_hold_no_more_than_themselves(tiny_be):
+    teacher = open_teacher(f"be:{tiny_be}", CPU)
+    list(Labeler([teacher]).label([record("a", "b", "c")]))
+    assert len(teacher._remembered) == 3
+    assert all(embedding.base is None for embedding in teacher._remembered.values())
+
+
 def test_programs_read_augmented_texts_too(tmp_path):
     code = "import json, sys\nfor line in sys.stdin: print(line, end=''); print(json.loads(line)['docs'][0]['text'], file=open(sys.argv[1], 'a'))"
     teacher = open_teacher(
@@ -231,7 +273,11 @@ def test_programs_read_augmented_texts_too(tmp_path):
 def test_augmentation_needs_texts_whatever_the_teacher():
     teacher = open_teacher("qrels", CPU)
     assert not Labeler([teacher]).needs_text
-    assert Labeler([teacher], augmentation=Augmentation([Step("drop", 0.1)])).needs_text
+    steps = [Step("drop", 0.1)]
+    assert Labeler([teacher], augmentation=Augmentation(steps, in_record=True)).needs_text
+    with pytest.raises(UsageError, match=r"^no teacher reads the augmented texts \("):
+        Labeler([teacher], augmentation=Augmentation(steps))
+    assert Labeler([teacher, Fixed({}, scale="unknown")], augmentation=Augmentation(steps)).needs_text
 
 
 def test_the_cache_tells_augmented_texts_apart(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import norm, rankdata
 
 from rdtools.errors import UsageError
+from rdtools.records import SCORE_SCALES
 from rdtools.targets import COMBINE, NORMALIZE, RANK_TARGETS, Column, Target, gaussian, ranks
 
 
@@ -66,6 +67,10 @@ def test_rrf_is_the_sum_of_reciprocal_ranks_with_shared_ties():
     assert targets(Target("rrf"), [3.0, 1.0], [1.0, 2.0]) == pytest.approx([1 / 61 + 1 / 62] * 2)
     assert targets(Target("rrf"), [5.0, 1.0, 5.0], [3.0, 2.0, 1.0]) == pytest.approx(
         [1 / 61.5 + 1 / 61, 1 / 63 + 1 / 62, 1 / 61.5 + 1 / 63]
+    )
+    # A ranking that lacks a document adds nothing to it.
+    assert targets(Target("rrf"), [3.0, 1.0, None, None], [None, 1.0, 2.0, None]) == pytest.approx(
+        [1 / 61, 1 / 62 + 1 / 62, 1 / 61, None]
     )
     assert set(COMBINE) == {"mean", "max", "min", "rrf"}
 
@@ -142,11 +147,15 @@ def test_scales_that_do_not_fit_are_refused():
     assert Target(normalize=("zscore", "minmax")).scale([logit, cosine]) == "unknown"
 
 
-def test_a_probability_that_was_divided_or_disturbed_is_none():
-    logit = Column("a", "logit")
-    assert Target(normalize=("sigmoid",), temperature=2.0).scale([logit]) == "unknown"
-    assert Target(normalize=("sigmoid",), noise=0.1).scale([logit]) == "unknown"
-    assert Target(temperature=2.0, noise=0.1).scale([logit]) == "logit"
+@pytest.mark.parametrize("change", [{"temperature": 2.0}, {"noise": 0.1}])
+def test_what_is_divided_or_disturbed_leaves_a_scale_that_has_bounds(change):
+    assert Target(normalize=("sigmoid",), **change).scale([Column("a", "logit")]) == "unknown"
+    expected = {"probability": "unknown", "log-probability": "unknown", "cosine": "dot"}
+    for scale in SCORE_SCALES:
+        assert Target(**change).scale([Column("a", scale)]) == expected.get(scale, scale)
+    assert Target(**change).scale([Column("a", "cosine"), Column("b", "cosine")]) == "dot"
+    with pytest.raises(UsageError, match=r"a \(cosine\), b \(dot\)"):
+        Target(**change).scale([Column("a", "cosine"), Column("b", "dot")])
 
 
 def test_the_paper_scores_what_is_missing_as_zero_before_anything_else():

@@ -182,7 +182,9 @@ def label(
 
     What changes scores does so in this order: --rank-targets, --normalize, --combine, --temperature, --noise.
     The record lists what was done (transformations), and its documents keep what each teacher said (scores).
-    Rank targets, minmax and zscore have no scale that is known; rd-train --score-scale states one.
+    Rank targets, minmax and zscore have no scale that is known, nor have probabilities and their logarithms
+    after --temperature or --noise, which make dot of cosine; rd-train --score-scale states one. A document
+    without a score of each teacher gets none; rrf sums over the rankings that have it.
 
     Augmentation depends on (seed, query_id), and for documents on doc_id too. The teacher scores the
     augmented texts while the record keeps its own, so that the student reads those (--augmented-text).
@@ -197,8 +199,9 @@ def label(
 
     \b
     Reads   records (or a run, with --dataset for its texts), a window of about 1,024 pairs at a time
-    Holds   the window; --corpus or --dataset, where texts or statistics are taken from there; for cmd what
-            its program has not answered (beyond 16 MiB in a temporary file)
+    Holds   the window; for be the embeddings of the last 100,000 texts; --corpus or --dataset, where texts
+            or statistics are taken from there; for cmd what its program has not answered (beyond 16 MiB in
+            a temporary file)
     Writes  the records in order as soon as their window is scored (only cmd: as soon as they are answered)
     """
     from functools import cache

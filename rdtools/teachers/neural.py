@@ -124,7 +124,8 @@ class BiEncoderTeacher:
 
     def _remember(self, embeddings: dict[str, NDArray[np.float32]]) -> None:
         for text, embedding in embeddings.items():
-            self._remembered[text] = embedding
+            if text not in self._remembered:  # a copy: a view would keep its whole window alive
+                self._remembered[text] = embedding.copy()
             self._remembered.move_to_end(text)
         while len(self._remembered) > _REMEMBERED_EMBEDDINGS:
             self._remembered.popitem(last=False)
