@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from operator import itemgetter
 
 from rdtools.account import Account, Counts
 from rdtools.collections import Corpus
@@ -51,7 +52,7 @@ class Miner:
 
     def mine(self, queries: Iterable[Record]) -> Iterator[Record]:
         """Yield one record for each query of the sample, in order."""
-        queries = filter(self._in_sample, queries)
+        queries = filter(self._in_sample, queries) if self._selection.share < 1 else iter(queries)
         while records := list(islice(queries, self._batch)):
             batch = [
                 JudgedQuery(record, self._qrels.get(record["query_id"], {}), self._corpus)
@@ -89,7 +90,8 @@ class Miner:
         seen: set[str] = set()
         for source, found in zip(self._sources, answers, strict=True):
             candidates = self._candidates(query, source, found, seen, counts)
-            seen.update(doc["doc_id"] for doc in candidates)
+            counts[source.name, "left out, no score"] += found.unscored
+            seen.update(map(itemgetter("doc_id"), candidates))
             pool += self._filtered(query, source, found, candidates[self._selection.range_min :], counts)
         if self._group:
             docs = self._training_group(query, answers, pool, seen, counts)
@@ -165,6 +167,9 @@ class Miner:
         self, query: JudgedQuery, source: Source, found: Found, seen: set[str], counts: Counts
     ) -> list[Doc]:
         """The first `depth` documents that may be candidates."""
+        excludes = self._excludes_positives and query.positives
+        if source is self._scoring and found.rows is not None and not (excludes or seen or query.own):
+            return self._all_found(query, source.name, found)  # there is none to leave out
         kept: list[Doc] = []
         for place, doc_id in enumerate(found.doc_ids):
             if len(kept) == self._selection.depth:
@@ -182,10 +187,34 @@ class Miner:
                 kept.append(self._doc(query, doc_id, score, source.name, place + 1))
         return kept
 
+    def _all_found(self, query: JudgedQuery, name: str, found: Found) -> list[Doc]:
+        """The documents as `_doc` makes them, at a tenth of the time for those that nobody judged."""
+        assert found.rows is not None and found.scores is not None and self._corpus is not None  # noqa: PT018
+        ranks = range(1, self._selection.depth + 1)
+        ranked = zip(ranks, found.rows, found.doc_ids, found.scores, strict=False)
+        if self._selection.with_text:
+            texts = self._corpus.texts
+            docs: list[Doc] = [
+                {"doc_id": doc_id, "text": texts[row], "score": score, "rank": rank, "source": name}
+                for rank, row, doc_id, score in ranked
+            ]
+        else:
+            docs = [
+                {"doc_id": doc_id, "score": score, "rank": rank, "source": name}
+                for rank, _, doc_id, score in ranked
+            ]
+        for place, doc in enumerate(docs) if query.grades else ():
+            if doc["doc_id"] in query.grades:
+                docs[place] = self._doc(query, doc["doc_id"], doc["score"], name, doc["rank"])
+        return docs
+
     def _filtered(
         self, query: JudgedQuery, source: Source, found: Found, docs: list[Doc], counts: Counts
     ) -> list[Doc]:
         """The candidates within the limits, and what becomes of those that are suspected false negatives."""
+        if not self._selection.looks_at_each:
+            counts[source.name, "candidates"] += len(docs)
+            return docs
         scores = dict(zip(found.doc_ids, found.scores or (), strict=False))
         lowest = min(found.positives.values(), default=None)
         if self._selection.margins and (lowest is None or found.scores is None):
@@ -249,10 +278,9 @@ class Miner:
     ) -> Doc:
         keep = self._keeps_docs and doc_id in query.own
         doc = query.own[doc_id].copy() if keep else Doc(doc_id=doc_id)
-        text = query.text(doc_id)
         if not self._selection.with_text:
             doc.pop("text", None)
-        elif text is not None:
+        elif (text := query.text(doc_id)) is not None:
             doc["text"] = text
         if doc_id in query.grades:
             doc["relevance"] = query.grades[doc_id]

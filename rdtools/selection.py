@@ -73,6 +73,12 @@ class Selection:
     def margins(self) -> bool:
         return self.relative_margin is not None or self.absolute_margin is not None
 
+    @property
+    def looks_at_each(self) -> bool:
+        """Whether a candidate may be dropped for its score or its text."""
+        limits = self.max_score is not None or self.min_score is not None
+        return limits or self.margins or self.near_copies is not None
+
     def limit_exceeded(self, score: float) -> str | None:
         """Name the limit that a score exceeds, None where it keeps within them."""
         if self.max_score is not None and score > self.max_score:

@@ -7,21 +7,35 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 
 from rdtools.errors import BadLine
-from rdtools.formats.jsonl import is_score
+from rdtools.formats.jsonl import dump, is_score
 from rdtools.formats.texts import decode
 from rdtools.records import QRELS_SOURCE, Doc, Record
 from rdtools.streams import Lines
 
 
 def ranking(record: Record) -> list[tuple[str, float]]:
-    """The record as a run: (doc_id, score), best first, as `rank` orders them.
+    """The record as a run: (doc_id, score), best first, as `rank` orders its `run_scores`."""
+    return rank(run_scores(record))
 
-    Positives that were added rather than found never count.
+
+def run_scores(record: Record) -> dict[str, float | None]:
+    """What ranks the documents of a record, by doc_id: their scores, in a run of ranks the negated ranks.
+
+    Lines of a run may come in any order, and so may ranks. A teacher that scored none of the documents has no
+    ranking: the order they had before is not its own.
     """
-    scores = {doc["doc_id"]: doc.get("score") for doc in record["docs"] if doc.get("source") != QRELS_SOURCE}
-    if "teacher" in record and not any(score is not None for score in scores.values()):
-        return []  # the teacher scored none of them: their old order is not its ranking
-    return rank(scores)
+    found = found_docs(record)
+    if not any("score" in doc for doc in found):
+        if "teacher" in record:
+            return {}
+        if record.get("score_scale") == "rank":
+            return {doc["doc_id"]: -float(doc["rank"]) if "rank" in doc else None for doc in found}
+    return {doc["doc_id"]: doc.get("score") for doc in found}
+
+
+def found_docs(record: Record) -> list[Doc]:
+    """Return the documents without the positives that were added rather than found, which no run counts."""
+    return [doc for doc in record["docs"] if doc.get("source") != QRELS_SOURCE]
 
 
 def rank(scores: Mapping[str, float | None]) -> list[tuple[str, float]]:
@@ -33,9 +47,9 @@ def rank(scores: Mapping[str, float | None]) -> list[tuple[str, float]]:
     scored = [(doc_id, score) for doc_id, score in scores.items() if score is not None]
     if not scored:
         return [(doc_id, float(len(scores) - place)) for place, doc_id in enumerate(scores)]
-    singles = array("f", [score for _, score in scored])
-    order = sorted(zip(singles, scored, strict=True), key=lambda pair: (pair[0], pair[1][0]), reverse=True)
-    return [pair for _, pair in order]
+    doc_ids, values = zip(*scored, strict=True)
+    order = sorted(zip(array("f", values), doc_ids, values, strict=True), reverse=True)
+    return [(doc_id, score) for _, doc_id, score in order]
 
 
 def run_tag(record: Record) -> str:
@@ -48,10 +62,14 @@ def run_tag(record: Record) -> str:
 
 def write_trec(record: Record) -> bytes:
     """`query_id Q0 doc_id rank score tag`, rank from 1."""
-    query_id, tag = _word(record["query_id"]), run_tag(record)
+    start, tag = f"{_word(record['query_id'])} Q0 ", run_tag(record)
+    doc_ids, scores = _columns(record)
+    if " ".join(doc_ids).split() != doc_ids:  # faster than one by one
+        for doc_id in doc_ids:
+            _word(doc_id)
     return "".join(
-        f"{query_id} Q0 {_word(doc_id)} {rank} {float(score)!r} {tag}\n"
-        for rank, (doc_id, score) in enumerate(ranking(record), start=1)
+        f"{start}{doc_id} {rank} {score} {tag}\n"
+        for rank, (doc_id, score) in enumerate(zip(doc_ids, scores, strict=True), start=1)
     ).encode()
 
 
@@ -59,8 +77,19 @@ def write_tsv(record: Record) -> bytes:
     """`query_id⇥doc_id⇥score`; the score always has a point or an exponent, so that it is no rank."""
     query_id = cell(record["query_id"])
     return "".join(
-        f"{query_id}\t{cell(doc_id)}\t{float(score)!r}\n" for doc_id, score in ranking(record)
+        f"{query_id}\t{cell(doc_id)}\t{score}\n" for doc_id, score in zip(*_columns(record), strict=True)
     ).encode()
+
+
+def _columns(record: Record) -> tuple[list[str], list[str]]:
+    """The record as a run: ids, best first, and the shortest text of each score."""
+    ranked = ranking(record)
+    scores = [float(score) for _, score in ranked]
+    if scores and min(map(abs, scores)) >= 1e-4 and max(map(abs, scores)) < 1e16:
+        texts = dump(scores)[1:-2].decode().split(",")  # as repr has it, several times as fast
+    else:  # where a number takes an exponent, they differ
+        texts = list(map(repr, scores))
+    return [doc_id for doc_id, _ in ranked], texts
 
 
 def read_trec(lines: Lines, together: bool = True) -> Iterator[Record]:

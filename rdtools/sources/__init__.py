@@ -36,11 +36,17 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Found:
-    """One answer: documents, best first, their scores if the source has any, and those of the positives."""
+    """One answer: documents, best first, their scores if the source has any, and those of the positives.
+
+    A source that searches the corpus says which `rows` of it they are; `unscored` counts the documents that a
+    ranking by score had to leave out.
+    """
 
     doc_ids: list[str]
     scores: list[float] | None = None
     positives: dict[str, float] = field(default_factory=dict)
+    rows: list[int] | None = field(default=None, compare=False)
+    unscored: int = 0
 
 
 class Source(Protocol):
