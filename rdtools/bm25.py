@@ -12,9 +12,10 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ Ranked = tuple["NDArray[np.int64]", "NDArray[np.float32]"]
 """Rows of the corpus, best first, and their scores."""
 
 _FREQUENT = 8  # a term in more than one of so many documents has a line: adding it whole is faster then
+_PARTS = 4  # of a batch for each thread, so that no thread waits long for the others
 _KEYS = 2**23  # of all queries that are searched together, 64 MiB
 _STATISTICS = "statistics.json"
 _VOCABULARY = "vocabulary.txt"
@@ -97,19 +99,20 @@ class Bm25:
         terms = dict(zip(stems, range(len(postings.line_of_term)), strict=False))
         return cls(postings, terms, **json.loads((folder / _STATISTICS).read_text()))
 
-    def search(self, queries: Sequence[str], depths: Sequence[int]) -> list[Ranked]:
-        """Return the ranking of each query to its own depth: the rows with a term of the query.
+    def search(self, queries: Sequence[str], depths: Sequence[int]) -> Iterator[Ranked]:
+        """Yield the ranking of each query to its own depth: the rows with a term of the query.
 
-        The queries are shared out among threads, one for each processor that this process may use. No
-        ranking depends on the other queries.
+        Threads, one for each processor that this process may use, take a few queries at a time and are ahead
+        of whoever reads the rankings. None depends on the other queries.
         """
         room = min(2 * max(depths, default=0) + 1024, len(self))
-        share = max(1, min(-(-len(queries) // _processors()), _KEYS // max(room, 1)))
+        share = max(1, min(-(-len(queries) // (_PARTS * _processors())), _KEYS // max(room, 1)))
         terms = [self._terms(query) for query in queries]
         starts = range(0, len(queries), share)
-        parts = ((terms[start : start + share], depths[start : start + share], room) for start in starts)
-        found = self._threads.map(lambda part: self._search(*part), parts)
-        return [ranked for part in found for ranked in part]
+        parts = [(terms[start : start + share], depths[start : start + share], room) for start in starts]
+        return chain.from_iterable(
+            self._threads.map(self._search, *zip(*parts, strict=True)) if parts else ()
+        )
 
     def _search(self, terms: Sequence[list[int]], depths: Sequence[int], room: int) -> list[Ranked]:
         keys = np.empty((len(terms), room), np.int64)

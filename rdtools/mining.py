@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -20,6 +21,7 @@ from rdtools.sources import Found, Source, Wanted
 
 RANDOM = "random"
 RECORDS = "records"
+_PATIENCE = 0.1  # seconds that a query may wait for others to be searched with
 _SLACK = 16  # candidates asked for beyond those needed, in place of copies of a positive
 
 
@@ -53,7 +55,7 @@ class Miner:
     def mine(self, queries: Iterable[Record]) -> Iterator[Record]:
         """Yield one record for each query of the sample, in order."""
         queries = filter(self._in_sample, queries) if self._selection.share < 1 else iter(queries)
-        while records := list(islice(queries, self._batch)):
+        for records in _batches(queries, self._batch):
             batch = [
                 JudgedQuery(record, self._qrels.get(record["query_id"], {}), self._corpus)
                 for record in records
@@ -70,7 +72,7 @@ class Miner:
     def _generator(self, record: Record, purpose: str) -> random.Random:
         return generator(self._selection.seed, record["query_id"], purpose)
 
-    def _search(self, source: Source, number: int, batch: list[JudgedQuery]) -> list[Found]:
+    def _search(self, source: Source, number: int, batch: list[JudgedQuery]) -> Iterable[Found]:
         """Ask for as many as fill the depth once positives and what earlier sources gave are left out."""
         depth = self._selection.depth * number
         return source.search(
@@ -301,3 +303,17 @@ class Miner:
             if self._scoring is not None and self._scoring.scale is not None:
                 record["score_scale"] = self._scoring.scale
         return record
+
+
+def _batches(records: Iterator[Record], size: int) -> Iterator[list[Record]]:
+    """Yield records in lists of `size`; where they come slowly, not waiting for more than are there."""
+    while True:
+        late = time.monotonic() + _PATIENCE
+        batch: list[Record] = []
+        for record in islice(records, size):
+            batch.append(record)
+            if time.monotonic() > late:
+                break
+        if not batch:
+            return
+        yield batch

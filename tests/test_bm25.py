@@ -104,7 +104,7 @@ def test_nothing_to_find_is_nothing_found(texts, tmp_path):
         assert searched(each, ["wing", ""], [5, 1]) == [[], []]
         assert each.score_rows("wing", range(len(texts))).tolist() == [0.0] * len(texts)
         assert each.score_text("wing", "wing") == 0.0
-    assert index.search([], []) == []
+    assert list(index.search([], [])) == []
 
 
 def test_saved_and_loaded_is_the_same(tmp_path):

@@ -1,12 +1,12 @@
 """Sources of candidates (`--from`): a class, made of its argument and a `Setting`, and a line in SOURCES.
 
-A source is asked for several queries at once and answers each with a ranking. Its `scale` says what
+A source is asked for several queries at once and answers each, in turn, with a ranking. Its `scale` says what
 its scores are, None where it gives none; `batch` is how many queries it likes to see together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -54,7 +54,7 @@ class Source(Protocol):
     scale: str | None
     batch: int
 
-    def search(self, wanted: Sequence[Wanted]) -> list[Found]: ...
+    def search(self, wanted: Sequence[Wanted]) -> Iterable[Found]: ...
 
 
 def open_source(spec: str, setting: Setting) -> Source:

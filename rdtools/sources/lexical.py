@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 
 from rdtools.bm25 import Bm25, open_bm25
@@ -23,13 +23,13 @@ class Bm25Source:
         self._corpus = setting.collection.corpus
         self._bm25 = shared_bm25(setting)
 
-    def search(self, wanted: Sequence[Wanted]) -> list[Found]:
+    def search(self, wanted: Sequence[Wanted]) -> Iterator[Found]:
         queries = [query_text(one.record) for one in wanted]
         ranked = self._bm25.search(queries, [one.depth for one in wanted])
-        return [
+        return (
             answer(self._corpus, *found, one.positives, partial(self._bm25.score_rows, query))
             for one, query, found in zip(wanted, queries, ranked, strict=True)
-        ]
+        )
 
 
 @lru_cache(maxsize=1)
