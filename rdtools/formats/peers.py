@@ -138,7 +138,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-# --- the paper "Distillation versus Contrastive Learning"'s triples and scores
+# --- triples and scores of the paper "Disentangling Locality and Entropy in Ranking Distillation"
 
 
 def read_paper_triples(lines: Lines) -> Iterator[Record]:
@@ -516,6 +516,8 @@ def write_colbert_triples(record: Record) -> bytes:
 def write_colbert_nway(record: Record) -> bytes:
     """Positives first, as ColBERT takes the first for the relevant one."""
     docs = _positives(record) + _negatives(record)
+    if not docs:
+        return b""
     return dump([_number_id(record["query_id"]), *([_number_id(doc["doc_id"]), _score(doc)] for doc in docs)])
 
 
