@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from rdtools.errors import BadLine
 from rdtools.formats import Reading, read_records
-from rdtools.formats.runs import rank, run_tag
-from rdtools.records import QRELS_SOURCE, Doc, Qrels, Record
+from rdtools.formats.runs import rank, run_scores, run_tag
+from rdtools.records import Qrels, Record
 
 
 class Ranking(NamedTuple):
@@ -85,8 +85,7 @@ class _Gathered:
         if query_id not in self._qrels:
             self._unjudged.add(query_id)
             return
-        found = (doc for doc in record["docs"] if doc.get("source") != QRELS_SOURCE)
-        scores = {doc["doc_id"]: _score(doc, record) for doc in found}
+        scores = run_scores(record)
         if any(score is not None for score in scores.values()):
             scale = record.get("score_scale", "unknown")
             if self._scales.setdefault(query_id, scale) != scale:
@@ -112,10 +111,3 @@ def _ranking(scores: dict[str, float | None], grades: dict[str, int]) -> Ranking
     ranked = rank(scores)
     places = {doc_id: place for place, (doc_id, _) in enumerate(ranked, start=1) if doc_id in grades}
     return Ranking(places, len(ranked))
-
-
-def _score(doc: Doc, record: Record) -> float | None:
-    """The score, in a run of ranks their negative: as lines may come in any order, so may ranks."""
-    if "score" not in doc and "rank" in doc and record.get("score_scale") == "rank":
-        return -float(doc["rank"])
-    return doc.get("score")

@@ -418,6 +418,16 @@ def test_without_scores_the_order_is_the_ranking():
     assert writer("trec")(record) == b"q Q0 b 1 2.0 rdtools\nq Q0 a 2 1.0 rdtools\n"
 
 
+def test_a_run_of_ranks_is_written_by_rank(tmp_path):
+    (tmp_path / "run").write_text("q\td1\t3\nq\td2\t1\nq\td3\t2\n")
+    (record,) = read(str(tmp_path / "run"), input_format="msmarco-run")
+    assert writer("trec")(record).splitlines() == [
+        b"q Q0 d2 1 -1.0 rdtools",
+        b"q Q0 d3 2 -2.0 rdtools",
+        b"q Q0 d1 3 -3.0 rdtools",
+    ]
+
+
 def test_the_tag_is_the_teacher_or_what_was_read():
     doc = {"doc_id": "d", "score": 1, "source": "s"}
     assert writer("trec")({"query_id": "q", "teacher": "ce:a b", "docs": [doc]}) == b"q Q0 d 1 1.0 ce:a_b\n"

@@ -215,6 +215,21 @@ def test_a_run_of_ranks_goes_by_rank(tmp_path):
     assert run.rankings == {"q": Ranking({"a": 1, "c": 3}, 3)}
 
 
+def test_a_teacher_that_scored_no_document_has_no_ranking(tmp_path):
+    record = '{"query_id":"q","docs":[{"doc_id":"a","rank":1},{"doc_id":"b","rank":2}],"teacher":"t"'
+    for scale in ("rank", "unknown"):
+        (tmp_path / "run").write_text(f'{record},"score_scale":"{scale}"}}\n')
+        assert read_run(str(tmp_path / "run"), {"q": {"a": 1}}, Reading()).rankings == {}
+
+
+def test_ranks_of_another_source_do_not_stand_beside_negated_ranks(tmp_path):
+    """A teacher of ranks scored b; the rank of a is BM25's."""
+    docs = '[{"doc_id":"a","rank":1,"source":"bm25"},{"doc_id":"b","rank":2,"score":-7,"source":"bm25"}]'
+    (tmp_path / "run").write_text(f'{{"query_id":"q","docs":{docs},"teacher":"t","score_scale":"rank"}}\n')
+    run = read_run(str(tmp_path / "run"), {"q": {"a": 1, "b": 0}}, Reading())
+    assert run.rankings == {"q": Ranking({"b": 1}, 1)}
+
+
 def test_a_document_twice_is_bad(tmp_path):
     path = tmp_path / "run"
     record = '{"query_id":"q","docs":[{"doc_id":"d"}]}\n'

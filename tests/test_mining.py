@@ -9,6 +9,7 @@ from mined import QUERY, Fixed, ids, mined
 
 from rdtools.collections import Collection
 from rdtools.errors import RdError, UsageError
+from rdtools.formats.jsonl import dump
 from rdtools.mining import Miner
 from rdtools.sampling import top
 from rdtools.selection import Selection
@@ -116,13 +117,14 @@ def wanted(query="boundary", query_id="q", depth=10, positives=(), docs=()):
 
 
 def test_bm25_ties_go_to_the_larger_id_also_at_the_cut(setting):
-    found = open_source("bm25", setting).search([wanted(depth=2, positives=["x1", "d0", "nowhere"])])[0]
+    [found] = open_source("bm25", setting).search([wanted(depth=2, positives=["x1", "d0", "nowhere"])])
     assert found.doc_ids == ["x3", "x2"]
     assert found.positives == {"x1": found.scores[0], "d0": 0.0}
 
 
 def test_bm25_finds_only_documents_with_a_term_of_the_query(setting):
-    assert open_source("bm25", setting).search([wanted("word7 nothing", depth=50)])[0].doc_ids == ["d7"]
+    [found] = open_source("bm25", setting).search([wanted("word7 nothing", depth=50)])
+    assert found.doc_ids == ["d7"]
 
 
 def test_a_query_without_text_is_named(setting):
@@ -192,6 +194,18 @@ def test_records_are_selected_again_untouched():
     assert next(miner.mine([record])) == {**record, "docs": [docs[2], docs[1]]}
 
 
+@pytest.mark.parametrize("named", ["records", "run"])
+def test_documents_without_a_score_are_counted_where_others_have_one(setting, tmp_path, named):
+    docs = [{"doc_id": "d1", "score": 1.0}, {"doc_id": "d2"}, {"doc_id": "d3", "source": "qrels"}]
+    record = {"query_id": "q", "query": "x", "docs": docs}
+    (tmp_path / "run.jsonl").write_bytes(dump(record))
+    source = open_source(named if named == "records" else f"run:{tmp_path}/run.jsonl", setting)
+    miner = Miner([source], Selection(num_negatives=None), {}, None)
+    assert ids(next(miner.mine([record]))) == ["d1"]
+    counted = "1 left out, no score (1 query), 1 candidates (1 query)"
+    assert list(miner.account.lines()) == ["1 query", f"{source.name}: {counted}"]
+
+
 def test_new_sources_drop_the_old_scores(setting):
     record = {
         "query_id": "q", "query": "boundary", "docs": [{"doc_id": "d1", "score": 1.0}],
@@ -238,9 +252,9 @@ def test_margins_over_a_run_of_records_start_at_added_positives_too(setting, tmp
 
 
 def test_a_run_of_ranks_is_a_source_when_its_format_is_named(setting, tmp_path):
-    (tmp_path / "ms.run").write_text("q\td2\t1\nq\td1\t2\n")
+    (tmp_path / "ms.run").write_text("q\td1\t3\nq\td2\t1\nq\td3\t2\n")  # lines in any order
     found = open_source(f"run:msmarco-run:{tmp_path}/ms.run", setting).search([wanted()])
-    assert found == [Found(["d2", "d1"])]
+    assert found == [Found(["d2", "d3", "d1"])]
 
 
 def test_a_run_of_several_scales_is_refused(setting, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rdtools.errors import UsageError
-from rdtools.formats.runs import ranking
+from rdtools.formats.runs import found_docs, ranking
 from rdtools.records import Record
 from rdtools.runs import read_run, scores_of
 from rdtools.setting import Setting
@@ -54,14 +54,17 @@ class _Docs:
     """
 
     def __init__(self, record: Record) -> None:
-        ranked = ranking(record)
+        ranked, found = ranking(record), found_docs(record)
+        scored = any("score" in doc for doc in found)
         self._scores = scores_of(record)
         self._doc_ids = [doc_id for doc_id, _ in ranked]
-        self._ranked_scores = [score for _, score in ranked] if self._scores else None
+        self._ranked_scores = [score for _, score in ranked] if scored else None
+        self._unscored = len(found) - len(ranked)
 
     def found(self, wanted: Wanted) -> Found:
         return Found(
             self._doc_ids[: wanted.depth],
             None if self._ranked_scores is None else self._ranked_scores[: wanted.depth],
             {doc_id: self._scores[doc_id] for doc_id in wanted.positives if doc_id in self._scores},
+            unscored=self._unscored,
         )
