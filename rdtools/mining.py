@@ -6,7 +6,8 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from dataclasses import replace
+from itertools import chain, islice
 from operator import itemgetter
 
 from rdtools.account import Account, Counts
@@ -49,8 +50,8 @@ class Miner:
         self._keeps_docs = any(source.name == RECORDS for source in sources)
         # The scores that records bring along are on a scale of their own: no other may stand beside them.
         one_scores = len(scoring) == 1 and not self._keeps_docs
-        pooled_run = selection.as_run and not self._group and len(sources) > 1
-        self._scoring = scoring[0] if one_scores and not pooled_run else None
+        self._pooled_run = selection.as_run and len(sources) > 1
+        self._scoring = scoring[0] if one_scores and not self._pooled_run else None
 
     def mine(self, queries: Iterable[Record]) -> Iterator[Record]:
         """Yield one record for each query of the sample, in order."""
@@ -73,32 +74,29 @@ class Miner:
         return generator(self._selection.seed, record["query_id"], purpose)
 
     def _search(self, source: Source, number: int, batch: list[JudgedQuery]) -> Iterable[Found]:
+        return source.search([self._wanted(query, number) for query in batch])
+
+    def _wanted(self, query: JudgedQuery, number: int) -> Wanted:
         """Ask for as many as fill the depth once positives and what earlier sources gave are left out."""
-        depth = self._selection.depth * number
-        return source.search(
-            [
-                Wanted(
-                    query.record,
-                    depth + self._excludes_positives * (len(query.positives) + _SLACK),
-                    query.positives,
-                )
-                for query in batch
-            ]
-        )
+        more = self._excludes_positives * (len(query.positives) + _SLACK)
+        return Wanted(query.record, self._selection.depth * number + more, query.positives)
 
     def _mine(self, query: JudgedQuery, answers: list[Found]) -> Record:
         counts: Counts = Counter()
-        pool: list[Doc] = []
+        pools: list[list[Doc]] = []
         seen: set[str] = set()
-        for source, found in zip(self._sources, answers, strict=True):
-            candidates = self._candidates(query, source, found, seen, counts)
+        for place, source in enumerate(self._sources):
+            found, candidates = self._to_depth(query, place, answers[place], seen, counts)
+            answers[place] = found
             counts[source.name, "left out, no score"] += found.unscored
             seen.update(map(itemgetter("doc_id"), candidates))
-            pool += self._filtered(query, source, found, candidates[self._selection.range_min :], counts)
+            pools.append(
+                self._filtered(query, source, found, candidates[self._selection.range_min :], counts)
+            )
         if self._group:
-            docs = self._training_group(query, answers, pool, seen, counts)
+            docs = self._training_group(query, answers, pools, seen, counts)
         else:
-            docs = self._ranking(query, answers, pool, counts)
+            docs = self._ranking(query, answers, list(chain.from_iterable(pools)), counts)
         self.account.add(counts)
         return self._record(query, docs)
 
@@ -114,14 +112,20 @@ class Miner:
         return pool + added
 
     def _training_group(
-        self, query: JudgedQuery, answers: list[Found], pool: list[Doc], seen: set[str], counts: Counts
+        self, query: JudgedQuery, answers: list[Found], pools: list[list[Doc]], seen: set[str], counts: Counts
     ) -> list[Doc]:
-        """All positives, judged and relabelled, then the negatives that the sampling chooses in the pool."""
+        """All positives, judged and relabelled, then the negatives that the sampling chooses in the pools."""
         n = self._selection.num_negatives or 0
-        # Only relabelling gives a document another relevance than its judgement, if it has one.
-        relabelled = [doc for doc in pool if doc.get("relevance") != query.grades.get(doc["doc_id"])]
-        candidates = [doc for doc in pool if doc.get("relevance") == query.grades.get(doc["doc_id"])]
-        places = self._selection.sampling(candidates, n, self._generator(query.record, "negatives"))
+        relabelled: list[Doc] = []
+        candidates: list[Doc] = []
+        ranks: list[int] = []
+        for pool in pools:
+            # Only relabelling gives a document another relevance than its judgement, if it has one.
+            as_judged = [doc for doc in pool if doc.get("relevance") == query.grades.get(doc["doc_id"])]
+            relabelled += [doc for doc in pool if doc.get("relevance") != query.grades.get(doc["doc_id"])]
+            candidates += as_judged
+            ranks += range(1, len(as_judged) + 1)
+        places = self._selection.sampling(candidates, ranks, n, self._generator(query.record, "negatives"))
         drawn = [candidates[place] for place in places]
         negatives = [doc for doc in drawn if doc["doc_id"] not in query.positives]
         counts["", "positives drawn as negatives"] = len(drawn) - len(negatives)
@@ -132,7 +136,13 @@ class Miner:
         counts["", "negatives"] = len(negatives)
         counts["", "negatives that --pad drew"] = len(padding)
         counts["", "negatives missing"] = n - len(negatives)
-        return positives + negatives
+        return self._as_found(positives + negatives) if self._pooled_run else positives + negatives
+
+    def _as_found(self, docs: list[Doc]) -> list[Doc]:
+        """A group in the order of `_ranking`: its positives lead a record, but no run that was found."""
+        order = {source.name: place for place, source in enumerate(self._sources)}
+        last = len(order)
+        return sorted(docs, key=lambda doc: (order.get(doc.get("source", ""), last), doc.get("rank", 0)))
 
     def _padding(self, query: JudgedQuery, missing: int, docs: list[Doc], seen: set[str]) -> list[Doc]:
         """Random documents of the corpus: none that a source gave or holds, kept or not, and no copies."""
@@ -164,6 +174,20 @@ class Miner:
             return False
         texts.add(text)
         return True
+
+    def _to_depth(
+        self, query: JudgedQuery, place: int, found: Found, seen: set[str], counts: Counts
+    ) -> tuple[Found, list[Doc]]:
+        """The candidates, asked for again, deeper, where too many were left out and the source has more."""
+        source, wanted = self._sources[place], self._wanted(query, place + 1)
+        while True:
+            left_out: Counts = Counter()
+            kept = self._candidates(query, source, found, seen, left_out)
+            if len(kept) == self._selection.depth or len(found.doc_ids) < wanted.depth:
+                counts.update(left_out)
+                return found, kept
+            wanted = replace(wanted, depth=2 * wanted.depth)
+            (found,) = source.search([wanted])
 
     def _candidates(
         self, query: JudgedQuery, source: Source, found: Found, seen: set[str], counts: Counts

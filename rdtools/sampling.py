@@ -1,7 +1,8 @@
-"""Choosing negatives from a pool (`--sampling`): a function (pool, n, rng) -> n places in the pool.
+"""Choosing negatives from a pool (`--sampling`): a function (pool, ranks, n, rng) -> n places in the pool.
 
-The pool is in rank order; where it holds fewer than n, all are chosen. Only `rng.random()` is used, whose
-sequence Python guarantees, so that a seed chooses the same negatives on every machine and version.
+The pool is what the sources gave, one after the other; `ranks` count from 1 in each of them. Where it holds
+fewer than n, all are chosen. Only `rng.random()` is used, whose sequence Python guarantees, so that a seed
+chooses the same negatives on every machine and version.
 """
 
 from __future__ import annotations
@@ -32,26 +33,25 @@ def shuffled(items: Sequence[T], rng: random.Random) -> Iterator[T]:
         moved[other] = moved.pop(place, items[place])
 
 
-def top(pool: Sequence[Doc], n: int, rng: random.Random) -> list[int]:
-    """The first n."""
-    return list(range(min(n, len(pool))))
+def top(pool: Sequence[Doc], ranks: Sequence[int], n: int, rng: random.Random) -> list[int]:
+    """The first n, the sources taking turns: all first documents, then all second ones."""
+    return _largest([-rank for rank in ranks], n)
 
 
-def uniform(pool: Sequence[Doc], n: int, rng: random.Random) -> list[int]:
+def uniform(pool: Sequence[Doc], ranks: Sequence[int], n: int, rng: random.Random) -> list[int]:
     """Any n, each as likely as any other."""
     return _largest([rng.random() for _ in pool], n)
 
 
-def log_random(pool: Sequence[Doc], n: int, rng: random.Random) -> list[int]:
-    """n without replacement, place r with weight 1/ln(1 + r): near the top more often.
+def log_random(pool: Sequence[Doc], ranks: Sequence[int], n: int, rng: random.Random) -> list[int]:
+    """n without replacement, rank r with weight 1/ln(1 + r): near the top more often.
 
     Exponential keys draw without replacement by weight (Efraimidis and Spirakis, 2006).
     """
-    ranks = range(1, len(pool) + 1)
     return _largest([math.log(1 - rng.random()) * math.log(1 + rank) for rank in ranks], n)
 
 
-def stratified(pool: Sequence[Doc], n: int, rng: random.Random) -> list[int]:
+def stratified(pool: Sequence[Doc], ranks: Sequence[int], n: int, rng: random.Random) -> list[int]:
     """One from each of n strata of equally many documents: quantiles of the scores (2604.04734)."""
     by_score = _by_score(pool, "stratified")
     n = min(n, len(pool))
@@ -59,7 +59,7 @@ def stratified(pool: Sequence[Doc], n: int, rng: random.Random) -> list[int]:
     return sorted(by_score[low + int(rng.random() * (high - low))] for low, high in pairwise(edges))
 
 
-def stratified_width(pool: Sequence[Doc], n: int, rng: random.Random) -> list[int]:
+def stratified_width(pool: Sequence[Doc], ranks: Sequence[int], n: int, rng: random.Random) -> list[int]:
     """One from each of n intervals of equal width, from the highest score of the pool to the lowest.
 
     The share of intervals that are empty, or used up, goes to the others round by round, one each, the
@@ -88,11 +88,14 @@ def _by_score(pool: Sequence[Doc], sampling: str) -> list[int]:
     return sorted(range(len(pool)), key=lambda place: (-pool[place]["score"], place))
 
 
-def _largest(keys: list[float], n: int) -> list[int]:
+def _largest(keys: Sequence[float], n: int) -> list[int]:
+    """Return the places of the n largest keys, of equal ones the first, in order."""
     return sorted(sorted(range(len(keys)), key=lambda place: -keys[place])[:n])
 
 
-SAMPLING: dict[str, Callable[[Sequence[Doc], int, random.Random], list[int]]] = {
+Sampling = Callable[[Sequence[Doc], Sequence[int], int, random.Random], list[int]]
+
+SAMPLING: dict[str, Sampling] = {
     "random": uniform,
     "top": top,
     "log-random": log_random,

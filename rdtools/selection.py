@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rdtools.errors import UsageError
-from rdtools.records import Doc
-from rdtools.sampling import uniform
+from rdtools.sampling import Sampling, uniform
 
 FALSE_NEGATIVES = {"drop": "dropped by", "keep": "kept against", "relabel": "relabelled by"}
 """What may become of suspected false negatives (`--false-negatives`), in the words of the account."""
@@ -38,7 +35,7 @@ class Selection:
     num_negatives: int | None = 15
     depth: int = 100
     range_min: int = 0
-    sampling: Callable[[Sequence[Doc], int, random.Random], list[int]] = uniform
+    sampling: Sampling = uniform
     relative_margin: float | None = None
     absolute_margin: float | None = None
     near_copies: float | None = None

@@ -10,6 +10,7 @@ from mined import QUERY, Fixed, ids, mined
 from rdtools.collections import Collection
 from rdtools.errors import RdError, UsageError
 from rdtools.formats.jsonl import dump
+from rdtools.formats.runs import ranking
 from rdtools.mining import Miner
 from rdtools.sampling import top
 from rdtools.selection import Selection
@@ -56,6 +57,37 @@ def test_depth_counts_after_positives_and_earlier_sources_and_ranks_stay():
     both, _ = mined([a, Fixed(["d2"], [1.0], "c")], {"d1": 1}, num_negatives=9)
     assert "score_scale" not in both
     assert not any("score" in doc for doc in both["docs"])
+
+
+def test_more_copies_of_a_positive_than_were_reckoned_with_cost_no_depth(tmp_path):
+    rows = [f"c{n:02}\tWing flow" for n in range(40)] + [f"d{n}\twing jet" for n in range(6)]
+    (tmp_path / "corpus.tsv").write_text("\n".join(["p\twing flow", *rows]) + "\n")
+    setting = Setting(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
+    for name in ("bm25", "random", "graph"):
+        selection = Selection(num_negatives=4, depth=4, sampling=top)
+        miner = Miner([open_source(name, setting)], selection, {"q": {"p": 1}}, setting.collection.corpus)
+        docs = next(miner.mine([{"query_id": "q", "query": "wing flow", "docs": []}]))["docs"]
+        assert [doc["doc_id"][0] for doc in docs] == ["p", "d", "d", "d", "d"], name
+    assert "left out, copies of a positive" in list(miner.account.lines())[1]
+
+
+def test_top_takes_turns_between_sources():
+    a = Fixed(["d1", "d2", "d3"], [3.0, 2.0, 1.0], "a")
+    b = Fixed(["d2", "d4", "d5"], None, "b")
+    record, _ = mined([a, b], num_negatives=3)
+    assert [(doc["doc_id"], doc["source"]) for doc in record["docs"]] == [
+        ("d1", "a"), ("d2", "a"), ("d4", "b"),
+    ]  # fmt: skip
+
+
+def test_a_group_as_a_run_has_all_documents_in_the_order_they_were_found():
+    a = Fixed(["d1", "d2", "d3"], [3.0, 2.0, 1.0], "a")
+    b = Fixed(["d4", "d5"], None, "b")
+    record, _ = mined([a, b], {"d3": 1, "d9": 1}, num_negatives=4, as_run=True)
+    assert ids(record) == ["d1", "d2", "d3", "d4", "d5", "d9"]
+    assert [doc_id for doc_id, _ in ranking(record)] == ["d1", "d2", "d3", "d4", "d5"]  # d9 was not found
+    whole, _ = mined([a, b], {"d3": 1, "d9": 1}, num_negatives=None, as_run=True)
+    assert ranking(whole) == ranking(record)
 
 
 @pytest.mark.parametrize(
