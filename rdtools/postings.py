@@ -100,7 +100,7 @@ def weigh(
 
 
 @_compiled
-def _smallest_first(keys: NDArray[np.int64], count: int) -> int:
+def _smallest_first(keys: NDArray[np.int64], count: int) -> np.int64:
     """Bring the `count` smallest keys to the front and return the largest of them (quickselect)."""
     low, high, wanted = 0, len(keys) - 1, count - 1
     while low < high:
@@ -125,15 +125,14 @@ def _smallest_first(keys: NDArray[np.int64], count: int) -> int:
 
 
 @_compiled
-def _offer(key: np.int64, best: NDArray[np.int64], count: int, limit: int, depth: int) -> tuple[int, int]:
-    """Put a key below `limit` to the `count` in `best`; where it is full, keep `depth`. Return both anew."""
-    if key < limit:
-        best[count] = key
-        count += 1
-        if count == len(best):
-            limit = _smallest_first(best, depth)
-            count = depth
-    return count, limit
+def _keep(
+    key: np.int64, best: NDArray[np.int64], count: int, limit: np.int64, depth: int
+) -> tuple[int, np.int64]:
+    """Put a key to the `count` in `best`; where that fills it, keep `depth`. Return `count`, `limit`."""
+    best[count] = key
+    if count + 1 < len(best):
+        return count + 1, limit
+    return depth, _smallest_first(best, depth)
 
 
 @_compiled
@@ -184,7 +183,8 @@ def find_best(
                     if most >= -(limit >> 32):
                         for row in range(low, min(low + _STRIDE, size)):
                             key = np.int64(first + row) - (np.int64(bits[row]) << 32)
-                            count, limit = _offer(key, best, count, limit, depth)
+                            if key < limit:
+                                count, limit = _keep(key, best, count, limit, depth)
                 scores[:size] = 0
             for slot in own:
                 if line_of_term[terms[slot]] < 0:
@@ -193,7 +193,8 @@ def find_best(
                         if not has_line:
                             row = rows[place] - first
                             key = np.int64(rows[place]) - (np.int64(bits[row]) << 32)
-                            count, limit = _offer(key, best, count, limit, depth)
+                            if key < limit:
+                                count, limit = _keep(key, best, count, limit, depth)
                             scores[row] = 0  # the next posting of this row offers nothing
                         place += 1
                     places[slot] = place

@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,17 @@ def run_lines(query_id: str, ranked: Any) -> str:
     )
 
 
+@contextmanager
+def timed() -> Iterator[None]:
+    """Print the seconds, and those of them in which this process had a processor, that the block took."""
+    begin, used = time.perf_counter(), time.process_time()
+    yield
+    print(json.dumps({"seconds": time.perf_counter() - begin, "cpu": time.process_time() - used}))
+
+
 def timed_loop(loop: Callable[[Any], None], out: str) -> None:
-    with open(out, "w") as file:
-        begin = time.perf_counter()
+    with open(out, "w") as file, timed():
         loop(file)
-    print(json.dumps({"seconds": time.perf_counter() - begin}))
 
 
 def index_tantivy(folder: Path) -> None:
@@ -199,11 +206,9 @@ def search_rdtools(folder: Path, queries: Path, depth: int, threads: int, out: s
         [Wanted({"query_id": "", "query": "bab", "docs": []}, 1)]
     )  # compiled before the clock starts
     write = writer("jsonl" if group else "trec")
-    with open_output(out) as file:
-        begin = time.perf_counter()
+    with open_output(out) as file, timed():
         for record in miner.mine(read_records([str(queries)])):
             file.write(write(record))
-        print(json.dumps({"seconds": time.perf_counter() - begin}))
 
 
 def search_alone(folder: Path, queries: Path, depth: int, threads: int, out: str) -> None:
@@ -211,12 +216,11 @@ def search_alone(folder: Path, queries: Path, depth: int, threads: int, out: str
 
     index = open_bm25(opened(folder))
     texts = [text for _, text in read_pairs(queries)]
-    index.search(texts[:1], [depth])
-    begin = time.perf_counter()
-    for start in range(0, len(texts), 128):
-        part = texts[start : start + 128]
-        index.search(part, [depth] * len(part))
-    print(json.dumps({"seconds": time.perf_counter() - begin}))
+    list(index.search(texts[:1], [depth]))
+    with timed():
+        for start in range(0, len(texts), 128):
+            part = texts[start : start + 128]
+            list(index.search(part, [depth] * len(part)))
 
 
 def pass_over_postings(folder: Path, queries: Path, depth: int, threads: int, out: str) -> None:
@@ -226,14 +230,11 @@ def pass_over_postings(folder: Path, queries: Path, depth: int, threads: int, ou
     postings = index._postings
     terms = [term for _, text in read_pairs(queries) for term in index._terms(text)]
     parts = [slice(*postings.starts[term : term + 2]) for term in terms]
-    for _ in range(2):  # the first brings them into memory
-        begin = time.perf_counter()
-        for part in parts:
-            postings.impacts[part].max()
-            postings.rows[part].max()
-        seconds = time.perf_counter() - begin
-    postings_of_all = sum(part.stop - part.start for part in parts)
-    print(json.dumps({"seconds": seconds, "postings": int(postings_of_all)}))
+    for _ in range(2):  # the first brings them into memory, and the last line printed counts
+        with timed():
+            for part in parts:
+                postings.impacts[part].max()
+                postings.rows[part].max()
 
 
 SEARCHES: dict[str, Callable[..., None]] = {
@@ -302,17 +303,22 @@ def measure_searches(folder: Path, options: argparse.Namespace) -> None:
             count = sum(1 for _ in queries.open())
             for depth in options.depths:
                 rates: dict[str, list[float]] = {name: [] for name in options.engines}
+                used: dict[str, list[float]] = {name: [] for name in options.engines}
                 peaks = dict.fromkeys(options.engines, 0.0)
                 for _ in range(options.repeats):
                     for name in options.engines:
                         command = worker("search", name, folder, queries, depth, threads, folder / "out")
                         _, peak, output = measured(command, threads)
-                        rates[name].append(count / json.loads(output.splitlines()[-1])["seconds"])
+                        taken = json.loads(output.splitlines()[-1])
+                        rates[name].append(count / taken["seconds"])
+                        used[name].append(taken["cpu"] / count * 1000)
                         peaks[name] = max(peaks[name], peak)
                 medians = {name: statistics.median(values) for name, values in rates.items()}
                 job = f"{kind}, k={depth}, {threads} thread{'s' * (threads > 1)}"
                 for name, rate in medians.items():
-                    row(job, name, f"{rate:.0f}/s", f"{medians['rd-mine'] / rate:.2f}", f"{peaks[name]:.0f}")
+                    ratio = f"{medians['rd-mine'] / rate:.2f}" if "rd-mine" in medians else ""
+                    cpu = f"{statistics.median(used[name]):.3f}"
+                    row(job, name, f"{rate:.0f}/s", ratio, f"{peaks[name]:.0f}", cpu)
 
 
 def measure_command(folder: Path, options: argparse.Namespace) -> None:
@@ -351,7 +357,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.folder / str(options.passages)
     write_collection(folder, options.passages, options.queries)
-    row("job", "engine", "median", "rd-mine / it", "peak MB")
+    row("job", "engine", "median", "rd-mine / it", "peak MB", "ms of a processor, a query")
     measure_indexes(folder)
     measure_searches(folder, options)
     measure_command(folder, options)
