@@ -36,8 +36,9 @@ CUTS: dict[str, Cut] = {
 
 def _outlying(values: Floats) -> Flags:
     low, high = np.quantile(values, [0.25, 0.75])
-    reach = 1.5 * (high - low)
-    flags: Flags = (values < low - reach) | (values > high + reach)
+    with np.errstate(over="ignore"):  # a fence may be infinite
+        reach = 1.5 * (high - low)
+        flags: Flags = (values < low - reach) | (values > high + reach)
     return flags
 
 

@@ -19,14 +19,11 @@ from rdtools.errors import RdError
 from rdtools.log import log, plural
 from rdtools.losses import NEGATIVE, ORDER, PAIR, POSITIVE, Loss
 from rdtools.losses.objective import Objective
+from rdtools.origins import CHANGES
 from rdtools.records import Record
 from rdtools.texts import folded
 
 T = TypeVar("T")
-
-
-CHANGES = ("transformations", "augmentation")
-"""Fields in which a record says what was done to its scores and to the texts that the teacher read."""
 
 
 class Document(NamedTuple):

@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,11 @@ from rdtools.log import log, plural
 
 if TYPE_CHECKING:
     from rdtools.collections import Corpus
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where each process builds for itself
+    fcntl = None  # type: ignore[assignment]
 
 T = TypeVar("T")
 _MANIFEST = "manifest.json"
@@ -33,7 +39,8 @@ def kept_index(
 ) -> T:
     """Load the index of these `settings` from `directory`, or build it and keep it there.
 
-    Indexes with other settings stand beside it. Without a directory it is built and not kept. The
+    Indexes with other settings stand beside it. Of several processes, such as the commands of a pipe, that
+    need the same index, one builds it and the others wait. Without a directory it is built and not kept. The
     manifest beside it also says how many documents it took in how many seconds.
 
     Raises:
@@ -43,12 +50,39 @@ def kept_index(
         return _timed(kind, corpus, build)[0]
     folder = index_folder(directory, kind, settings)
     manifest = {"layout": _LAYOUT, "kind": kind, "settings": settings, "corpus": corpus.fingerprint}
-    if not folder.exists():
-        index, seconds = _timed(kind, corpus, build)
-        built = {"documents": len(corpus), "seconds": round(seconds, 3)}
-        _save_whole(folder, manifest | built, index, save)
-        return index
+    with _turn(folder):
+        if not folder.exists():
+            index, seconds = _timed(kind, corpus, build)
+            built = {"documents": len(corpus), "seconds": round(seconds, 3)}
+            _save_whole(folder, manifest | built, index, save)
+            return index
     return load_index(folder, load, manifest)
+
+
+@contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Wait while another process builds the index of this folder; a lock ends with the process that has it."""
+    if fcntl is None or folder.exists():
+        yield
+        return
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        path = folder.with_name(f".{folder.name}.lock")
+        lock = open(path, "wb")
+    except OSError as error:
+        raise RdError(f"index {folder}: cannot write: {error.strerror or error}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("index %s: another process is building it, waiting", folder)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            log.debug("index %s: this file system has no locks", folder)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)  # whoever waits for it has it open; who comes later finds the index
 
 
 def load_index(folder: Path, load: Callable[[Path], T], expected: dict[str, Any] | None = None) -> T:
@@ -87,6 +121,7 @@ def index_folder(directory: str, kind: str, settings: dict[str, Any]) -> Path:
 
 def _save_whole(folder: Path, manifest: dict[str, Any], index: T, save: Callable[[T, Path], None]) -> None:
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(beside, ignore_errors=True)  # of a killed process that had our number
     try:
         beside.mkdir(parents=True)
         save(index, beside)

@@ -47,7 +47,7 @@ class Labeler:
         names = Counter(teacher.name for teacher in teachers)
         if twice := [name for name, count in names.items() if count > 1]:
             raise UsageError(
-                f"two teachers have the name {twice[0]} (the record keeps scores by name: give one another path)"
+                f"two teachers have the name {twice[0]} (scores are kept by name: give one another path)"
             )
         if augmentation and not augmentation.in_record and not any(each.needs_text for each in teachers):
             raise UsageError(
@@ -122,7 +122,7 @@ class Labeler:
                 doc["doc_id"],
                 record.get("query", ""),
                 doc.get("text", ""),
-                doc.get("relevance"),
+                None if doc.get("relabelled") else doc.get("relevance"),
             )
             for record in (self._read_by_teachers(record) for record, _ in window)
             for doc in record["docs"]

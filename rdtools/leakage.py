@@ -80,7 +80,7 @@ def open_leakage(test: str, reading: Reading = Reading()) -> Leakage:
     """
     query_texts: dict[str, str] = {}
     doc_texts: dict[str, str] = {}
-    if os.path.isfile(test):
+    if os.path.exists(test) and not os.path.isdir(test):  # a pipe, such as <(...), is a file too
         qrels = read_qrels(test, reading)
     else:
         try:

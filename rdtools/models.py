@@ -77,6 +77,7 @@ def load_bi_encoder(name: str, loading: Loading = Loading()) -> SentenceTransfor
             trust_remote_code=loading.trust_remote_code,
             model_kwargs={"use_safetensors": True, "dtype": getattr(torch, loading.dtype)},
         )
+    check_room(model.tokenizer, "--max-length", loading.max_length)
     limit, length = positions(model[0]), loading.max_length or model.max_seq_length
     if length is not None:
         model.max_seq_length = min(length, limit or length)
@@ -108,6 +109,7 @@ def load_cross_encoder(
         _check_whole(name, lacks, "cross-encoder")
     if model.config.num_labels > 2:
         raise RdError(f"model {name}: it has {model.config.num_labels} labels; a cross-encoder has 1 or 2")
+    check_room(tokenizer, "--max-length", loading.max_length, pair=True)
     limit = positions(model) or 512
     tokenizer.model_max_length = min(loading.max_length or tokenizer.model_max_length, limit)
     _score_in_float32(model)
@@ -152,6 +154,20 @@ def _check_whole(name: str, lacks: list[str], kind: str) -> None:
         )
 
 
+def check_room(tokenizer: Any, flag: str, limit: int | None, *, pair: bool = False) -> None:
+    """Refuse a limit that leaves no token for a text: tokenizers take it for no limit at all.
+
+    Raises:
+        UsageError: `flag` must be greater.
+    """
+    count = getattr(tokenizer, "num_special_tokens_to_add", None)  # static embeddings have no such tokens
+    special = count(pair=pair) if count is not None else 0
+    if limit is not None and limit <= special:
+        raise UsageError(
+            f"{flag} {limit}: {special} tokens are special ones of this model, so {special + 1} is the least"
+        )
+
+
 def positions(model: torch.nn.Module) -> int | None:
     """Return how many tokens the model has positions for, as far as it says so.
 
@@ -190,8 +206,9 @@ def fingerprint(name: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     folder = Path(name) if Path(name).is_dir() else _cached_folder(name)
     for file in sorted(folder.rglob("*")):
-        if file.suffix in (".safetensors", ".json", ".txt", ".model") and "checkpoints" not in file.parts:
-            digest.update(str(file.relative_to(folder)).encode())
+        place = file.relative_to(folder)
+        if file.suffix in (".safetensors", ".json", ".txt", ".model") and "checkpoints" not in place.parts:
+            digest.update(str(place).encode())
             with open(file, "rb") as stream:
                 while block := stream.read(2**22):
                     digest.update(block)

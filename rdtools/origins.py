@@ -9,7 +9,7 @@ from typing import Any
 from rdtools.log import log, plural
 from rdtools.records import Record
 
-CHANGES = ("transformations", "augmentation", "normalize", "temperature")
+CHANGES = ("transformations", "augmentation")
 """Fields of a record that say what was done to its scores, or to the texts that the teacher read."""
 
 Origin = tuple[str, str, str]

@@ -216,5 +216,17 @@ def test_a_cut_leaves_out_what_is_undefined_and_takes_infinite_as_largest():
     assert list(cut_records(Diagnosis(1.0).chunks([]), 1, CUTS["high"])) == []
 
 
+@pytest.mark.parametrize("name", CUTS)
+def test_cuts_of_infinite_values_are_silent(name):
+    records = [record(str(n), [0.0, 1e5 * (n % 2)]) for n in range(9)] + [record("x", [0.0, 1e5])]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        list(cut_records(Diagnosis(1.0).chunks(records), COLUMNS.index("kappa"), CUTS[name]))
+
+
 def test_columns():
-    assert tuple(diagnose(np.zeros((1, 2)), 1.0)) == MEASURED == COLUMNS[1:]
+    names = (
+        "pairwise_entropy_bits", "listwise_entropy_bits", "listwise_entropy_share", "tied_pairs", "margin", "kappa",
+    )  # fmt: skip
+    assert tuple(diagnose(np.zeros((1, 2)), 1.0)) == names
+    assert COLUMNS == ("docs", *names)

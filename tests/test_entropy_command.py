@@ -131,6 +131,8 @@ def test_unfit_scales_are_bad_records(run):
         (["--confidence", "95"], "--confidence must lie between 0 and 1, not 95"),
         (["--alpha", "0.9"], "--alpha needs --encoder"),
         (["--density-among", "corpus"], "--density-among needs --encoder"),
+        (["--device", "cpu"], "--device needs --encoder"),
+        (["--batch-tokens", "9"], "--batch-tokens needs --encoder"),
         (
             ["--encoder", "m", "--density-among", "corpus"],
             "--density-among corpus needs --dataset or --corpus",

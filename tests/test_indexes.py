@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
@@ -72,6 +75,13 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(tmp_path):
+    folder = index_folder(str(tmp_path), "toy", {"k": 1})
+    (tmp_path / f".{folder.name}.{os.getpid()}.part").mkdir()
+    assert keep(tmp_path) == keep(tmp_path, value="other") == "index"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 def test_the_slower_of_two_builders_keeps_the_other_ones(tmp_path):
     folder = index_folder(str(tmp_path), "toy", {"k": 1})
 
@@ -93,3 +103,28 @@ def test_the_slower_of_two_builders_keeps_the_other_ones(tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     assert (manifest["corpus"], manifest["documents"]) == (Corpus([("c1", "text")]).fingerprint, 1)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_of_two_builders_at_once_one_waits(tmp_path):
+    built, started, go_on = [], threading.Event(), threading.Event()
+
+    def slow_build():
+        started.set()
+        assert go_on.wait(10)
+        return "slow"
+
+    def slow():
+        return kept_index(
+            str(tmp_path), "toy", {"k": 1}, Corpus([("c1", "text")]), slow_build,
+            lambda index, folder: (folder / "data").write_text(index), lambda f: (f / "data").read_text(),
+        )  # fmt: skip
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(slow)
+        assert started.wait(10)
+        second = pool.submit(keep, tmp_path, built=built)
+        assert not wait([second], timeout=0.2).done
+        go_on.set()
+        assert (first.result(10), second.result(10)) == ("slow", "slow")
+    assert built == []
+    assert list(tmp_path.iterdir()) == [index_folder(str(tmp_path), "toy", {"k": 1})]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
+import os
+import statistics
+import threading
 
 import numpy as np
 import pytest
@@ -23,7 +27,7 @@ from rdtools.instruments.candidates import Contamination, Cost, DistinctIds, Sus
 from rdtools.instruments.cloud import Cloud
 from rdtools.instruments.coverage import Coverage, read_documents
 from rdtools.instruments.geometry import Geometry, diameter, knn_density, two_nn_dimension
-from rdtools.instruments.paper import ScoreShares
+from rdtools.instruments.paper import PaperEntropies
 from rdtools.instruments.student import Divergence, kl_bits, open_divergence
 from rdtools.leakage import Leakage, open_leakage
 from rdtools.origins import origin
@@ -197,14 +201,24 @@ def paper_entropy(scores: list[float]) -> float:
     return entropy
 
 
+def paper_pairwise_entropy(scores: list[float]) -> float:
+    """run_entropy.py, whose scores are a dictionary with 0 for what is missing."""
+    first = [1 / (1 + math.exp(b - a)) for a, b in itertools.combinations(scores, 2)]
+    return statistics.fmean(-p * math.log2(p) - (1 - p) * math.log2(1 - p) for p in first)
+
+
 @given(
     scores=st.lists(st.sampled_from([None, 0.0, -7.25, -0.5, 0.25, 0.25, 3.0, 11.5]), min_size=1, max_size=9)
 )
 def test_score_shares_are_the_papers(scores):
     """Ties, missing and negative scores included. The numbers are sums of quarters, hence exact."""
     filled = [0.0 if score is None else score for score in scores]
-    entropy, kappa = ScoreShares().measure([record("q", scores)])[0]
+    entropy, kappa, pairwise = PaperEntropies().measure([record("q", scores)])[0]
     assert entropy == pytest.approx(paper_entropy(filled), abs=1e-12)
+    if len(filled) > 1:
+        assert pairwise == pytest.approx(paper_pairwise_entropy(filled), abs=1e-12)
+    else:
+        assert math.isnan(pairwise)
     with np.errstate(all="ignore"):
         expected = np.max((1 / len(filled)) / (np.array(filled) / np.sum(filled)))
     if sum(filled) == 0:
@@ -215,10 +229,10 @@ def test_score_shares_are_the_papers(scores):
 
 def test_score_shares_by_hand():
     """Shares 1/4, 3/4; log-probabilities give the worse document the larger share."""
-    entropy, kappa = ScoreShares().measure([record("q", [-1.0, -3.0])])[0]
+    entropy, kappa, _ = PaperEntropies().measure([record("q", [-1.0, -3.0])])[0]
     assert entropy == pytest.approx(-(0.25 * math.log(0.25) + 0.75 * math.log(0.75)))
     assert kappa == pytest.approx(2)
-    assert np.isnan(ScoreShares().measure([record("q", [])])).all()
+    assert np.isnan(PaperEntropies().measure([record("q", [])])).all()
 
 
 def test_coverage_by_hand():
@@ -267,7 +281,7 @@ def test_a_student_of_ranks_or_probabilities_is_refused(tmp_path):
 
 def test_the_columns_of_instruments_are_known_to_the_command():
     instruments = [
-        ScoreShares(),
+        PaperEntropies(),
         Suspects(),
         Coverage({}),
         Divergence({}, 1.0, 1.0),
@@ -416,6 +430,11 @@ def test_judgements_of_a_file_or_a_dataset(tmp_path):
     leakage = open_leakage(f"{beir}:test")
     leakage.add(record("other", [], query=" heat "))
     assert leakage.queries == {"q"}
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=["q 0 d1 1\nq 0 d2 1\n"])
+    writer.start()
+    assert open_leakage(str(tmp_path / "pipe")).judged_docs == 2
+    writer.join()
     (tmp_path / "empty").write_text("")
     with pytest.raises(RdError, match="no judgements"):
         open_leakage(str(tmp_path / "empty"))

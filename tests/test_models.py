@@ -10,6 +10,7 @@ from rdtools.errors import RdError, UsageError
 from rdtools.models import (
     BiEncoder,
     Loading,
+    fingerprint,
     load_bi_encoder,
     load_cross_encoder,
     logits,
@@ -86,6 +87,30 @@ def test_pickled_weights_are_refused(tmp_path):
     (tmp_path / "2_Dense" / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(RdError, match=r"2_Dense/pytorch_model\.bin is a pickle, which is never opened"):
         load_bi_encoder(str(tmp_path))
+
+
+def test_fingerprints_tell_models_apart_wherever_they_stand(tmp_path):
+    first, second = (tmp_path / "checkpoints" / name for name in ("a", "b"))
+    for folder, weights in ((first, b"1"), (second, b"2")):
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(weights)
+    before = fingerprint(str(first))
+    assert before != fingerprint(str(second))
+    (first / "checkpoints").mkdir()
+    (first / "checkpoints" / "model.safetensors").write_bytes(b"3")  # of an unfinished run: not this model
+    assert fingerprint(str(first)) == before
+
+
+def test_a_limit_without_room_for_a_token_is_no_limit_to_tokenizers_and_refused(tiny_be, tiny_ce):
+    for least, load in ((3, lambda loading: load_bi_encoder(tiny_be, loading)),
+                        (4, lambda loading: load_cross_encoder(tiny_ce, loading))):  # fmt: skip
+        with pytest.raises(UsageError) as error:
+            load(Loading(device="cpu", max_length=least - 1))
+        special = least - 1
+        assert str(error.value) == (
+            f"--max-length {special}: {special} tokens are special ones of this model, so {least} is the least"
+        )
+        load(Loading(device="cpu", max_length=least))
 
 
 def test_unknown_devices_are_usage_errors():

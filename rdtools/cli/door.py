@@ -11,7 +11,7 @@ import signal
 import sys
 import traceback
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -48,14 +48,9 @@ def door(name: str, command: Callable[..., None]) -> Callable[[], None]:
         # from each other (measured: several times slower with two commands on two processors).
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         log.configure(name)
-        if "--debug" in sys.argv:
-            try:
-                app(prog_name=name)
-            except Exception:
-                print(*map(log.printable, traceback.format_exc().splitlines()), sep="\n", file=sys.stderr)
-                sys.exit(1)
         try:
-            app(prog_name=name)
+            with _tracebacks() if "--debug" in sys.argv else contextlib.nullcontext():
+                app(prog_name=name)
         except NoInputError:
             with contextlib.redirect_stdout(sys.stderr):
                 app(["--help"], prog_name=name, standalone_mode=False)
@@ -77,6 +72,18 @@ def door(name: str, command: Callable[..., None]) -> Callable[[], None]:
             sys.exit(1)
 
     return main
+
+
+@contextlib.contextmanager
+def _tracebacks() -> Iterator[None]:
+    """Print where an error was raised, on its way to those who turn it into a line and a status."""
+    try:
+        yield
+    except NoInputError:
+        raise
+    except Exception:
+        print(*map(log.printable, traceback.format_exc().splitlines()), sep="\n", file=sys.stderr)
+        raise
 
 
 def need_input(paths: list[str] | None) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +29,7 @@ _WITH_OPTION = {
     "diameter": "--encoder", "dimension": "--encoder", "density": "--encoder", "coverage": "--coverage",
     "student_kl_bits": "--student", "supremum": "--compare", "suspected_false_negatives": "--compare",
     "score_share_entropy_nats": "--paper-compat", "score_share_kappa": "--paper-compat",
+    "zero_filled_pairwise_entropy_bits": "--paper-compat",
 }  # fmt: skip
 """Columns that are there only with an option."""
 _WORDS = ("file", "query_id", "run", "measure", "column")
@@ -157,7 +159,7 @@ def entropy(
     paper_compat: Annotated[
         bool,
         typer.Option(
-            "--paper-compat", help="Add the entropy of score shares of 2505.21058, and cut as its code does."
+            "--paper-compat", help="Add the entropies of 2505.21058, and cut as its code does."
         ),
     ] = False,
     dataset: options.Dataset = None,
@@ -181,7 +183,7 @@ def entropy(
     Examples:
       rd-entropy -q --temperature 2 labelled.jsonl | sort -t "$(printf '\\t')" -gk 4
       rd-entropy bm25.jsonl random.jsonl dense.jsonl --compare --encoder MODEL --confidence 0.95 -f markdown
-      rd-label --teacher ce mined.jsonl | rd-entropy --cut middle | rd-train --student be:DIR -o out
+      rd-label --teacher ce mined.jsonl | rd-entropy --cut middle | rd-train --student be:DIR --loss kl -o kl
 
     Columns, of the n scored documents of a query, with T the --temperature: docs (n), pairwise_entropy_bits
     (mean over pairs of the binary entropy of sigmoid((si - sj)/T)), listwise_entropy_bits (entropy of
@@ -227,20 +229,25 @@ def entropy(
 
     --paper-compat repeats the arithmetic of the paper's code: score_share_entropy_nats (-sum p ln p of
     p = s / sum s, a missing score being 0, p <= 0 passed over) and score_share_kappa, which favour the
-    worst document where scores are negative; --cut goes by the former, and low keeps what is > Q1, high what
-    is < Q3, below-median what is < the median, and the last record of a query decides for all of them.
+    worst document where scores are negative, and zero_filled_pairwise_entropy_bits (as
+    pairwise_entropy_bits, a missing score being 0, at temperature 1); --cut goes by the first, and low
+    keeps what is > Q1, high what is < Q3, below-median what is < the median, and the last record of a query
+    decides for all of them.
     """
     _check_combination(by_query, format, cut, by, against, plot, confidence)
     _check_numbers(temperature, student_temperature, confidence, alpha, margin, pairs_per_second)
     of_encoder = {
         "--distance": distance, "--alpha": alpha, "--neighbours": neighbours,
-        "--density-among": density_among,
+        "--density-among": density_among, "--device": device, "--max-length": max_length,
+        "--batch-tokens": batch_tokens, "--trust-remote-code": trust_remote_code,
     }  # fmt: skip
-    _check_needs({"--margin": margin, "--pairs-per-second": pairs_per_second}, "--compare", compare)
-    _check_needs({"--student-temperature": student_temperature}, "--student", student)
-    _check_needs(of_encoder, "--encoder", encoder)
-    _check_needs({"--dataset": dataset, "--corpus": corpus}, "--encoder or --coverage", encoder or coverage)
-    _check_needs({"--index": index}, "--density-among corpus", density_among == "corpus")
+    options.check_needs({"--margin": margin, "--pairs-per-second": pairs_per_second}, "--compare", compare)
+    options.check_needs({"--student-temperature": student_temperature}, "--student", student)
+    options.check_needs(of_encoder, "--encoder", encoder)
+    options.check_needs(
+        {"--dataset": dataset, "--corpus": corpus}, "--encoder or --coverage", encoder or coverage
+    )
+    options.check_needs({"--index": index}, "--density-among corpus", density_among == "corpus")
     paths = need_input(files) or [STDIN]
     reading = Reading(input_format, max_line, on_error)
     from rdtools.collections import Collection
@@ -318,26 +325,16 @@ def _check_numbers(
     temperature: float, student_temperature: float | None, confidence: float | None, alpha: float | None,
     margin: float | None, pairs_per_second: float | None,
 ) -> None:  # fmt: skip
-    above_zero = {
+    options.check_above_zero({
         "--temperature": temperature, "--student-temperature": student_temperature,
         "--pairs-per-second": pairs_per_second,
-    }  # fmt: skip
-    for flag, value in above_zero.items():
-        if value is not None and not 0 < value < math.inf:
-            raise UsageError(f"{flag} must be above 0, not {value:g}")
+    })  # fmt: skip
     if confidence is not None and not 0 < confidence < 1:
         raise UsageError(f"--confidence must lie between 0 and 1, not {confidence:g}")
     if alpha is not None and not 0 < alpha <= 1:
         raise UsageError(f"--alpha must be above 0 and at most 1, not {alpha:g}")
     if margin is not None and not math.isfinite(margin):
         raise UsageError(f"--margin must be a number, not {margin:g}")
-
-
-def _check_needs(flags: Mapping[str, object], others: str, given: object) -> None:
-    """Refuse `flags`, those that are not None, unless what they belong to is `given`."""
-    for flag, value in flags.items():
-        if value is not None and not given:
-            raise UsageError(f"{flag} needs {others}")
 
 
 def _place(diagnosis: Diagnosis, column: str) -> int:
@@ -377,7 +374,7 @@ def _draw(diagnosis: Diagnosis, target: str) -> None:
     settings = {"temperature": diagnosis.temperature, **diagnosis.settings}
     caption = ", ".join(f"{name} {value}" for name, value in settings.items())
     if target == TERMINAL:
-        if log.isEnabledFor(20):  # --quiet
+        if log.isEnabledFor(logging.INFO):  # not with --quiet
             typer.echo("\n".join([*sketch(columns, files), caption]), err=True)
         return
     with open_output(target) as out:

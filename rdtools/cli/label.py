@@ -51,14 +51,14 @@ def label(
         ),
     ] = None,
     combine: Annotated[
-        str,
+        str | None,
         options.choice(
             "--combine",
             names=COMBINE,
             kind="combination",
-            help="Several teachers: mean, max, min or rrf (sum of 1/(60+r)).",
+            help="Several teachers: mean, max, min or rrf (sum of 1/(60+r)).  [default: mean]",
         ),
-    ] = "mean",
+    ] = None,
     temperature: Annotated[
         float, typer.Option("--temperature", metavar="T", help="Divide scores by T; the record says so.")
     ] = 1.0,
@@ -85,16 +85,16 @@ def label(
         typer.Option("--augment-doc", metavar="KIND:P", help="The same for each document."),
     ] = None,
     augmented_text: Annotated[
-        str,
+        str | None,
         options.choice(
             "--augmented-text",
             names=["teacher", "both"],
             kind="reader",
             help="Who reads augmented texts: the teacher alone, or both it and the student (the record "
-            "carries them instead of its own).",
+            "carries them instead of its own).  [default: teacher]",
             metavar="teacher|both",
         ),
-    ] = "teacher",
+    ] = None,
     seed: options.Seed = 0,
     prompt: Annotated[
         str | None,
@@ -218,8 +218,17 @@ def label(
     specs = teachers or ["ce"]
     for spec in specs:
         check_name(TEACHERS, split_spec(spec)[0], "teacher")
+    question = parse_prompt(prompt, answers, chat)
+    asks = any(split_spec(spec)[0] == "llm" for spec in specs)
+    options.check_needs(
+        {"--prompt": prompt, "--answers": answers, "--chat": chat}, "--teacher llm:MODEL", asks
+    )
+    options.check_needs({"--combine": combine}, "several --teacher", len(specs) > 1)
+    options.check_needs(
+        {"--augmented-text": augmented_text}, "--augment-query or --augment-doc", augment_query or augment_doc
+    )
     target = Target(
-        combine, tuple(normalize or ["none"]), temperature, rank_targets, noise, seed, paper_compat
+        combine or "mean", tuple(normalize or ["none"]), temperature, rank_targets, noise, seed, paper_compat
     )
     target.check(len(specs))
     augmentation = Augmentation(
@@ -233,7 +242,7 @@ def label(
     collection = Collection(dataset, corpus, queries_file, qrels, reading)
     setting = Setting(
         collection, index, k1, b, device, options.DTYPES[dtype], max_length, batch_tokens,
-        trust_remote_code, score_scale, seed, reading, parse_prompt(prompt, answers, chat), paper_compat,
+        trust_remote_code, score_scale, seed, reading, question, paper_compat,
     )  # fmt: skip
 
     @cache

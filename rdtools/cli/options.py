@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -155,6 +155,19 @@ BatchTokens = Annotated[
         show_default="1024 on a CPU, 65536 on a GPU",
     ),
 ]
+
+
+def check_needs(flags: Mapping[str, object], others: str, given: object) -> None:
+    """Refuse `flags` that were given, unless what they belong to is `given` too: they would do nothing."""
+    for flag, value in flags.items():
+        if value not in (None, False, []) and not given:
+            raise UsageError(f"{flag} needs {others}")
+
+
+def check_above_zero(flags: Mapping[str, float | None]) -> None:
+    for flag, value in flags.items():
+        if value is not None and not value > 0:
+            raise UsageError(f"{flag} must be above 0, not {value:g}")
 
 
 def count_or_all(flag: str, text: str) -> int | None:

@@ -31,9 +31,9 @@ def open_instruments(choice: Choice, temperature: float, setting: Setting) -> li
     """Open what is asked for, in the order of their columns; a module is imported only where it is used."""
     instruments: list[Instrument] = []
     if choice.paper_compat:
-        from rdtools.instruments.paper import ScoreShares
+        from rdtools.instruments.paper import PaperEntropies
 
-        instruments.append(ScoreShares())
+        instruments.append(PaperEntropies())
     if choice.compare:
         from rdtools.instruments.candidates import Cost, Suspects
 
