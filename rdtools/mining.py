@@ -18,10 +18,9 @@ from rdtools.records import QRELS_SOURCE, Doc, Qrels, Record
 from rdtools.sampling import generator, shuffled
 from rdtools.scores import forget_scores
 from rdtools.selection import FALSE_NEGATIVES, Selection
-from rdtools.sources import Found, Source, Wanted
+from rdtools.sources import RECORDS, Found, Source, Wanted
 
 RANDOM = "random"
-RECORDS = "records"
 _PATIENCE = 0.1  # seconds that a query may wait for others to be searched with
 _SLACK = 16  # candidates asked for beyond those needed, in place of copies of a positive
 

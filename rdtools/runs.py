@@ -9,6 +9,7 @@ from rdtools.formats import RUNS, read_records
 from rdtools.log import track
 from rdtools.records import Record
 from rdtools.registry import split_spec
+from rdtools.scores import scale_of
 from rdtools.setting import Setting
 
 
@@ -38,7 +39,7 @@ def read_run(argument: str, setting: Setting) -> Run:
             doc.pop("text", None)
         records[record["query_id"]] = record
         if scores_of(record):
-            scales.add(setting.score_scale or record.get("score_scale", "unknown"))
+            scales.add(scale_of(record, setting.score_scale))
     if len(scales) > 1:
         raise RdError(f"{path}: scores on several scales: {', '.join(sorted(scales))}")
     return Run(records, scales.pop() if scales else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -25,6 +26,20 @@ def forget_scores(record: Record) -> None:
         del record["augmentation"]
         if "before" in augmentation:
             record["augmentation"] = augmentation["before"]
+
+
+def scale_of(record: Record, stated: str | None) -> str:
+    """Return the scale of a record's scores: its own, or else what --score-scale `stated`."""
+    scale = record.get("score_scale", "unknown")
+    return stated if stated is not None and scale == "unknown" else scale
+
+
+def state_scale(records: Iterable[Record], stated: str | None) -> Iterator[Record]:
+    """Yield the records; those with scores on a scale that they do not say get the one that is `stated`."""
+    for record in records:
+        if stated is not None and any("score" in doc for doc in record["docs"]):
+            record["score_scale"] = scale_of(record, stated)
+        yield record
 
 
 def floats(scores: ArrayLike) -> list[float]:

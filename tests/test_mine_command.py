@@ -211,7 +211,48 @@ def test_an_index_is_kept_and_checked_against_the_corpus(run, files):
         ),
         (["none.tsv", *MINE], 1, "rd-mine: none.tsv: cannot open: No such file or directory\n"),
         (["bad.jsonl", *MINE], 1, 'rd-mine: bad.jsonl:2: missing "query_id"\n'),
-        (["notext.jsonl", *MINE], 1, 'rd-mine: query "q1" has no text (field "query" is missing)\n'),
+        (
+            ["notext.jsonl", *MINE],
+            1,
+            'rd-mine: notext.jsonl:1: query "q1" has no text (field "query" is missing)\n',
+        ),
+        (["queries.tsv", "--corpus", "twice.tsv"], 1, 'rd-mine: twice.tsv:3: doc_id "d1" stands twice\n'),
+        (
+            ["queries.tsv", *MINE, "-n", "all", "--sampling", "random"],
+            2,
+            "rd-mine: --sampling does nothing here: -n all keeps what the sources found\n",
+        ),
+        (
+            ["queries.tsv", *MINE, "--queries", "queries.tsv"],
+            2,
+            "rd-mine: --queries does nothing here: queries.tsv brings the queries\n",
+        ),
+        *(
+            (
+                ["queries.tsv", *MINE, "--from", "bm25", *option],
+                2,
+                f"rd-mine: {option[0]} does nothing here: no source is dense:MODEL or graph:dense:MODEL\n",
+            )
+            for option in (
+                ["--device", "cpu"],
+                ["--dtype", "float32"],
+                ["--batch-tokens", "9"],
+                ["--max-length", "9"],
+            )
+        ),
+        *(
+            (
+                ["queries.tsv", *MINE, "--from", "random", *option],
+                2,
+                f"rd-mine: {option[0]} does nothing here: no source is bm25 or graph\n",
+            )
+            for option in (["--k1", "1.2"], ["--b", "1"])
+        ),
+        (
+            ["queries.tsv", *MINE, "--score-scale", "logit"],
+            2,
+            "rd-mine: --score-scale does nothing here: no source is run:FILE or records\n",
+        ),
         (["queries.tsv", "--dataset", "nowhere"], 2, "rd-mine: dataset nowhere: no such folder "),
         (
             ["queries.tsv", *MINE, "--false-negatives", "relabel"],
@@ -234,6 +275,7 @@ def test_an_index_is_kept_and_checked_against_the_corpus(run, files):
 def test_errors_are_one_line_and_write_nothing(run, files, arguments, status, message):
     (files / "bad.jsonl").write_text('{"query_id":"q1","query":"wing"}\n{"query":"wing"}\n')
     (files / "notext.jsonl").write_text('{"query_id":"q1"}\n')
+    (files / "twice.tsv").write_text("d1\tx\nd2\tx\nd1\tx\n")
     done = run("rd-mine", *arguments, "-o", "out.jsonl")
     assert (done.returncode, done.stdout) == (status, "")
     assert (
@@ -249,6 +291,32 @@ def test_bad_queries_can_be_skipped_and_are_counted(run, files):
     done = run("rd-mine", *MINE, "--on-error", "skip", stdin=stdin, check=True)
     assert len(done.stdout.splitlines()) == 2
     assert "rd-mine: warning: <stdin>: 1 bad line skipped" in done.stderr
+
+
+def test_documents_that_stand_twice_and_queries_without_text_can_be_skipped(run, files):
+    (files / "twice.tsv").write_text("d1\twing\nd1\tflow\n")
+    stdin = '{"query_id":"q1","query":"wing flow"}\n{"query_id":"q2"}\n'
+    options = ("--corpus", "twice.tsv", "-n", "all", "-f", "trec", "--on-error", "skip")
+    done = run("rd-mine", *options, stdin=stdin, check=True)
+    assert [line.split()[:3] for line in done.stdout.splitlines()] == [["q1", "Q0", "d1"]]
+    assert "rd-mine: warning: twice.tsv: 1 bad line skipped\n" in done.stderr
+    assert "rd-mine: warning: <stdin>: 1 bad line skipped\n" in done.stderr
+    done = run("rd-mine", "--from", "random", *options, stdin=stdin, check=True)  # it searches for no text
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["q1", "q2"]
+
+
+@pytest.mark.parametrize(("own", "written"), [("", "logit"), (',"score_scale":"cosine"', "cosine")])
+def test_a_stated_scale_is_that_of_scores_that_do_not_say_theirs(run, files, own, written):
+    record = f'{{"query_id":"q1","query":"x","docs":[{{"doc_id":"d1","score":0.5}}]{own}}}\n'
+    (files / "run.jsonl").write_text(record)
+    stated = ("-n", "all", "--score-scale", "logit")
+    for source in ("records", "run:run.jsonl"):
+        done = run("rd-mine", "--from", source, *stated, stdin=record, check=True)
+        assert json.loads(done.stdout)["score_scale"] == written
+    bare = run("rd-mine", "--from", "records", *stated, stdin='{"query_id":"q","docs":[{"doc_id":"d"}]}')
+    assert "score_scale" not in json.loads(bare.stdout)
+    done = run("rd-label", "--teacher", "qrels", "--score-scale", "logit", stdin=record, check=True)
+    assert json.loads(done.stdout)["score_scale"] == "logit"
 
 
 def test_empty_input_is_empty_output(run, files):

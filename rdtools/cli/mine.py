@@ -11,12 +11,13 @@ from rdtools.cli.door import door, need_input
 from rdtools.registry import check_name, split_spec
 from rdtools.sampling import SAMPLING
 from rdtools.selection import FALSE_NEGATIVES, Selection
-from rdtools.sources import SOURCES
+from rdtools.sources import RECORDS, SOURCES
 
 _SCORE = "negatives whose score in their source is"
 
 
 def mine(
+    context: typer.Context,
     queries: Annotated[
         list[str] | None,
         typer.Argument(metavar="QUERIES", help="Queries; - is standard input.", show_default=False),
@@ -58,8 +59,9 @@ def mine(
             "--sampling",
             names=SAMPLING,
             kind="sampling",
-            help="Choice in the pool: random, top, log-random (weight 1/ln(1 + rank)), stratified (one from "
-            "each of N quantiles of the scores) or stratified-width (one from each of N equal intervals).",
+            help="Choice in the pool: random; top, sources taking turns; log-random (weight 1/ln(1 + rank), "
+            "ranks counted in each source); stratified (one from each of N quantiles of the scores) or "
+            "stratified-width (one from each of N equal intervals).",
         ),
     ] = "random",
     relative_margin: Annotated[
@@ -162,21 +164,25 @@ def mine(
     queries, standard input is read only if - is given; --from records takes none from --dataset.
 
     \b
-    Reads   queries (BEIR JSONL, query_id TAB text, or records), one at a time
+    Reads   queries (BEIR JSONL, query_id TAB text, or records), as many together as come within 0.1 s
     Holds   the corpus, its index, the judgements, and a run given by run:FILE
-    Writes  a record for each query as soon as it is done; at the end counts, on stderr
+    Writes  records when their queries are searched, of slow input one query behind; then counts, on stderr
     """
     from rdtools.collections import Collection
     from rdtools.formats import RUNS, Reading, encode
     from rdtools.log import track
-    from rdtools.mining import RECORDS, Miner
+    from rdtools.mining import Miner
+    from rdtools.scores import state_scale
     from rdtools.setting import Setting
-    from rdtools.sources import open_source
+    from rdtools.sources import open_source, query_check
     from rdtools.streams import STDIN, open_output, unless_empty
 
+    specs = sources or ["bm25"]
+    for spec in specs:
+        check_name(SOURCES, split_spec(spec)[0], "source")
+    _refuse_unused(context, specs, num_negatives, queries)
     reading = Reading(input_format, max_line, on_error)
     collection = Collection(dataset, corpus, queries_file, qrels, reading)
-    specs = sources or ["bm25"]
     brings_queries = queries_file is not None if RECORDS in specs else collection.has_queries
     paths = queries or [] if brings_queries else need_input(queries) or [STDIN]
     selection = Selection(
@@ -202,9 +208,7 @@ def mine(
         collection, index, k1, b, device, options.DTYPES[dtype], max_length, batch_tokens,
         trust_remote_code, score_scale, seed, reading,
     )  # fmt: skip
-    for spec in specs:
-        check_name(SOURCES, split_spec(spec)[0], "source")
-    records = unless_empty(iter(collection.queries(paths)))
+    records = unless_empty(state_scale(collection.queries(paths, query_check(specs)), score_scale))
     with open_output(output) as out:
         if records is not None:
             opened = [open_source(spec, setting) for spec in specs]
@@ -214,6 +218,24 @@ def mine(
             for data in encode(track(miner.mine(records), "mining", "query"), format):
                 out.write(data)
             miner.account.report()
+
+
+def _refuse_unused(
+    context: typer.Context, specs: list[str], num_negatives: str, queries: list[str] | None
+) -> None:
+    """Refuse the options of sources that are not there, and what another option leaves without effect."""
+    kinds = {split_spec(spec)[0] for spec in specs}
+    if num_negatives == "all":
+        options.refuse_unused(context, "-n all keeps what the sources found", "sampling")
+    if queries:
+        options.refuse_unused(context, f"{queries[0]} brings the queries", "queries_file")
+    if not any(spec.startswith(("dense:", "graph:dense:")) for spec in specs):
+        names = ("device", "dtype", "batch_tokens", "max_length", "trust_remote_code")
+        options.refuse_unused(context, "no source is dense:MODEL or graph:dense:MODEL", *names)
+    if not {"bm25", "graph"} & set(specs):
+        options.refuse_unused(context, "no source is bm25 or graph", "k1", "b")
+    if not {"run", RECORDS} & kinds:
+        options.refuse_unused(context, "no source is run:FILE or records", "score_scale")
 
 
 main = door("rd-mine", mine)

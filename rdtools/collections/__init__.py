@@ -7,7 +7,7 @@ line in DATASETS.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -125,13 +125,18 @@ class Collection:
             return read_qrels(self.qrels_path, self.reading)
         return self.dataset.qrels() if self.dataset is not None else {}
 
-    def queries(self, paths: Sequence[str]) -> Iterable[Record]:
-        """Yield queries as records: from FILES (- is stdin), --queries, the dataset, or else stdin."""
+    def queries(
+        self, paths: Sequence[str], check: Callable[[Record], None] | None = None
+    ) -> Iterable[Record]:
+        """Yield queries as records: from FILES (- is stdin), --queries, the dataset, or else stdin.
+
+        `check` looks at those of files, as in `read_records`; queries of a dataset always have their text.
+        """
         if paths:
-            return read_records(paths, self.reading)
+            return read_records(paths, self.reading, check)
         if self.queries_path is not None:
-            return read_records([self.queries_path], replace(self.reading, input_format=None))
-        return self.dataset.queries() if self.dataset is not None else read_records([], self.reading)
+            return read_records([self.queries_path], replace(self.reading, input_format=None), check)
+        return self.dataset.queries() if self.dataset is not None else read_records([], self.reading, check)
 
     @cached_property
     def _query_texts(self) -> dict[str, str]:

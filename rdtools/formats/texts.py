@@ -28,11 +28,20 @@ def read_tsv_queries(lines: Lines) -> Iterator[Record]:
 
 
 def read_corpus(lines: Lines) -> Iterator[tuple[str, str]]:
-    """Yield (doc_id, text) of a corpus; the text is the title, if any, a space, and the text."""
+    """Yield (doc_id, text) of a corpus; the text is the title, if any, a space, and the text.
+
+    An id that stands twice is bad input.
+    """
     first = lines.first()
     is_json = first is not None and first.lstrip().startswith(b"{")
     _pass_over_header(lines)
-    return lines.parsed(_beir_doc if is_json else _two_columns)
+    seen: set[str] = set()
+    for doc_id, text in lines.parsed(_beir_doc if is_json else _two_columns):
+        if doc_id in seen:
+            lines.bad(f'doc_id "{doc_id}" stands twice')
+        else:
+            seen.add(doc_id)
+            yield doc_id, text
 
 
 def _pass_over_header(lines: Lines) -> None:

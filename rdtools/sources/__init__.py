@@ -6,14 +6,16 @@ its scores are, None where it gives none; `batch` is how many queries it likes t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rdtools.errors import RdError
+from rdtools.errors import BadLine, RdError
 from rdtools.records import Record
 from rdtools.registry import resolve, split_spec
 from rdtools.setting import Setting
+
+RECORDS = "records"
 
 SOURCES = {
     "bm25": "rdtools.sources.lexical:Bm25Source",
@@ -21,7 +23,7 @@ SOURCES = {
     "dense": "rdtools.sources.dense:DenseSource",
     "graph": "rdtools.sources.graph:GraphSource",
     "run": "rdtools.sources.given:RunSource",
-    "records": "rdtools.sources.given:RecordsSource",
+    RECORDS: "rdtools.sources.given:RecordsSource",
 }
 
 
@@ -63,6 +65,16 @@ def open_source(spec: str, setting: Setting) -> Source:
     source: Source = resolve(SOURCES, name, "source")(argument, setting)
     source.name = spec
     return source
+
+
+def query_check(specs: Iterable[str]) -> Callable[[Record], None] | None:
+    """Return what tells, while queries are read, those that lack the text some of the sources search for."""
+    return _check_text if any(split_spec(spec)[0] in ("bm25", "dense") for spec in specs) else None
+
+
+def _check_text(record: Record) -> None:
+    if "query" not in record:
+        raise BadLine(f'query "{record["query_id"]}" has no text', 'field "query" is missing')
 
 
 def query_text(record: Record) -> str:

@@ -62,13 +62,13 @@ class QrelsTeacher:
     """`qrels`: the judged grade, from --qrels, --dataset or the record; 0 for what nobody judged."""
 
     name = "qrels"
-    scale = "unknown"
     key = None
     needs_text = False
 
     def __init__(self, argument: str, setting: Setting) -> None:
         if argument:
             raise UsageError(f"--teacher qrels:{argument}: qrels takes no argument (--qrels names the file)")
+        self.scale = setting.score_scale or "unknown"
         self._qrels = setting.collection.qrels
 
     def score(self, pairs: Sequence[Pair]) -> Iterator[Scored]:
