@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
+import subprocess
 
 import pytest
 
@@ -127,6 +129,29 @@ def test_the_baseline_by_name_and_the_holm_family(run, files):
     rows = {(row["run"], row["measure"]): row for row in map(json.loads, done.stdout.splitlines())}
     assert rows["x", "RR"]["p"] is None
     assert rows["z", "RR"]["p_corrected"] == pytest.approx(4 * rows["z", "RR"]["p"])
+
+
+def test_a_baseline_in_another_spelling_is_the_same_run(run, files):
+    many_queries(files)
+    options = ("qrels", "x", "y", "-m", "RR", "--baseline")
+    assert run("rd-eval", *options, "./x", check=True).stdout == run("rd-eval", *options, "x").stdout
+
+
+def test_the_baseline_may_come_through_a_pipe(run, files):
+    many_queries(files)
+    os.mkfifo(files / "pipe")
+    with subprocess.Popen(["sh", "-c", "cat x > pipe"], cwd=files):
+        done = run("rd-eval", "qrels", "y", "-m", "RR", "--baseline", "pipe", check=True)
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["pipe", "y"]
+
+
+def test_relabelled_documents_are_no_judgements(run, files):
+    docs = '{"doc_id":"a","relevance":1},{"doc_id":"b","relevance":1,"relabelled":true,"score":1}'
+    (files / "relabelled.jsonl").write_text(f'{{"query_id":"q1","query":"x","docs":[{docs}]}}\n')
+    (files / "run").write_text("q1 Q0 b 1 2.0 t\nq1 Q0 a 2 1.0 t\n")
+    assert run("rd-eval", "relabelled.jsonl", "run", "-m", "RR", check=True).stdout == "run\tRR\t0.5000\n"
+    done = run("rd-label", "relabelled.jsonl", "--teacher", "qrels", check=True)
+    assert [doc["score"] for doc in json.loads(done.stdout)["docs"]] == [1.0, 0.0]
 
 
 def test_equivalence_letters(run, files):

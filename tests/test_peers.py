@@ -621,3 +621,10 @@ def test_paper_scores_are_written_as_one_object(tmp_path):
     back = read_records([str(tmp_path / "scores.json")], Reading("paper-scores"))
     assert list(back) == [{**record, "score_scale": "unknown"} for record in records]
     assert b"".join(encode(iter([]), "paper-scores")) == b"{}\n"
+
+
+def test_a_query_that_stands_twice_is_no_key_twice():
+    record = {"query_id": "q", "docs": [{"doc_id": "d", "score": 1.0}]}
+    with pytest.raises(RdError, match=r'^query "q": it stands twice, which paper-scores cannot hold$'):
+        list(encode([record, record], "paper-scores"))
+    assert len(b"".join(encode([record, record], "trec")).splitlines()) == 2

@@ -194,8 +194,9 @@ def evaluate(
     layout = _layout(names, _words(rows), _words(columns), by_query) if format in GRIDS else None
     reading = Reading(input_format, max_line, on_error)
     paths = need_input(runs) or [STDIN]
-    if baseline is not None and baseline not in [*paths, *run_names(paths)] and os.path.isfile(baseline):
-        paths = [baseline, *paths]
+    if baseline is not None and baseline not in [*paths, *run_names(paths)] and _is_file(baseline):
+        same = [path for path in paths if os.path.realpath(path) == os.path.realpath(baseline)]
+        paths, baseline = (paths, same[0]) if same else ([baseline, *paths], baseline)
 
     @functools.cache
     def evaluator(file: str) -> Evaluator:
@@ -269,7 +270,7 @@ def _layout(names: Names | None, rows: list[str], columns: list[str], by_query: 
 
 def _read_qrels(qrels: str, reading: Reading) -> Qrels:
     """Read judgements from a file, and where there is none of that name, from a dataset."""
-    if os.path.exists(qrels) and not os.path.isdir(qrels):
+    if _is_file(qrels):
         from rdtools.formats.qrels import read_qrels
 
         judged = read_qrels(qrels, reading)
@@ -283,6 +284,11 @@ def _read_qrels(qrels: str, reading: Reading) -> Qrels:
     if not judged:
         raise RdError(f"{qrels}: no judgements")
     return judged
+
+
+def _is_file(path: str) -> bool:
+    """Whether there is something to read, a pipe such as the shell's <(…) too."""
+    return os.path.exists(path) and not os.path.isdir(path)
 
 
 def _report(name: str, run: Run, judged: Qrels) -> None:

@@ -142,7 +142,12 @@ def encode(records: Iterable[Record], name: str) -> Iterator[bytes]:
     write = writer(name)
     opening, between, closing = _FRAMES.get(name, (b"", b"", b""))
     before = opening
+    seen: set[str] = set()
     for record in records:
+        if opening:
+            if record["query_id"] in seen:  # of a key that an object has twice, readers keep the last
+                raise RdError(f'query "{record["query_id"]}": it stands twice, which {name} cannot hold')
+            seen.add(record["query_id"])
         data = write(record)
         yield before + data if data else data
         before = between if data else before

@@ -32,7 +32,7 @@ def _judgements(lines: Lines) -> Iterator[tuple[str, str, int]]:
     if first.lstrip().startswith(b"{"):
         for record in jsonl.read(lines):
             for doc in record["docs"]:
-                if "relevance" in doc:
+                if "relevance" in doc and not doc.get("relabelled"):  # nobody judged those
                     yield record["query_id"], doc["doc_id"], doc["relevance"]
         return
     if first.lower().startswith((b"query-id\t", b"query_id\t")):
