@@ -229,4 +229,4 @@ def test_columns():
         "pairwise_entropy_bits", "listwise_entropy_bits", "listwise_entropy_share", "tied_pairs", "margin", "kappa",
     )  # fmt: skip
     assert tuple(diagnose(np.zeros((1, 2)), 1.0)) == names
-    assert COLUMNS == ("docs", *names)
+    assert ("docs", *names) == COLUMNS
