@@ -506,7 +506,8 @@ def test_given_teachers(tmp_path):
     assert scores(f"run:{tmp_path}/run.trec") == ("dot", [2.5, None])
     (tmp_path / "run.tsv").write_text("q\tb\t1\nq\tz\t2\nq\ta\t3\n")
     assert scores(f"run:msmarco-run:{tmp_path}/run.tsv", CPU) == ("rank", [-3.0, -1.0])
-    assert scores("qrels") == ("unknown", [2.0, 0.0])
+    assert scores("qrels") == ("dot", [2.0, 0.0])
+    assert scores("qrels", Setting(collection))[0] == "unknown"
     # idf = ln(1 + 1.5/1.5) = ln 2; |d| = 1 where the mean is 1.5: tf/(tf + 1.2·(1 − 0.75 + 0.75/1.5)) = 1/1.9
     assert scores("bm25") == ("bm25", [pytest.approx(0.6931472 / 1.9, rel=1e-6), 0.0])
     assert scores("bm25", Setting(Collection(), index=str(tmp_path / "index")))[1] == scores("bm25")[1]
