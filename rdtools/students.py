@@ -20,6 +20,7 @@ from rdtools.errors import RdError, UsageError
 from rdtools.groups import Group
 from rdtools.models import (
     Loading,
+    check_room,
     load_bi_encoder,
     load_cross_encoder,
     logits,
@@ -114,6 +115,8 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
         self.scale = shape.scale if shape.scale is not None else 20.0 if self.cosine else 1.0
         most = min(self.tokenizer.model_max_length, positions(transformer) or 512)
         own = self.model.max_seq_length or most
+        check_room(self.tokenizer, "--query-max-len", shape.query_max_len)
+        check_room(self.tokenizer, "--doc-max-len", shape.doc_max_len)
         self._limits = {
             "query": min(shape.query_max_len or own, most),
             "document": min(shape.doc_max_len or own, most),
@@ -174,8 +177,8 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
         torch.manual_seed(shape.seed)
         try:
             self.model, self.tokenizer = load_cross_encoder(shape.model, loading, num_labels=1)
-        except RuntimeError as error:
-            if "size mismatch" not in str(error) and "mismatched" not in str(error):
+        except RdError as error:
+            if "mismatched" not in str(error):  # as the library names sizes
                 raise
             raise RdError(f"model {shape.model}: its head has more than one label") from error
         if not self.tokenizer.is_fast:

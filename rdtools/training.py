@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rdtools.errors import RdError, UsageError
 from rdtools.groups import Group, Groups, share_negatives
-from rdtools.log import bar, log
+from rdtools.log import bar, log, plural
 from rdtools.losses.objective import Labels, Objective
 from rdtools.microbatches import Encoder
 from rdtools.processes import Processes
@@ -102,7 +102,10 @@ class Trainer:
         if settings.max_steps is not None:
             return settings.max_steps * self._groups_per_step
         if settings.max_docs is not None:
-            return max(1, self.groups.count_within(settings.max_docs))
+            if count := self.groups.count_within(settings.max_docs):
+                return count
+            first = plural(len(self.groups.slice(0, 1)[0].documents), "document")
+            raise UsageError(f"--max-docs {settings.max_docs}: the first group has {first}")
         assert settings.epochs is not None
         return settings.epochs * len(self.groups)
 
@@ -271,9 +274,7 @@ def train(trainer: Trainer, target: Target) -> Iterator[dict[str, Any]]:
             if leads and settings.save_steps and row["step"] % settings.save_steps == 0 and not last:
                 target.save_checkpoint(trainer)
     seconds = time.monotonic() - begin
-    if leads:
-        target.save(trainer)
-    yield {
+    result = {
         "done": True,
         "steps": trainer.progress.step,
         "docs": trainer.progress.docs,
@@ -283,6 +284,9 @@ def train(trainer: Trainer, target: Target) -> Iterator[dict[str, Any]]:
         "peak_memory_mb": round(peak_memory_mb(trainer.student.device), 1),
         "output": str(target.folder),
     }
+    if leads:
+        target.save(trainer, result)
+    yield result
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:

@@ -74,6 +74,10 @@ PLAIN = (
             ["--student", "ce:x", "--loss", "kl+infonce"],
             "in-batch negatives are for bi-encoders (--student be:MODEL)",
         ),
+        (["--scale", "0"], "--scale must be above 0, not 0"),
+        (["--max-grad-norm", "0"], "--max-grad-norm must be above 0, not 0"),
+        (["--loss", "kl", "--student-temperature", "-1"], "temperatures must be greater than 0"),
+        (["--paper-compat"], "--paper-compat needs --student ce:MODEL, or --loss kl or ranknet"),
         (["--loss", "kl+0*lce"], "--loss kl+0*lce: the weight '0' is not a number above 0"),
         (
             ["--explain-loss", "marginmse"],
@@ -112,6 +116,25 @@ def test_records_on_stdin_become_a_cross_encoder(run, tiny_ce, tmp_path):
     again = run("rd-train", *arguments, stdin="".join(lines()))
     assert (again.returncode, again.stdout) == (1, "")
     assert again.stderr == "rd-train: out: it holds a trained model (--overwrite replaces it)\n"
+
+
+def test_resume_passes_over_what_is_finished(run, tiny_be, tmp_path):
+    arguments = ["--student", f"be:{tiny_be}", "--loss", "kl", "-o", "out", "--max-steps", 1, "--resume"]
+    done = run("rd-train", *arguments, stdin="".join(lines()), check=True)
+    assert done.stderr.endswith("rd-train: out: no checkpoint yet: starting at the beginning\n")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
+    again = run("rd-train", *arguments, stdin="".join(lines()), check=True)
+    assert again.stderr == (
+        "rd-train: 8 groups of up to 4 documents\nrd-train: out: finished already, after step 1\n"
+    )
+    assert again.stdout == done.stdout.splitlines(keepends=True)[-1]
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
+    other = run("rd-train", *arguments, "--seed", 1, stdin="".join(lines()))
+    assert (other.returncode, other.stdout) == (1, "")
+    assert other.stderr.endswith("rd-train: out: --seed was 0, not 1 (--overwrite starts anew)\n")
+    other = run("rd-train", *arguments, stdin="".join(lines(7)))
+    assert (other.returncode, other.stdout) == (1, "")
+    assert other.stderr.endswith("rd-train: out: it was trained on other data (--overwrite starts anew)\n")
 
 
 def test_texts_may_come_from_elsewhere(run, tiny_be, tmp_path):

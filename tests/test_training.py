@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -285,7 +287,8 @@ def test_what_may_stand_in_the_output_folder(tmp_path):
     assert not list(out.iterdir())
     (out / "rd-train.json").touch()
     with pytest.raises(RdError, match=r"out: it holds a trained model \(--overwrite replaces it\)"):
-        check_target(out, resume=True)
+        check_target(out)
+    check_target(out, resume=True)
     check_target(out, overwrite=True)
     (out / "rd-train.json").unlink()
     (out / "thesis.tex").touch()
@@ -305,9 +308,61 @@ def test_overwriting_replaces_the_model_whole(tiny_be, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_a_mount_point_is_refused_before_the_training(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr("os.path.ismount", lambda path: str(path) == str(tmp_path / "out"))
+    with pytest.raises(
+        RdError, match=r"out: it is a mount point, which cannot be replaced \(give a folder in it"
+    ):
+        check_target(tmp_path / "out")
+    check_target(tmp_path / "out" / "be")
+
+
+def test_a_model_that_cannot_take_its_place_is_not_lost(tiny_be, tmp_path, monkeypatch):
+    """A folder may also be bound to its name by a mount of the same file system."""
+    (tmp_path / "out").mkdir()
+    rename = Path.rename
+
+    def refuse(self, target):
+        if self.name == "out":
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    kept = tmp_path / f"out.{os.getpid()}"
+    with pytest.raises(RdError) as error:
+        list(run(trainer(BiEncoderStudent(Shape(tiny_be), CPU), max_steps=1), tmp_path / "out"))
+    busy = os.strerror(errno.EBUSY)
+    assert str(error.value) == f"{tmp_path / 'out'}: cannot be replaced: {busy} (the new one is {kept})"
+    assert BiEncoderStudent(Shape(str(kept)), CPU)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", kept.name]
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(tiny_be, tmp_path):
+    (tmp_path / f".out.{os.getpid()}.part").mkdir()
+    (tmp_path / f".out.{os.getpid()}.part" / "half").touch()
+    list(run(trainer(BiEncoderStudent(Shape(tiny_be), CPU), max_steps=1), tmp_path / "out"))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert not (tmp_path / "out" / "half").exists()
+
+
+def test_the_card_names_the_losses_that_were_minimised(tiny_be, tmp_path):
+    goal = objective("kl+0.5*lce", paper_compat=True, in_batch_negatives=True)
+    list(run(trainer(BiEncoderStudent(Shape(tiny_be), CPU), loss=goal, max_steps=1), tmp_path / "out"))
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert (
+        "by the loss `kl:rankers+0.5*infonce` (`rd-train --explain-loss kl:rankers+0.5*infonce` gives" in card
+    )
+
+
+def test_a_number_of_documents_that_no_group_fits_is_refused(tiny_be):
+    with pytest.raises(UsageError, match=r"^--max-docs 2: the first group has [345] documents$"):
+        trainer(BiEncoderStudent(Shape(tiny_be), CPU), max_steps=None, max_docs=2)
+
+
 @pytest.mark.parametrize(
     ("limit", "steps", "groups"),
-    [({"epochs": 2}, 4, 12), ({"max_steps": 3}, 3, 9), ({"max_docs": 20}, 2, None), ({"max_docs": 1}, 1, 1)],
+    [({"epochs": 2}, 4, 12), ({"max_steps": 3}, 3, 9), ({"max_docs": 20}, 2, None), ({"max_docs": 5}, 1, 1)],
 )
 def test_how_long_a_run_is(tiny_be, limit, steps, groups):
     one = trainer(BiEncoderStudent(Shape(tiny_be), CPU), **{"max_steps": None, **limit})
@@ -383,6 +438,11 @@ def test_lengths_cut_the_query_and_then_the_document(tiny_ce, tiny_be):
     short = [replace(groups[0], query="flow")]
     longest = max(cross.batch(short).features["input_ids"], key=len)
     assert (longest.count(flow), longest.count(jet)) == (1, 16)  # the query leaves its room to the document
+    for flag, limit in (("--query-max-len", {"query_max_len": 2}), ("--doc-max-len", {"doc_max_len": 1})):
+        with pytest.raises(
+            UsageError, match=f"^{flag} [12]: 2 tokens are special ones of this model, so 3 is"
+        ):
+            BiEncoderStudent(Shape(tiny_be, **limit), CPU)
     bi = BiEncoderStudent(Shape(tiny_be, query_max_len=5, doc_max_len=12), CPU)
     assert sorted(map(len, bi.batch(groups).features["input_ids"])) == [3, 5, 12]  # two are special
 

@@ -148,7 +148,7 @@ def train(
             "--max-docs",
             metavar="N",
             min=1,
-            help="Stop before more than N documents instead.",
+            help="Stop before more than N documents instead (the first group must fit).",
         ),
     ] = None,
     lr: Annotated[float, typer.Option("--lr", metavar="X", min=0.0, help="Highest learning rate.")] = 1e-5,
@@ -248,7 +248,10 @@ def train(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint in DIR, if there is one.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on from the checkpoint in DIR, if there is one; pass over what is finished."
+        ),
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the model or the unfinished run in DIR.")
@@ -309,6 +312,11 @@ def train(
         raise UsageError("in-batch negatives are for bi-encoders (--student be:MODEL)")
     if mask_false_negatives is not None and not chosen.in_batch:
         raise UsageError("--mask-false-negatives is for --loss infonce, and sums with it")
+    options.check_above_zero({"--scale": scale, "--max-grad-norm": max_grad_norm})
+    changed = kind == "ce" or chosen.losses != objective(loss, in_batch_negatives=in_batch_negatives).losses
+    options.check_needs(
+        {"--paper-compat": paper_compat}, "--student ce:MODEL, or --loss kl or ranknet", changed
+    )
     chosen = chosen.with_temperatures(teacher_temperature, student_temperature)
     paths = need_input(files)
 
@@ -350,10 +358,11 @@ def train(
     trainer = Trainer(pupil, groups, chosen, settings, processes)
     about = {"options": given, "data": groups.provenance, "rdtools": __version__}
     target = Target(Path(output), about)
-    if resume:
+    result = target.finished() if resume and not overwrite else None
+    if resume and result is None:
         target.resume(trainer)
     with open_output(None) as out:
-        for row in run(trainer, target):
+        for row in run(trainer, target) if result is None else [result]:
             if processes.leads:
                 out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
 
