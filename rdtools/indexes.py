@@ -61,14 +61,14 @@ def kept_index(
 
 @contextmanager
 def _turn(folder: Path) -> Iterator[None]:
-    """Wait while another process builds the index of this folder; a lock ends with the process that has it."""
+    """Wait while another process builds the index of this folder; its lock ends with it, however it ends."""
     if fcntl is None or folder.exists():
         yield
         return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         path = folder.with_name(f".{folder.name}.lock")
-        lock = open(path, "wb")
+        lock = path.open("wb")
     except OSError as error:
         raise RdError(f"index {folder}: cannot write: {error.strerror or error}") from error
     with lock:
