@@ -12,6 +12,7 @@ from operator import itemgetter
 
 from rdtools.account import Account, Counts
 from rdtools.collections import Corpus
+from rdtools.errors import RdError
 from rdtools.errors import UsageError
 from rdtools.judged import JudgedQuery
 from rdtools.records import QRELS_SOURCE, Doc, Qrels, Record
@@ -329,14 +330,24 @@ class Miner:
 
 
 def _batches(records: Iterator[Record], size: int) -> Iterator[list[Record]]:
-    """Yield records in lists of `size`; where they come slowly, not waiting for more than are there."""
-    while True:
+    """Yield records in lists of `size`; where they come slowly, not waiting for more than are there.
+
+    Bad input ends them after what came before it.
+    """
+    more = True
+    while more:
         late = time.monotonic() + _PATIENCE
         batch: list[Record] = []
-        for record in islice(records, size):
-            batch.append(record)
-            if time.monotonic() > late:
-                break
-        if not batch:
-            return
-        yield batch
+        failure = None
+        try:
+            for record in islice(records, size):
+                batch.append(record)
+                if time.monotonic() > late:
+                    break
+        except RdError as error:
+            failure = error
+        if batch:
+            yield batch
+        if failure is not None:
+            raise failure
+        more = bool(batch)

@@ -357,3 +357,9 @@ def test_scifact_bm25(run, scifact):
         check=True,
     )
     assert done.stdout == "bm25\tnDCG@10\t0.6791\nbm25\tR@100\t0.9127\n"
+
+
+def test_a_bad_query_loses_none_of_those_before_it(run, files):
+    done = run("rd-mine", *MINE, "-n", 5, stdin="q1\twing flow\nq2\tflow\nno tabulator\n")
+    assert done.returncode == 1
+    assert [json.loads(line)["query_id"] for line in done.stdout.splitlines()] == ["q1", "q2"]
