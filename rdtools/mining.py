@@ -12,8 +12,7 @@ from operator import itemgetter
 
 from rdtools.account import Account, Counts
 from rdtools.collections import Corpus
-from rdtools.errors import RdError
-from rdtools.errors import UsageError
+from rdtools.errors import RdError, UsageError
 from rdtools.judged import JudgedQuery
 from rdtools.records import QRELS_SOURCE, Doc, Qrels, Record
 from rdtools.sampling import generator, shuffled

@@ -151,6 +151,12 @@ class Target:
             raise UsageError(
                 f"teachers of different scales: {names} (--normalize minmax or zscore, or --combine rrf)"
             )
+        raw = self.rank_targets is None and set(self._normalizations(columns)) == {"none"}
+        if len(columns) > 1 and raw and scales[0] == "unknown":
+            raise UsageError(
+                f"teachers of unknown scale: {', '.join(column.teacher for column in columns)} "
+                "(--normalize minmax or zscore, or --combine rrf; --score-scale where it is known)"
+            )
         changed = self.temperature != 1 or self.noise
         return _BOUNDED.get(scales[0], scales[0]) if changed else scales[0]
 

@@ -148,7 +148,7 @@ def test_programs_combine_with_each_other_and_with_pairwise_teachers():
         "qrels",
         cmd(PROGRAMS["seven at a time"].replace("float(", "3*float(")),
     ]
-    done = labelled(specs, 30, Target("max"))
+    done = labelled(specs, 30, Target("max"), score_scale="logit")
     for record in done:
         lengths = [len(doc["text"]) for doc in record["docs"]]
         assert [doc["score"] for doc in record["docs"]] == [3.0 * length for length in lengths]

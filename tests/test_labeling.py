@@ -277,7 +277,8 @@ def test_augmentation_needs_texts_whatever_the_teacher():
     assert Labeler([teacher], augmentation=Augmentation(steps, in_record=True)).needs_text
     with pytest.raises(UsageError, match=r"^no teacher reads the augmented texts \("):
         Labeler([teacher], augmentation=Augmentation(steps))
-    assert Labeler([teacher, Fixed({}, scale="unknown")], augmentation=Augmentation(steps)).needs_text
+    both = [teacher, Fixed({}, scale="unknown")]
+    assert Labeler(both, Target(normalize=("zscore",)), augmentation=Augmentation(steps)).needs_text
 
 
 def test_the_cache_tells_augmented_texts_apart(tmp_path):

@@ -131,6 +131,12 @@ def test_scales_that_do_not_fit_are_refused():
         Target().scale([logit, cosine])
     with pytest.raises(UsageError, match=r"^teachers of different scales: a \(logit\), b \(unknown\) \("):
         Target(normalize=("none", "zscore")).scale([logit, cosine])
+    unknown = [Column("run:a", "unknown"), Column("qrels", "unknown")]
+    with pytest.raises(UsageError, match=r"^teachers of unknown scale: run:a, qrels \(--normalize minmax or"):
+        Target().scale(unknown)
+    assert (
+        Target(rank_targets="log").scale(unknown) == Target(normalize=("zscore",)).scale(unknown) == "unknown"
+    )
     with pytest.raises(UsageError, match=r"^--normalize sigmoid takes logits, not cosine$"):
         Target(normalize=("sigmoid",)).scale([cosine])
     with pytest.raises(UsageError, match=r"^--normalize sigmoid takes logits, not rank targets$"):
