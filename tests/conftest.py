@@ -15,6 +15,8 @@ from typing import IO
 import pytest
 from warm import call as call_warm
 
+from rdtools.log import log
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -28,6 +30,15 @@ WORDS = (
     "speed sound wave shock supersonic subsonic viscous fluid jet engine nozzle drag lift model test wind "
     "tunnel data theory experiment result high low number mach reynolds surface temperature gas air "
 ).split()
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """A command that a test runs in this process leaves no log settings to the next."""
+    before = log.level, log.handlers[:], log.propagate
+    yield
+    log.level, log.handlers[:], log.propagate = before
+    log.setLevel(before[0])
 
 
 @pytest.fixture(scope="session")

@@ -89,6 +89,7 @@ def test_an_interrupt_is_one_line_and_leaves_no_half_file(files, number, status,
     process = subprocess.Popen(
         [BIN / "rd-label", "--teacher", "qrels", "-o", "out.jsonl"],
         cwd=files, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stderr is not None

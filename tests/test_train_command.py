@@ -239,4 +239,8 @@ def test_a_killed_run_goes_on_to_the_same_weights(run, tiny_be, tmp_path):
     list(Trainer(undisturbed, groups, objective("kl"), Settings(epochs=None, max_steps=16)).run())
     torch.set_num_threads(threads)
     saved = BiEncoderStudent(Shape(str(tmp_path / "out")), Loading(device="cpu")).module.state_dict()
-    assert all(torch.equal(tensor, saved[name]) for name, tensor in undisturbed.module.state_dict().items())
+    for (
+        name,
+        tensor,
+    ) in undisturbed.module.state_dict().items():  # in another process: other threads, other rounding
+        torch.testing.assert_close(saved[name], tensor, atol=1e-7, rtol=0)

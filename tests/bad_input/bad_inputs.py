@@ -23,6 +23,8 @@ class Case(NamedTuple):
     status: int
     says: str
     notes: str | None = None
+    written: str = ""
+    """What stands on stdout although the command failed: the records before the bad one."""
 
 
 zst = ZstdCompressor().compress
@@ -230,7 +232,8 @@ INPUTS = [
     Case('queries-no-text', 'rd-mine in --corpus corpus.tsv', b'{"_id":"q1"}\n',
          1, 'in:1: missing "text"'),
     Case('queries-mixed', 'rd-mine in --corpus corpus.tsv -n 0', b'q1\twing\n{"_id":"q2","text":"x"}\n',
-         1, 'in:2: 2 columns expected (id, text, separated by a tab)'),
+         1, 'in:2: 2 columns expected (id, text, separated by a tab)',
+         written='{"query_id":"q1","query":"wing","docs":[],"score_scale":"bm25"}\n'),
     Case('queries-empty', 'rd-mine in --corpus corpus.tsv', b'',
          0, ''),
     Case('mine-qrels-of-unknown-queries', 'rd-mine queries.tsv --corpus corpus.tsv --qrels in -n 0 -f tsv', b'q9 0 d1 1\n',
@@ -264,8 +267,8 @@ INPUTS = [
          1, 'model {be}: it is no cross-encoder: it lacks classifier.bias, and random weights would stand for it'),
     Case('label-model-is-file', 'rd-label --teacher ce:in labelled.jsonl', b'x',
          1, "model in: cannot load it: …"),
-    Case('label-mixed-teachers', 'rd-label --teacher run:in --teacher qrels labelled.jsonl', RUN,
-         0, '{"query_id":"q1","query":"wing","docs":[{"doc_id":"d1","text":"a","score":1.25,"scores":{"run:in":2.5,"qrels":0.0}},{"doc_id":"d2","text":"b","score":0.75,"scores":{"run:in":1.5,"qrels":0.0}}],"teacher":"mean(run:in,qrels)","score_scale":"unknown","transformations":[{"combine":"mean"}]}\n'),
+    Case('label-unknown-scales', 'rd-label --teacher run:in --teacher qrels labelled.jsonl', RUN,
+         2, 'teachers of unknown scale: run:in, qrels (--normalize minmax or zscore, or --combine rrf; --score-scale where it is known)'),
     # rd-train
     Case('train-empty', 'rd-train --student be:{be} --loss kl -o out', b'',
          1, 'nothing to train on (the input is empty)'),

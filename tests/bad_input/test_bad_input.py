@@ -35,7 +35,7 @@ def test_an_input_works_or_ends_in_one_line(run, tmp_path, tiny_be, tiny_ce, cas
     line, *more = done.stderr.splitlines()
     assert fits(line, f"{command}: {case.says.format(**models) if '{be}' in case.says else case.says}")
     assert more == [f"Try '{command} --help' for help."] * (case.status == 2)
-    assert done.stdout == ""
+    assert done.stdout == case.written
 
 
 @pytest.mark.parametrize(
