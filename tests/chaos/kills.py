@@ -106,20 +106,14 @@ def _log_scores(path: Path) -> None:
     Teacher.score = logged  # type: ignore[method-assign]
 
 
+def label_words(room: Path) -> list[str]:
+    """A command that scores a few pairs at a time, so that there are many moments to end it at."""
+    return f"rd-label --teacher ce:{room}/ce --batch-tokens 64 records.jsonl --cache cache -o out".split()
+
+
 def kill_label(count: int, room: Path, rng: random.Random) -> int:
     """Kill rd-label --cache `count` times; return how many times nothing was lost and nothing done twice."""
-    words = [
-        "rd-label",
-        "--teacher",
-        f"ce:{room}/ce",
-        "--batch-tokens",
-        "64",
-        "records.jsonl",
-        "--cache",
-        "cache",
-        "-o",
-        "out",
-    ]
+    words = label_words(room)
     whole = _folder(room)
     seconds = Attempt(words, whole).wait()
     expected = _scores(whole / "out")
@@ -176,19 +170,7 @@ def kill_train(count: int, room: Path, rng: random.Random) -> int:
 
 def interrupt(count: int, room: Path, rng: random.Random) -> int:
     """Send SIGINT or SIGTERM `count` times; return how often it was one line, one status and no half file."""
-    words = [
-        "rd-label",
-        "--teacher",
-        f"ce:{room}/ce",
-        "--batch-tokens",
-        "64",
-        "records.jsonl",
-        "--cache",
-        "cache",
-        "-o",
-        "out",
-        "--quiet",
-    ]
+    words = [*label_words(room), "--quiet"]
     seconds = Attempt(words, _folder(room)).wait()
     survived = 0
     for _ in range(count):
