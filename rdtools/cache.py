@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
 
 from rdtools.errors import RdError
@@ -42,13 +43,25 @@ class ScoreCache:
         empty = not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if not empty and (application, layout) != (_APPLICATION_ID, _LAYOUT):
             raise RdError(f"cache {self._path}: not a score cache of this version (give another --cache)")
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._write_ahead()
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         self._connection.execute(f"PRAGMA user_version = {_LAYOUT}")
         self._connection.execute(
             "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score REAL NOT NULL) WITHOUT ROWID"
         )
+
+    def _write_ahead(self) -> None:
+        # Of all statements, this one fails at once, whatever the timeout, while another process writes.
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, float]:
         """Return the scores of those keys that are known."""

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from copy import deepcopy
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -368,6 +369,17 @@ def test_two_processes_share_a_cache(tmp_path):
     two.put([(b"b", 2.0), (b"a", 1.0)])
     assert one.get([b"a", b"b", b"c"]) == {b"a": 1.0, b"b": 2.0}
     assert two.get([bytes([n]) for n in range(256)] * 4) == {b"a": 1.0, b"b": 2.0}
+
+
+def test_a_cache_that_another_process_is_writing_is_waited_for(tmp_path):
+    path = str(tmp_path / "scores.db")
+    writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    writer.execute("BEGIN IMMEDIATE")  # as a process that has just made the file does
+    Timer(0.2, writer.execute, ["COMMIT"]).start()
+    cache = ScoreCache(path)
+    assert not writer.in_transaction
+    cache.put([(b"a", 1.0)])
+    assert cache.get([b"a"]) == {b"a": 1.0}
 
 
 # teachers

@@ -11,7 +11,7 @@ import torch
 from conftest import BIN, WORDS
 from safetensors.torch import load_file
 
-from rdtools.losses.objective import explain_objective, objective
+from rdtools.losses.objective import explain_objective
 
 
 @pytest.fixture(autouse=True)
@@ -209,16 +209,10 @@ def test_two_processes_go_on_with_a_run_to_the_weights_of_one(run, tiny_be, tmp_
         torch.testing.assert_close(weights[1][name], tensor, atol=1e-5, rtol=1e-5)
 
 
-def test_a_killed_run_goes_on_to_the_same_weights(run, tiny_be, tmp_path):
-    from rdtools.formats import read_records
-    from rdtools.groups import Groups
-    from rdtools.models import Loading
-    from rdtools.students import BiEncoderStudent, Shape
-    from rdtools.training import Settings, Trainer
-
+def test_a_killed_run_goes_on_to_the_same_weights(tiny_be, tmp_path):
     (tmp_path / "records").write_text("".join(lines()))
-    arguments = ["records", "--student", f"be:{tiny_be}", "--loss", "kl", "--max-steps", "16", "-o", "out"]
-    command = [BIN / "rd-train", *arguments, "--save-steps", "3", "--log-steps", "1"]
+    arguments = ["records", "--student", f"be:{tiny_be}", "--loss", "kl", "--max-steps", "16"]
+    command = [BIN / "rd-train", *arguments, "-o", "out", "--save-steps", "3", "--log-steps", "1"]
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
@@ -228,19 +222,16 @@ def test_a_killed_run_goes_on_to_the_same_weights(run, tiny_be, tmp_path):
                 break
     assert process.returncode == -signal.SIGKILL
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["checkpoints"]
-    done = run("rd-train", *arguments, "--resume", check=True)
-    assert "rd-train: resumed at step " in done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "records"]
 
-    undisturbed = BiEncoderStudent(Shape(tiny_be), Loading(device="cpu"))
-    groups = Groups(read_records([str(tmp_path / "records")]), objective("kl"))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    list(Trainer(undisturbed, groups, objective("kl"), Settings(epochs=None, max_steps=16)).run())
-    torch.set_num_threads(threads)
-    saved = BiEncoderStudent(Shape(str(tmp_path / "out")), Loading(device="cpu")).module.state_dict()
-    for (
-        name,
-        tensor,
-    ) in undisturbed.module.state_dict().items():  # in another process: other threads, other rounding
-        torch.testing.assert_close(saved[name], tensor, atol=1e-7, rtol=0)
+    def finish(*options: str) -> str:  # started as the first was: a fork of the warm process rounds differently
+        done = subprocess.run(
+            [BIN / "rd-train", *arguments, *options], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        return done.stderr
+
+    assert "rd-train: resumed at step " in finish("-o", "out", "--resume")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "records"]
+    finish("-o", "undisturbed")
+    resumed, undisturbed = (load_file(tmp_path / name / "model.safetensors") for name in ("out", "undisturbed"))
+    assert resumed.keys() == undisturbed.keys()
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in undisturbed.items())
