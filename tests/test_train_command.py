@@ -223,7 +223,9 @@ def test_a_killed_run_goes_on_to_the_same_weights(tiny_be, tmp_path):
     assert process.returncode == -signal.SIGKILL
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["checkpoints"]
 
-    def finish(*options: str) -> str:  # started as the first was: a fork of the warm process rounds differently
+    def finish(
+        *options: str,
+    ) -> str:  # started as the first was: a fork of the warm process rounds differently
         done = subprocess.run(
             [BIN / "rd-train", *arguments, *options], cwd=tmp_path, capture_output=True, text=True, check=True
         )
@@ -232,6 +234,8 @@ def test_a_killed_run_goes_on_to_the_same_weights(tiny_be, tmp_path):
     assert "rd-train: resumed at step " in finish("-o", "out", "--resume")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "records"]
     finish("-o", "undisturbed")
-    resumed, undisturbed = (load_file(tmp_path / name / "model.safetensors") for name in ("out", "undisturbed"))
+    resumed, undisturbed = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("out", "undisturbed")
+    )
     assert resumed.keys() == undisturbed.keys()
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in undisturbed.items())
