@@ -1,0 +1,62 @@
+"""Triples and scores of the paper "Disentangling Locality and Entropy in Ranking Distillation"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rdtools.errors import BadLine
+from rdtools.formats.jsonl import dump, parse_object, show
+from rdtools.formats.peers.parts import (
+    as_relevant,
+    by_id,
+    joined,
+    negatives_of,
+    positives_of,
+    score_of,
+    take_query,
+)
+from rdtools.records import Record
+from rdtools.streams import Lines
+
+
+def read_triples(lines: Lines) -> Iterator[Record]:
+    """`{"query_id", "doc_id_a", "doc_id_b"}`: positive and negative ids, each one or a list."""
+
+    def parse(line: bytes) -> Record:
+        fields = parse_object(line)
+        sides = [fields.pop(key, None) for key in ("doc_id_a", "doc_id_b")]
+        positives, negatives = (by_id(side if isinstance(side, list) else [side]) for side in sides)
+        return joined(take_query(fields, "query"), as_relevant(positives) + negatives, fields)
+
+    return lines.parsed(parse)
+
+
+def write_triples(record: Record) -> bytes:
+    """A line a positive, with all negatives."""
+    negatives = [doc["doc_id"] for doc in negatives_of(record)]
+    return b"".join(
+        dump({"query_id": record["query_id"], "doc_id_a": doc["doc_id"], "doc_id_b": negatives})
+        for doc in positives_of(record)
+    )
+
+
+def write_scores(record: Record) -> bytes:
+    """`"query_id":{doc_id: score, …}`, a member of the one object that the file is."""
+    scores = {doc["doc_id"]: score_of(doc) for doc in record["docs"]}
+    return dump({record["query_id"]: scores}).strip()[1:-1]
+
+
+def read_scores(lines: Lines) -> Iterator[Record]:
+    """`{query_id: {doc_id: score, …}, …}`, one object in a line: a record per query."""
+    for queries in lines.parsed(_paper_scores):
+        yield from queries
+
+
+def _paper_scores(line: bytes) -> list[Record]:
+    records = []
+    for query_id, scores in parse_object(line).items():
+        if not isinstance(scores, dict):
+            raise BadLine(f'"{query_id}" must be an object of scores by doc_id, not {show(scores)}')
+        docs = [{"doc_id": doc_id, "score": score} for doc_id, score in scores.items()]
+        records.append(joined({"query_id": query_id}, docs))
+    return records

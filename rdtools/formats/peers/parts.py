@@ -1,0 +1,133 @@
+"""What the formats of other toolkits share: taking a line apart, giving a record's parts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rdtools.errors import BadLine
+from rdtools.formats.jsonl import check, identifier, show
+from rdtools.formats.texts import decode, string
+from rdtools.records import Doc, Record
+
+Fields = dict[str, Any]
+
+
+def text_id(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def by_text(texts: Iterable[Any]) -> list[Fields]:
+    docs = []
+    for text in texts:
+        if not isinstance(text, str):
+            raise BadLine(f"a document must be a text, not {show(text)}")
+        docs.append({"doc_id": text_id(text), "text": text})
+    return docs
+
+
+def by_id(ids: Iterable[Any]) -> list[Fields]:
+    return [{"doc_id": doc_id} for doc_id in ids]
+
+
+def with_scores(docs: list[Fields], scores: Any, key: str) -> list[Fields]:
+    """Give each document its score, in order."""
+    if not isinstance(scores, list) or len(scores) != len(docs):
+        count = f"{len(scores)}" if isinstance(scores, list) else show(scores)
+        raise BadLine(f'"{key}" must be a list of {len(docs)} scores, one a document, not {count}')
+    return [{**doc, "score": score} for doc, score in zip(docs, scores, strict=True)]
+
+
+def as_relevant(docs: list[Fields]) -> list[Fields]:
+    return [{**doc, "relevance": 1} for doc in docs]
+
+
+def joined(query: Fields, docs: Iterable[Fields], others: Fields | None = None) -> Record:
+    """Check the parts as a record and put them together, each document once."""
+    first: dict[str, Fields] = {}
+    for doc in docs:
+        first.setdefault(identifier(doc, "doc_id"), doc)
+    record = {**query, "docs": list(first.values())}
+    if any("score" in doc for doc in first.values()):
+        record["score_scale"] = "unknown"
+    return check({**(others or {}), **record})
+
+
+def take_query(fields: Fields, *text_keys: str) -> Fields:
+    """Take the query out of `fields`: its id, or what is made from its text."""
+    key = next((key for key in text_keys if fields.get(key) is not None), None)
+    query: Fields = {} if key is None else {"query": string(fields, key)}
+    for key in text_keys:
+        fields.pop(key, None)
+    if fields.get("query_id") is None and "query" in query:
+        fields["query_id"] = text_id(query["query"])
+    query_id = identifier(fields, "query_id")
+    del fields["query_id"]
+    return {"query_id": query_id, **query}
+
+
+def take_list(fields: Fields, key: str) -> list[Any]:
+    """Take the list under `key` out of `fields`; it must be there."""
+    value = fields.pop(key, None)
+    if not isinstance(value, list):
+        raise BadLine(f'missing "{key}"' if value is None else f'"{key}" must be a list, not {show(value)}')
+    return value
+
+
+def columns_of(line: bytes, names: str) -> list[str]:
+    columns = decode(line).split("\t")
+    count = names.count(",") + 1
+    if len(columns) != count:
+        raise BadLine(f"{count} columns expected ({names}, separated by tabs), not {len(columns)}")
+    if not all(columns):
+        raise BadLine("a column is empty")
+    return columns
+
+
+# of the writers
+
+
+def positives_of(record: Record) -> list[Doc]:
+    return [doc for doc in record["docs"] if doc.get("relevance", 0) > 0]
+
+
+def negatives_of(record: Record) -> list[Doc]:
+    return [doc for doc in record["docs"] if doc.get("relevance", 0) <= 0]
+
+
+def text_of(doc: Doc) -> str:
+    if "text" not in doc:
+        raise BadLine(
+            f'document "{doc["doc_id"]}" has no text, which this format needs', "leave out --no-text"
+        )
+    return doc["text"]
+
+
+def query_text(record: Record) -> str:
+    if "query" not in record:
+        raise BadLine("it has no query text, which this format needs", "give --queries or --dataset")
+    return record["query"]
+
+
+def score_of(doc: Doc) -> float:
+    if "score" not in doc:
+        raise BadLine(
+            f'document "{doc["doc_id"]}" has no score, which this format needs', "run rd-label first"
+        )
+    return doc["score"]
+
+
+def all_scored(docs: Sequence[Doc]) -> bool:
+    """Whether the scores can be written: those of some documents only would be taken for others'."""
+    return bool(docs) and all("score" in doc for doc in docs)
+
+
+def number_id(identifier: str) -> int | str:
+    """An id that is a plain number as an integer: `12`, but not `012`."""
+    plain = identifier.isdecimal() and len(identifier) < 19 and str(int(identifier)) == identifier
+    return int(identifier) if plain else identifier
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())

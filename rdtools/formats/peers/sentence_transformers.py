@@ -1,0 +1,118 @@
+"""sentence-transformers: what `mine_hard_negatives` gives and what the losses take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rdtools.formats.jsonl import dump, is_score, parse_object
+from rdtools.formats.peers.parts import (
+    Fields,
+    all_scored,
+    as_relevant,
+    by_text,
+    joined,
+    negatives_of,
+    positives_of,
+    query_text,
+    take_list,
+    take_query,
+    text_of,
+    with_scores,
+)
+from rdtools.formats.texts import string
+from rdtools.records import Doc, Record
+from rdtools.streams import Lines
+
+
+def read(lines: Lines) -> Iterator[Record]:
+    """What `mine_hard_negatives` gives, and what the losses take, a row in a line.
+
+    - `anchor` (or `query`), `positive` (or `answer`), `negative` or `negative_1` … `negative_n`, with
+      `scores` (or `labels`) of the positive and each negative;
+    - the same with one number a negative, in `score` or `label`, too: the margins. The positive then
+      gets the score 0 and a negative minus its margin, as only differences are known;
+    - a pair of `anchor` and `positive` with `label` (its relevance) or `score`;
+    - `query`, `docs` and `labels` or `scores`, lists of equal length.
+    """
+    return lines.parsed(_sentence_transformers)
+
+
+def _sentence_transformers(line: bytes) -> Record:
+    fields = parse_object(line)
+    query = take_query(fields, "anchor", "query")
+    many = next((key for key in ("docs", "documents") if key in fields), None)
+    if many is not None:
+        docs = by_text(take_list(fields, many))
+        if "labels" in fields:
+            docs = _labelled(with_scores(docs, fields.pop("labels"), "labels"))
+        if "scores" in fields:
+            docs = with_scores(docs, fields.pop("scores"), "scores")
+        return joined(query, docs, fields)
+    positive_key = "positive" if "positive" in fields else "answer"
+    (positive,) = by_text([string(fields, positive_key)])
+    del fields[positive_key]
+    names = [name for name in fields if name == "negative" or name.removeprefix("negative_").isdecimal()]
+    negatives = by_text(fields.pop(name) for name in names)
+    value_key = next(
+        (key for key in ("scores", "score", "labels", "label") if fields.get(key) is not None), None
+    )
+    value = fields.pop(value_key) if value_key is not None else None
+    values: list[Any] = value if isinstance(value, list) else [value]
+    if not negatives and value_key is not None:
+        docs = with_scores([positive], values, value_key)
+        return joined(query, _labelled(docs) if value_key == "label" else docs, fields)
+    if value_key is not None:
+        if len(values) == len(negatives):
+            values = [0.0, *(-margin if is_score(margin) else margin for margin in values)]
+        positive, *negatives = with_scores([positive, *negatives], values, value_key)
+    return joined(query, as_relevant([positive]) + negatives, fields)
+
+
+def _labelled(docs: list[Fields]) -> list[Fields]:
+    """Take whole numbers, which stand in `score`, for judgements; a fraction makes them scores."""
+    labels = [doc["score"] for doc in docs]
+    if any(isinstance(label, float) and label != int(label) for label in labels if is_score(label)):
+        return docs
+    return [
+        {**{key: doc[key] for key in ("doc_id", "text")}, "relevance": label}
+        for doc, label in zip(docs, labels, strict=True)
+    ]
+
+
+def write(record: Record) -> bytes:
+    """A line a positive, with all negatives: `mine_hard_negatives(output_format="n-tuple")`.
+
+    The table needs as many negatives in every line: mine with one `--num-negatives`.
+    """
+    return _tuples(record, lambda negatives: [negatives])
+
+
+def write_triplet(record: Record) -> bytes:
+    """A line a positive and negative: `mine_hard_negatives(output_format="triplet")`."""
+    return _tuples(record, lambda negatives: [[doc] for doc in negatives], numbered=False)
+
+
+def _tuples(record: Record, groups: Callable[[list[Doc]], list[list[Doc]]], numbered: bool = True) -> bytes:
+    rows = []
+    for positive in positives_of(record):
+        for negatives in groups(negatives_of(record)):
+            docs = [positive, *negatives]
+            row: Fields = {"anchor": query_text(record), "positive": text_of(positive)}
+            for place, doc in enumerate(negatives, start=1):
+                row[f"negative_{place}" if numbered else "negative"] = text_of(doc)
+            if all_scored(docs):
+                row["scores"] = [doc["score"] for doc in docs]
+            rows.append(dump(row))
+    return b"".join(rows)
+
+
+def write_list(record: Record) -> bytes:
+    """All documents with scores, or else labels: `mine_hard_negatives(output_format="labeled-list")`."""
+    docs = record["docs"]
+    row: Fields = {"query": query_text(record), "docs": [text_of(doc) for doc in docs]}
+    if all_scored(docs):
+        row["scores"] = [doc["score"] for doc in docs]
+    else:
+        row["labels"] = [int(doc.get("relevance", 0) > 0) for doc in docs]
+    return dump(row)

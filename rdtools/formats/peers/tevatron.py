@@ -1,0 +1,112 @@
+"""Tevatron: passages with texts, ids alone, and scores to distil."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rdtools.errors import BadLine
+from rdtools.formats.jsonl import dump, identifier, parse_object, show
+from rdtools.formats.peers.parts import (
+    Fields,
+    as_relevant,
+    by_id,
+    joined,
+    negatives_of,
+    positives_of,
+    query_text,
+    score_of,
+    take_list,
+    take_query,
+    text_id,
+    text_of,
+    with_scores,
+)
+from rdtools.formats.texts import titled_text
+from rdtools.records import Doc, Record
+from rdtools.streams import Lines
+
+
+def read(lines: Lines) -> Iterator[Record]:
+    """`{"query_id", "query", "positive_passages": [{"docid", "title", "text"}], "negative_passages"}`."""
+
+    def parse(line: bytes) -> Record:
+        fields = parse_object(line)
+        positives = [_passage(passage) for passage in take_list(fields, "positive_passages")]
+        negatives = [_passage(passage) for passage in take_list(fields, "negative_passages")]
+        return joined(take_query(fields, "query"), as_relevant(positives) + negatives, fields)
+
+    return lines.parsed(parse)
+
+
+def _passage(passage: Any) -> Fields:
+    if not isinstance(passage, dict):
+        raise BadLine(f"a passage must be an object, not {show(passage)}")
+    text = titled_text(passage)
+    others = {key: value for key, value in passage.items() if key not in ("docid", "title", "text")}
+    doc_id = identifier(passage, "docid") if passage.get("docid") is not None else text_id(text)
+    return {"doc_id": doc_id, "text": text, **others}
+
+
+def write(record: Record) -> bytes:
+    """With a `score` in each passage that has one, as Tevatron's distillation reads it."""
+
+    def passage(doc: Doc) -> Fields:
+        score = {"score": doc["score"]} if "score" in doc else {}
+        return {"docid": doc["doc_id"], "title": "", "text": text_of(doc), **score}
+
+    return dump(
+        {
+            "query_id": record["query_id"],
+            "query": query_text(record),
+            "positive_passages": [passage(doc) for doc in positives_of(record)],
+            "negative_passages": [passage(doc) for doc in negatives_of(record)],
+        }
+    )
+
+
+def read_ids(lines: Lines) -> Iterator[Record]:
+    """`{"query_id", "query_text", "positive_document_ids", "negative_document_ids"}`."""
+
+    def parse(line: bytes) -> Record:
+        fields = parse_object(line)
+        positives = by_id(take_list(fields, "positive_document_ids"))
+        negatives = by_id(take_list(fields, "negative_document_ids"))
+        return joined(take_query(fields, "query_text"), as_relevant(positives) + negatives, fields)
+
+    return lines.parsed(parse)
+
+
+def write_ids(record: Record) -> bytes:
+    return dump(
+        {
+            "query_id": record["query_id"],
+            "query_text": query_text(record),
+            "positive_document_ids": [doc["doc_id"] for doc in positives_of(record)],
+            "negative_document_ids": [doc["doc_id"] for doc in negatives_of(record)],
+        }
+    )
+
+
+def read_kd(lines: Lines) -> Iterator[Record]:
+    """`{"query_id", "query", "passages": [{"title", "text"}], "scores": [...]}`."""
+
+    def parse(line: bytes) -> Record:
+        fields = parse_object(line)
+        passages = [_passage(passage) for passage in take_list(fields, "passages")]
+        docs = with_scores(passages, fields.pop("scores", None), "scores")
+        return joined(take_query(fields, "query"), docs, fields)
+
+    return lines.parsed(parse)
+
+
+def write_kd(record: Record) -> bytes:
+    docs = record["docs"]
+    return dump(
+        {
+            "query_id": record["query_id"],
+            "query": query_text(record),
+            "passages": [{"docid": doc["doc_id"], "title": "", "text": text_of(doc)} for doc in docs],
+            "scores": [score_of(doc) for doc in docs],
+        }
+    )
