@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from operator import itemgetter
+from typing import cast
 
 from rdtools.account import Account, Counts
 from rdtools.collections import Corpus
 from rdtools.errors import RdError, UsageError
+from rdtools.formats.runs import Columns
 from rdtools.judged import JudgedQuery
 from rdtools.records import QRELS_SOURCE, Doc, Qrels, Record
 from rdtools.sampling import generator, shuffled
@@ -51,6 +53,12 @@ class Miner:
         one_scores = len(scoring) == 1 and not self._keeps_docs
         self._pooled_run = selection.as_run and len(sources) > 1
         self._scoring = scoring[0] if one_scores and not self._pooled_run else None
+        # Nothing is asked of the documents but what a run says of them.
+        self._bare_run = (
+            selection.as_run
+            and len(sources) == 1
+            and not (self._group or selection.add_positives or selection.looks_at_each)
+        )
 
     def mine(self, queries: Iterable[Record]) -> Iterator[Record]:
         """Yield one record for each query of the sample, in order."""
@@ -82,6 +90,11 @@ class Miner:
 
     def _mine(self, query: JudgedQuery, answers: list[Found]) -> Record:
         counts: Counts = Counter()
+        if self._bare_run and self._scoring is not None and answers[0].rows is not None:
+            columns = self._columns(self._scoring.name, answers[0])
+            counts[self._scoring.name, "candidates"] = len(columns)
+            self.account.add(counts)
+            return self._record(query, columns)
         pools: list[list[Doc]] = []
         seen: set[str] = set()
         for place, source in enumerate(self._sources):
@@ -98,6 +111,12 @@ class Miner:
             docs = self._ranking(query, answers, list(chain.from_iterable(pools)), counts)
         self.account.add(counts)
         return self._record(query, docs)
+
+    def _columns(self, name: str, found: Found) -> Columns:
+        """What was found, as the columns of a run."""
+        assert found.scores is not None
+        kept = slice(self._selection.range_min, self._selection.depth)
+        return Columns(found.doc_ids[kept], found.scores[kept], name)
 
     def _ranking(
         self, query: JudgedQuery, answers: list[Found], pool: list[Doc], counts: Counts
@@ -318,9 +337,9 @@ class Miner:
         doc["source"] = source
         return doc
 
-    def _record(self, query: JudgedQuery, docs: list[Doc]) -> Record:
+    def _record(self, query: JudgedQuery, docs: Sequence[Doc]) -> Record:
         record = query.record.copy()
-        record["docs"] = docs
+        record["docs"] = cast("list[Doc]", docs)  # or columns, which only a writer of runs is given
         if not self._keeps_docs:  # the scores of the input, if any, are gone
             forget_scores(record)
             if self._scoring is not None and self._scoring.scale is not None:

@@ -41,6 +41,17 @@ def own_log() -> Iterator[None]:
     log.setLevel(before[0])
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: in models so small, threads only wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def warm() -> Iterator[str]:
     """The socket of a process that runs our commands without importing torch anew each time (warm.py)."""

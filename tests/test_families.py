@@ -13,6 +13,7 @@ from rdtools.students import BiEncoderStudent, CrossEncoderStudent, Shape
 from rdtools.training import Settings, Trainer
 
 CPU = Loading(device="cpu")
+pytestmark = pytest.mark.usefixtures("one_thread")
 SIZES = {
     "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64,
     "max_position_embeddings": 64,
@@ -30,15 +31,6 @@ FAMILIES = {
         "layer_types": ["full_attention", "sliding_attention", "sliding_attention", "full_attention"],
     },
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Threads only wait for each other in models so small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

@@ -25,15 +25,7 @@ from rdtools.students import BiEncoderStudent, CrossEncoderStudent, Shape
 from rdtools.training import Settings, Trainer, check_shares, schedule, train
 
 CPU = Loading(device="cpu")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Threads only wait for each other in models so small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def records(count=6, docs=5, seed=0):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rdtools.errors import BadLine, RdError, UsageError
 from rdtools.formats import Reading, read_records
@@ -22,6 +22,10 @@ from rdtools.log import track
 from rdtools.records import Qrels, Record
 from rdtools.registry import resolve, split_spec
 from rdtools.streams import open_lines
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 DATASETS = {
     "pydoc": "rdtools.collections.pydoc:Pydoc",
@@ -61,6 +65,13 @@ class Corpus:
     @cached_property
     def row_of(self) -> dict[str, int]:
         return {doc_id: row for row, doc_id in enumerate(self.doc_ids)}
+
+    @cached_property
+    def doc_id_array(self) -> NDArray[np.object_]:
+        """`doc_ids` to be picked from by an array of rows."""
+        import numpy as np  # here, so that rd-eval starts without it
+
+        return np.array(self.doc_ids, object)
 
     @cached_property
     def fingerprint(self) -> str:

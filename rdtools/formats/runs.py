@@ -4,13 +4,38 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from rdtools.errors import BadLine
 from rdtools.formats.jsonl import dump, is_score
 from rdtools.formats.texts import decode
 from rdtools.records import QRELS_SOURCE, Doc, Record
 from rdtools.streams import Lines
+
+
+_NOT_IN_CELLS = "\t\r\n"
+
+
+class Columns(Sequence[Doc]):
+    """The documents that one source ranked: best first, ties by larger doc_id, as `rank` orders them.
+
+    On the way to a run they stand for `docs`. A document is made only where one is asked for: to make a
+    thousand of them takes several times as long as to search for them and to write them.
+    """
+
+    def __init__(self, doc_ids: list[str], scores: list[float], source: str) -> None:
+        self.doc_ids = doc_ids
+        self.scores = scores
+        self.source = source
+
+    def __len__(self) -> int:
+        return len(self.doc_ids)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        return Doc(doc_id=self.doc_ids[place], score=self.scores[place], source=self.source)
 
 
 def ranking(record: Record) -> list[tuple[str, float]]:
@@ -54,7 +79,10 @@ def rank(scores: Mapping[str, float | None]) -> list[tuple[str, float]]:
 
 def run_tag(record: Record) -> str:
     """What made the ranking: the teacher, or else the sources, in one word."""
-    sources = dict.fromkeys(doc["source"] for doc in record["docs"] if "source" in doc)
+    docs: Sequence[Doc] = record["docs"]
+    if isinstance(docs, Columns):
+        docs = docs[:1]
+    sources = dict.fromkeys(doc["source"] for doc in docs if "source" in doc)
     sources.pop(QRELS_SOURCE, None)
     tag = record.get("teacher") or "+".join(sources) or str(record.get("tag") or "rdtools")
     return "_".join(tag.split())
@@ -67,29 +95,49 @@ def write_trec(record: Record) -> bytes:
     if " ".join(doc_ids).split() != doc_ids:  # faster than one by one
         for doc_id in doc_ids:
             _word(doc_id)
-    return "".join(
-        f"{start}{doc_id} {rank} {score} {tag}\n"
-        for rank, (doc_id, score) in enumerate(zip(doc_ids, scores, strict=True), start=1)
-    ).encode()
+    return _rows(start, f" {tag}\n", doc_ids, _ranks(len(doc_ids)), scores)
 
 
 def write_tsv(record: Record) -> bytes:
     """`query_id⇥doc_id⇥score`; the score always has a point or an exponent, so that it is no rank."""
-    query_id = cell(record["query_id"])
-    return "".join(
-        f"{query_id}\t{cell(doc_id)}\t{score}\n" for doc_id, score in zip(*_columns(record), strict=True)
-    ).encode()
+    start = cell(record["query_id"]) + "\t"
+    doc_ids, scores = _columns(record)
+    cell_of_all = "".join(doc_ids)
+    if any(mark in cell_of_all for mark in _NOT_IN_CELLS):
+        for doc_id in doc_ids:
+            cell(doc_id)
+    return _rows(start, "\n", doc_ids, ["\t"] * len(doc_ids), scores)
+
+
+def _rows(start: str, end: str, *columns: list[str]) -> bytes:
+    """Join columns to lines. They are dealt out to one list: five times as fast as line by line."""
+    width = len(columns) + 1
+    pieces = [end + start] * (width * len(columns[0]))
+    for place, column in enumerate(columns):
+        pieces[place::width] = column
+    return (start + "".join(pieces)).removesuffix(start).encode()
+
+
+def _ranks(count: int) -> list[str]:
+    """Return " 1 ", " 2 ", ... as far as `count`; they are made once."""
+    _RANKS.extend(f" {rank} " for rank in range(len(_RANKS) + 1, count + 1))
+    return _RANKS[:count]
+
+
+_RANKS: list[str] = []
 
 
 def _columns(record: Record) -> tuple[list[str], list[str]]:
     """The record as a run: ids, best first, and the shortest text of each score."""
-    ranked = ranking(record)
-    scores = [float(score) for _, score in ranked]
+    docs: Sequence[Doc] = record["docs"]
+    if isinstance(docs, Columns):
+        doc_ids, scores = docs.doc_ids, docs.scores
+    else:
+        ranked = ranking(record)
+        doc_ids, scores = [doc_id for doc_id, _ in ranked], [float(score) for _, score in ranked]
     if scores and min(map(abs, scores)) >= 1e-4 and max(map(abs, scores)) < 1e16:
-        texts = dump(scores)[1:-2].decode().split(",")  # as repr has it, several times as fast
-    else:  # where a number takes an exponent, they differ
-        texts = list(map(repr, scores))
-    return [doc_id for doc_id, _ in ranked], texts
+        return doc_ids, dump(scores)[1:-2].decode().split(",")  # as repr has it, several times as fast
+    return doc_ids, list(map(repr, scores))  # where a number takes an exponent, they differ
 
 
 def read_trec(lines: Lines, together: bool = True) -> Iterator[Record]:
@@ -203,6 +251,6 @@ def _word(identifier: str) -> str:
 
 def cell(identifier: str) -> str:
     """Return an id as a column of TSV, which must not hold a tab or a line end."""
-    if any(mark in identifier for mark in "\t\r\n"):
+    if any(mark in identifier for mark in _NOT_IN_CELLS):
         raise BadLine(f"id {identifier!r} has a tab or a line end, which TSV cannot hold", "use -f jsonl")
     return identifier

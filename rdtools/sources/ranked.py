@@ -30,10 +30,9 @@ def answer(
     """Answer with ranked rows and their scores, and score the positives that the corpus has."""
     there = [doc_id for doc_id in positives if doc_id in corpus.row_of]
     their_scores = floats(score_rows([corpus.row_of[doc_id] for doc_id in there]))
-    places = rows.tolist()
     return Found(
-        [corpus.doc_ids[row] for row in places],
+        corpus.doc_id_array[rows].tolist(),  # a third of the time of one by one: they lie all over the memory
         floats(scores),
         dict(zip(there, their_scores, strict=True)),
-        places,
+        rows.tolist(),
     )
