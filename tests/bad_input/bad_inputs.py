@@ -198,6 +198,8 @@ INPUTS = [
          1, 'in:1: an id is empty'),
     Case('qrels-none-relevant', 'rd-eval in run -m nDCG -m AP -m R@10', b'q1 0 d1 0\n',
          0, 'run\tnDCG\t0.0000\nrun\tAP\t0.0000\nrun\tR@10\t0.0000\n'),
+    Case('qrels-all-negative', 'rd-eval in run -m nDCG -m AP -m RR -m NumRel', b'q1 0 d1 -2\nq1 0 d2 -1\n',
+         0, 'run\tnDCG\t0.0000\nrun\tAP\t0.0000\nrun\tRR\t0.0000\nrun\tNumRel\t0.0000\n'),
     Case('qrels-csv', 'rd-eval in run', b'q1,d1,1\n',
          1, 'in:1: a judgement has 4 columns (query_id 0 doc_id grade) or 3 (query-id corpus-id score), not 1'),
     Case('qrels-cut-json', 'rd-eval in run', b'{"query_id":"q1","docs":[',
