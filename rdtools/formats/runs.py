@@ -13,7 +13,6 @@ from rdtools.formats.texts import decode
 from rdtools.records import QRELS_SOURCE, Doc, Record
 from rdtools.streams import Lines
 
-
 _NOT_IN_CELLS = "\t\r\n"
 
 
