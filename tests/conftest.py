@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -30,6 +30,16 @@ WORDS = (
     "speed sound wave shock supersonic subsonic viscous fluid jet engine nozzle drag lift model test wind "
     "tunnel data theory experiment result high low number mach reynolds surface temperature gas air "
 ).split()
+FIGURES = pytest.StashKey[list[str]]()
+"""What modules counted, for the last lines of the session."""
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+    yield
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    for figure in session.config.stash.get(FIGURES, []):
+        reporter.write_line(figure)
 
 
 @pytest.fixture(autouse=True)

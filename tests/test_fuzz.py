@@ -2,7 +2,7 @@
 
 What a parser may raise is an error that a user is meant to read. Few examples by default; for many
 
-    RDTOOLS_FUZZ=20000 python -m pytest tests/test_fuzz.py -s
+    RDTOOLS_FUZZ=20000 python -m pytest tests/test_fuzz.py
 
 whose last line counts executions and crashes.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from bad_input.bad_lines import LINES
+from conftest import FIGURES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -84,9 +85,10 @@ COUNTS: Counter[str] = Counter()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def figure() -> Iterator[None]:
+def figure(pytestconfig: pytest.Config) -> Iterator[None]:
     yield
-    print(f"\nfuzz: {COUNTS['executions']:,} executions, {COUNTS['crashes']} crashes")
+    line = f"fuzz: {COUNTS['executions']:,} executions, {COUNTS['crashes']} crashes"
+    pytestconfig.stash.setdefault(FIGURES, []).append(line)
 
 
 @pytest.mark.parametrize("parser", PARSERS)

@@ -1,13 +1,21 @@
-"""The bad-input battery: each input works as a user expects, or ends in one line with its file and line number."""
+"""The bad-input battery: each input works as a user expects, or ends in one line with its file and line number.
+
+    python -m pytest tests/bad_input
+
+says in its last line how many of the inputs that were tried did so.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 from bad_inputs import AROUND, INPUTS, LABELLED, Case
 from bad_lines import LINES
+from conftest import FIGURES
 
 from rdtools.errors import InputError
 from rdtools.formats import Reading, read_records
@@ -15,6 +23,14 @@ from rdtools.log import one_line
 
 BAD_LINES = [(format, good, *bad) for format, (good, lines) in LINES.items() for bad in lines]
 BAD_RECORDS = [line for _, line, _ in LINES["records"][1]]
+COUNTS: Counter[str] = Counter()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def figure(pytestconfig: pytest.Config) -> Iterator[None]:
+    yield
+    line = f"bad inputs handled: {COUNTS['handled']} / {COUNTS['tried']} tried"
+    pytestconfig.stash.setdefault(FIGURES, []).append(line)
 
 
 def fits(line: str, says: str) -> bool:
@@ -23,6 +39,7 @@ def fits(line: str, says: str) -> bool:
 
 @pytest.mark.parametrize("case", INPUTS, ids=[case.name for case in INPUTS])
 def test_an_input_works_or_ends_in_one_line(run, tmp_path, tiny_be, tiny_ce, case: Case):
+    COUNTS["tried"] += 1
     for name, content in {**AROUND, "in": case.given, "in.gz": case.given}.items():
         (tmp_path / name).write_bytes(content)
     models = {"be": tiny_be, "ce": tiny_ce}
@@ -31,22 +48,25 @@ def test_an_input_works_or_ends_in_one_line(run, tmp_path, tiny_be, tiny_ce, cas
     assert done.returncode == case.status, done.stderr
     if case.status == 0:
         assert (done.stdout, done.stderr) == (case.says, case.notes or "")
-        return
-    line, *more = done.stderr.splitlines()
-    assert fits(line, f"{command}: {case.says.format(**models) if '{be}' in case.says else case.says}")
-    assert more == [f"Try '{command} --help' for help."] * (case.status == 2)
-    assert done.stdout == case.written
+    else:
+        line, *more = done.stderr.splitlines()
+        assert fits(line, f"{command}: {case.says.format(**models) if '{be}' in case.says else case.says}")
+        assert more == [f"Try '{command} --help' for help."] * (case.status == 2)
+        assert done.stdout == case.written
+    COUNTS["handled"] += 1
 
 
 @pytest.mark.parametrize(
     ("format", "good", "name", "bad", "says"), BAD_LINES, ids=[f"{line[0]}-{line[2]}" for line in BAD_LINES]
 )
 def test_a_bad_line_is_named_with_its_number(tmp_path, format, good, name, bad, says):
+    COUNTS["tried"] += 1
     path = tmp_path / "in"
     path.write_bytes(good + b"\n\n" + bad + b"\n")
     with pytest.raises(InputError) as error:
         list(read_records([str(path)], Reading(format)))
     assert fits(one_line(str(error.value)), f"{path}:3: {says}")
+    COUNTS["handled"] += 1
 
 
 @pytest.mark.parametrize("format", LINES)
