@@ -1,32 +1,42 @@
-"""BM25 mining beside its peers: index and search of the same synthetic passages, run files out, in turn in one run.
+"""BM25 search of a million passages beside tantivy and bm25s: TREC runs out, ids and scores.
 
-    pip install '.[bench]' && python tests/benchmarks/bm25.py [--passages 1000000] [--queries 500] [--repeats 3]
-
-Every engine reads the same files, with as many processors as `--threads` says, and writes a TREC run with ids and
-scores: the peers by a plain loop around their own search, at their best settings. `rd-mine` is the loop of
-the command (queries read, searched, written), `search` that without the records and the writing, `floor` one
-pass over the postings of the queries. `command` is the whole of rd-mine, started cold with a kept index.
-Queries are of two kinds: `syn`, 6 terms with 1 to 3 very frequent words, and `nostop`, the same without those.
+Every engine reads the same files, on as many processors as a row says, and writes a TREC run: the peers by a plain
+loop around their own search, at their best settings. Ours is the loop of the command (queries read, searched,
+written); "search alone" is that without the records and the writing, "floor" one pass over the postings of the
+queries, "rd-mine, whole command" includes reading the corpus and opening the index. Queries are of two kinds:
+`syn`, 6 terms with 1 to 3 very frequent words, and `nostop`, the same without those.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from measuring import (
+    BIN,
+    Options,
+    Row,
+    Side,
+    Taken,
+    amount,
+    compare,
+    in_turn,
+    left_out,
+    missing,
+    parts_in_turn,
+    prepare,
+    timed,
+    worker,
+)
 
-BIN = Path(sys.executable).parent
+Pair = tuple[str, str]
+"""query_id and text."""
+Search = Callable[[list[Pair], int, Any], None]
+"""Search for some queries to a depth, and write a run into a file."""
+
+MINUTES = (0.8, 10)
 KINDS = ("syn", "nostop")
 VOCABULARY = 200_000
 LENGTH = 55
@@ -35,29 +45,41 @@ LENGTH = 55
 # the collection
 
 
-def write_collection(folder: Path, passages: int, queries: int) -> None:
+def collection(options: Options) -> Path:
+    return options.folder / f"bm25-{options.size(1_000_000, 20_000)}"
+
+
+def make(options: Options) -> None:
+    folder = collection(options)
+    passages, queries = options.size(1_000_000, 20_000), options.size(500, 50)
+    prepare(folder / "corpus.tsv", *worker("bm25", "write_collection", folder, passages, queries))
+
+
+def write_collection(folder_name: str, passages: str, queries: str) -> None:
     """Write corpus.tsv (Zipf's law, 55 words a passage on average) and the queries of both kinds."""
+    import numpy as np
+
+    folder = Path(folder_name)
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
     words = np.array([spelt(number) for number in range(VOCABULARY)])
-    share = 1 / np.arange(1, VOCABULARY + 1)
-    cumulated = np.cumsum(share / share.sum())
-    corpus = folder / "corpus.tsv"
-    if not corpus.exists():
-        with corpus.with_suffix(".part").open("w") as file:
-            for start in range(0, passages, 10_000):
-                lengths = rng.poisson(LENGTH, min(10_000, passages - start))
-                drawn = words[np.searchsorted(cumulated, rng.random(lengths.sum()))]
-                for row, text in enumerate(np.split(drawn, np.cumsum(lengths)[:-1]), start):
-                    file.write(f"p{row}\t{' '.join(text)}\n")
-        corpus.with_suffix(".part").rename(corpus)
     rng = np.random.default_rng(1)
     with (folder / "syn.tsv").open("w") as syn, (folder / "nostop.tsv").open("w") as nostop:
-        for query in range(queries):
+        for query in range(int(queries)):
             frequent = words[rng.integers(0, 20, rng.integers(1, 4))]
             rare = words[np.exp(rng.uniform(np.log(200), np.log(10_000), 6 - len(frequent))).astype(int)]
             syn.write(f"{query}\t{' '.join(rng.permutation([*frequent, *rare]))}\n")
             nostop.write(f"{query}\t{' '.join(rare)}\n")
+    rng = np.random.default_rng(0)
+    share = 1 / np.arange(1, VOCABULARY + 1)
+    cumulated = np.cumsum(share / share.sum())
+    part = folder / "corpus.part"
+    with part.open("w") as file:
+        for start in range(0, int(passages), 10_000):
+            lengths = rng.poisson(LENGTH, min(10_000, int(passages) - start))
+            drawn = words[np.searchsorted(cumulated, rng.random(lengths.sum()))]
+            for row, text in enumerate(np.split(drawn, np.cumsum(lengths)[:-1]), start):
+                file.write(f"p{row}\t{' '.join(text)}\n")
+    part.rename(folder / "corpus.tsv")
 
 
 def spelt(number: int) -> str:
@@ -70,11 +92,14 @@ def spelt(number: int) -> str:
     return word + "k"
 
 
-def read_pairs(file: Path) -> Iterator[tuple[str, str]]:
+def read_pairs(file: Path) -> Iterator[Pair]:
     with file.open() as lines:
         for line in lines:
             left, _, right = line.rstrip("\n").partition("\t")
             yield left, right
+
+
+# the engines: index, and search in a process of its own that says how long its loop took
 
 
 # the engines: index, and search in a process of its own that says how long its loop took
@@ -86,23 +111,10 @@ def run_lines(query_id: str, ranked: Any) -> str:
     )
 
 
-@contextmanager
-def timed() -> Iterator[None]:
-    """Print the seconds, and those of them in which this process had a processor, that the block took."""
-    begin, used = time.perf_counter(), time.process_time()
-    yield
-    print(json.dumps({"seconds": time.perf_counter() - begin, "cpu": time.process_time() - used}))
-
-
-def timed_loop(loop: Callable[[Any], None], out: str) -> None:
-    with open(out, "w") as file, timed():
-        loop(file)
-
-
 def index_tantivy(folder: Path) -> None:
     import tantivy
 
-    index = open_tantivy(folder, tantivy)
+    index = opened_tantivy(folder)
     writer = index.writer(heap_size=1_000_000_000, num_threads=1)
     for number, (_, text) in enumerate(read_pairs(folder / "corpus.tsv")):
         writer.add_document(tantivy.Document(text=text, row=number))
@@ -110,7 +122,9 @@ def index_tantivy(folder: Path) -> None:
     writer.wait_merging_threads()
 
 
-def open_tantivy(folder: Path, tantivy: Any) -> Any:
+def opened_tantivy(folder: Path) -> Any:
+    import tantivy
+
     builder = tantivy.SchemaBuilder()
     builder.add_text_field("text", tokenizer_name="english", index_option="freq")
     builder.add_integer_field("row", fast=True)
@@ -122,24 +136,22 @@ def open_tantivy(folder: Path, tantivy: Any) -> Any:
     return index
 
 
-def search_tantivy(folder: Path, queries: Path, depth: int, threads: int, out: str) -> None:
-    import tantivy
-
-    index = open_tantivy(folder, tantivy)
+def open_tantivy(folder: Path, threads: int) -> Search:
+    index = opened_tantivy(folder)
     searcher = index.searcher()
     doc_ids = [doc_id for doc_id, _ in read_pairs(folder / "corpus.tsv")]
 
-    def found(pair: tuple[str, str]) -> str:
-        hits = searcher.search(index.parse_query(pair[1], ["text"]), depth, count=False).hits
-        rows = searcher.fast_field_values("row", [address for _, address in hits])
-        return run_lines(pair[0], ((doc_ids[row], hit[0]) for row, hit in zip(rows, hits, strict=True)))
+    def search(pairs: list[Pair], depth: int, file: Any) -> None:
+        def found(pair: Pair) -> str:
+            hits = searcher.search(index.parse_query(pair[1], ["text"]), depth, count=False).hits
+            rows = searcher.fast_field_values("row", [address for _, address in hits])
+            return run_lines(pair[0], ((doc_ids[row], hit[0]) for row, hit in zip(rows, hits, strict=True)))
 
-    def loop(file: Any) -> None:
         with ThreadPoolExecutor(threads) as pool:
-            pairs = read_pairs(queries)
-            file.writelines(map(found, pairs) if threads == 1 else pool.map(found, pairs))
+            lines = map(found, pairs) if threads == 1 else pool.map(found, pairs)
+            file.writelines(line.encode() for line in lines)
 
-    timed_loop(loop, out)
+    return search
 
 
 def index_bm25s(folder: Path) -> None:
@@ -153,33 +165,29 @@ def index_bm25s(folder: Path) -> None:
     index.save(folder / "bm25s", show_progress=False)
 
 
-def search_bm25s(folder: Path, queries: Path, depth: int, threads: int, out: str, backend: str) -> None:
+def open_bm25s(folder: Path, threads: int, backend: str) -> Search:
     import bm25s
+    import numpy as np
     import Stemmer
 
     index = bm25s.BM25.load(folder / "bm25s", mmap=True)
     index.backend = backend
     stemmer = Stemmer.Stemmer("english")
     doc_ids = np.array([doc_id for doc_id, _ in read_pairs(folder / "corpus.tsv")])
-
-    def batch(texts: list[str]) -> Any:
-        tokens = bm25s.tokenize(texts, stemmer=stemmer, return_ids=False, show_progress=False)
-        workers = threads if threads > 1 else 0
-        return index.retrieve(tokens, k=depth, show_progress=False, n_threads=workers)
-
     if backend == "numba":
         index.activate_numba_scorer()
-        batch(["bab"])  # compiled before the clock starts
 
-    def loop(file: Any) -> None:
-        query_ids, texts = zip(*read_pairs(queries), strict=True)
-        found = batch(list(texts))
+    def search(pairs: list[Pair], depth: int, file: Any) -> None:
+        query_ids, texts = zip(*pairs, strict=True)
+        tokens = bm25s.tokenize(list(texts), stemmer=stemmer, return_ids=False, show_progress=False)
+        workers = threads if threads > 1 else 0
+        found = index.retrieve(tokens, k=depth, show_progress=False, n_threads=workers)
         for query_id, rows, scores in zip(query_ids, found.documents, found.scores, strict=True):
             kept = scores > 0
             ranked = zip(doc_ids[rows[kept]].tolist(), scores[kept].tolist(), strict=True)
-            file.write(run_lines(query_id, ranked))
+            file.write(run_lines(query_id, ranked).encode())
 
-    timed_loop(loop, out)
+    return search
 
 
 def opened(folder: Path) -> Any:
@@ -189,179 +197,142 @@ def opened(folder: Path) -> Any:
     return Setting(Collection(corpus_path=str(folder / "corpus.tsv")), index=str(folder / "rdtools"))
 
 
-def search_rdtools(folder: Path, queries: Path, depth: int, threads: int, out: str, negatives: str) -> None:
+def open_rdtools(folder: Path, threads: int, negatives: int | None) -> Search:
     """What the command does once the corpus and its index are there."""
-    from rdtools.formats import read_records, writer
+    from rdtools.formats import writer
     from rdtools.mining import Miner
     from rdtools.selection import Selection
-    from rdtools.sources import Wanted, open_source
-    from rdtools.streams import open_output
+    from rdtools.sources import open_source
 
     setting = opened(folder)
     source = open_source("bm25", setting)
-    group = negatives != "all"
-    selection = Selection(15 if group else None, depth=depth, with_text=group, as_run=not group)
-    miner = Miner([source], selection, {}, setting.collection.corpus)
-    source.search(
-        [Wanted({"query_id": "", "query": "bab", "docs": []}, 1)]
-    )  # compiled before the clock starts
-    write = writer("jsonl" if group else "trec")
-    with open_output(out) as file, timed():
-        for record in miner.mine(read_records([str(queries)])):
+    write = writer("trec" if negatives is None else "jsonl")
+
+    def search(pairs: list[Pair], depth: int, file: Any) -> None:
+        group = negatives is not None
+        selection = Selection(negatives, depth=depth, with_text=group, as_run=not group)
+        miner = Miner([source], selection, {}, setting.collection.corpus)
+        queries = ({"query_id": query_id, "query": text, "docs": []} for query_id, text in pairs)
+        for record in miner.mine(queries):  # type: ignore[arg-type]
             file.write(write(record))
 
+    return search
 
-def search_alone(folder: Path, queries: Path, depth: int, threads: int, out: str) -> None:
+
+def open_search_alone(folder: Path, threads: int) -> Search:
     from rdtools.bm25 import open_bm25
 
     index = open_bm25(opened(folder))
-    texts = [text for _, text in read_pairs(queries)]
-    list(index.search(texts[:1], [depth]))
-    with timed():
+
+    def search(pairs: list[Pair], depth: int, file: Any) -> None:
+        texts = [text for _, text in pairs]
         for start in range(0, len(texts), 128):
             part = texts[start : start + 128]
             list(index.search(part, [depth] * len(part)))
 
+    return search
 
-def pass_over_postings(folder: Path, queries: Path, depth: int, threads: int, out: str) -> None:
+
+def open_floor(folder: Path, threads: int) -> Search:
     from rdtools.bm25 import open_bm25
 
     index = open_bm25(opened(folder))
     postings = index._postings
-    terms = [term for _, text in read_pairs(queries) for term in index._terms(text)]
-    parts = [slice(*postings.starts[term : term + 2]) for term in terms]
-    for _ in range(2):  # the first brings them into memory, and the last line printed counts
-        with timed():
-            for part in parts:
-                postings.impacts[part].max()
-                postings.rows[part].max()
+
+    def read(pairs: list[Pair], depth: int, file: Any) -> None:
+        for term in [term for _, text in pairs for term in index._terms(text)]:
+            own = slice(*postings.starts[term : term + 2])
+            postings.impacts[own].max()
+            postings.rows[own].max()
+
+    return read
 
 
-SEARCHES: dict[str, Callable[..., None]] = {
-    "rd-mine": lambda *job: search_rdtools(*job, "all"),
-    "rd-mine -n 15, texts": lambda *job: search_rdtools(*job, "15"),
-    "search": search_alone,
-    "floor": pass_over_postings,
-    "tantivy": search_tantivy,
-    "bm25s numba": lambda *job: search_bm25s(*job, "numba"),
-    "bm25s": lambda *job: search_bm25s(*job, "numpy"),
+ENGINES: dict[str, Callable[[Path, int], Search]] = {
+    "rd-mine": lambda *where: open_rdtools(*where, None),
+    "rd-mine -n 15, texts": lambda *where: open_rdtools(*where, 15),
+    "search alone": open_search_alone,
+    "floor": open_floor,
+    "tantivy": open_tantivy,
+    "bm25s numba": lambda *where: open_bm25s(*where, "numba"),
+    "bm25s numpy": lambda *where: open_bm25s(*where, "numpy"),
 }
 INDEXES = {"tantivy": index_tantivy, "bm25s": index_bm25s}
+NEEDS = {"tantivy": ("tantivy",), "bm25s": ("bm25s",), "bm25s numba": ("bm25s",), "bm25s numpy": ("bm25s",)}
+TARGETS = {"tantivy": "≥ 1.3", "bm25s numba": "≥ 1.3", "bm25s numpy": "≥ 15", "floor": "floor"}
+FEW = {"bm25s numpy": 60}
+"""Queries of an engine that is too slow for all of them."""
+
+
+def index(name: str, folder: str) -> None:
+    INDEXES[name](Path(folder))
+
+
+def search(name: str, folder_name: str, threads: str, *depths: str) -> None:
+    """Search for the queries of both kinds, to each depth: a part of the result each."""
+    folder = Path(folder_name)
+    searched = ENGINES[name](folder, int(threads))
+    with (folder / f"out-{name}").open("wb") as file:
+        for kind in KINDS:
+            pairs = list(read_pairs(folder / f"{kind}.tsv"))[: FEW.get(name)]
+            searched(pairs[:2], 10, file)  # compiled, and read into memory, before the clock starts
+            for depth in map(int, depths):
+                with timed(f"{kind}, k={depth}", len(pairs)):
+                    searched(pairs, depth, file)
 
 
 # the measurements
 
 
-def measured(command: list[str], threads: int) -> tuple[float, float, str]:
-    """Seconds, peak memory in MB and output of one process on so many processors."""
-    begin = time.perf_counter()
-    own = sorted(os.sched_getaffinity(0))[:threads]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.sched_setaffinity(0, own)
-    ) as process:
-        assert process.stdout is not None
-        output = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with status {process.returncode}")
-    return time.perf_counter() - begin, usage.ru_maxrss / 1024, output
-
-
-def worker(*arguments: object) -> list[str]:
-    return [sys.executable, __file__, "--worker", *map(str, arguments)]
-
-
-def mine(folder: Path, queries: Path, depth: int, out: Path) -> list[str]:
+def mine(folder: Path, queries: Path, depth: int) -> list[object]:
     return [
-        str(BIN / "rd-mine"), "--corpus", str(folder / "corpus.tsv"), "--queries", str(queries), "--index",
-        str(folder / "rdtools"), "-n", "all", "--depth", str(depth), "--no-text", "-f", "trec", "-o", str(out), "--quiet",
+        BIN / "rd-mine", "--corpus", folder / "corpus.tsv", "--queries", queries, "--index", folder / "rdtools",
+        "-n", "all", "--depth", depth, "--no-text", "-f", "trec", "-o", folder / "out", "--quiet",
     ]  # fmt: skip
 
 
-def row(*cells: object) -> None:
-    print(*cells, sep="\t", flush=True)
+def index_commands(folder: Path) -> dict[str, list[object]]:
+    """From the file to an index in a folder of the engine's name; ours by a search for one query."""
+    one = folder / "one.tsv"
+    one.write_text("q\tbab\n")
+    theirs = {name: worker("bm25", "index", name, folder) for name in INDEXES if not missing(*NEEDS[name])}
+    return {"rdtools": mine(folder, one, 1), **theirs}
 
 
-def measure_indexes(folder: Path) -> None:
-    """Each engine from the file to an index on disk, once: what is there already is not built again."""
-    empty = folder / "one.tsv"
-    empty.write_text("q\tbab\n")
-    jobs = {name: worker("index", name, folder) for name in INDEXES}
-    jobs["rdtools"] = mine(folder, empty, 1, folder / "one.trec")
-    for name, command in jobs.items():
-        if not (folder / name).exists():
-            seconds, peak, _ = measured(command, 1)
-            size = sum(file.stat().st_size for file in (folder / name).rglob("*")) / 1e6
-            row("index", name, f"{seconds:.1f} s", "", f"{peak:.0f}", f"{size:.0f} MB on disk")
+def build_indexes(folder: Path) -> None:
+    for name, command in index_commands(folder).items():
+        prepare(folder / name, *command)
 
 
-def measure_searches(folder: Path, options: argparse.Namespace) -> None:
-    for threads in options.threads:
-        for kind in options.kinds:
-            queries = folder / f"{kind}.tsv"
-            count = sum(1 for _ in queries.open())
-            for depth in options.depths:
-                rates: dict[str, list[float]] = {name: [] for name in options.engines}
-                used: dict[str, list[float]] = {name: [] for name in options.engines}
-                peaks = dict.fromkeys(options.engines, 0.0)
-                for _ in range(options.repeats):
-                    for name in options.engines:
-                        command = worker("search", name, folder, queries, depth, threads, folder / "out")
-                        _, peak, output = measured(command, threads)
-                        taken = json.loads(output.splitlines()[-1])
-                        rates[name].append(count / taken["seconds"])
-                        used[name].append(taken["cpu"] / count * 1000)
-                        peaks[name] = max(peaks[name], peak)
-                medians = {name: statistics.median(values) for name, values in rates.items()}
-                job = f"{kind}, k={depth}, {threads} thread{'s' * (threads > 1)}"
-                for name, rate in medians.items():
-                    ratio = f"{medians['rd-mine'] / rate:.2f}" if "rd-mine" in medians else ""
-                    cpu = f"{statistics.median(used[name]):.3f}"
-                    row(job, name, f"{rate:.0f}/s", ratio, f"{peaks[name]:.0f}", cpu)
+def sides(folder: Path, threads: int, depths: Sequence[int], *names: str) -> list[Side]:
+    return [
+        Side(
+            name, worker("bm25", "search", name, folder, threads, *depths), timed=True, threads=threads,
+            once=name in FEW, needs=NEEDS.get(name, ()),
+        )
+        for name in names
+    ]  # fmt: skip
 
 
-def measure_command(folder: Path, options: argparse.Namespace) -> None:
-    for threads in options.threads:
-        for kind in options.kinds:
-            command = mine(folder, folder / f"{kind}.tsv", 1000, folder / "out")
-            runs = [measured(command, threads) for _ in range(options.repeats)]
-            seconds = statistics.median(run[0] for run in runs)
-            row(
-                f"{kind}, k=1000, {threads} threads",
-                "command",
-                f"{seconds:.2f} s",
-                "",
-                f"{max(r[1] for r in runs):.0f}",
-            )
-
-
-def main() -> None:
-    if sys.argv[1:2] == ["--worker"]:
-        step, name, folder, *rest = sys.argv[2:]
-        if step == "index":
-            INDEXES[name](Path(folder))
-        else:
-            queries, depth, threads, out = rest
-            SEARCHES[name](Path(folder), Path(queries), int(depth), int(threads), out)
-        return
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=Path("/tmp/rdtools-bm25"), help="kept between runs")
-    parser.add_argument("--passages", type=int, default=1_000_000)
-    parser.add_argument("--queries", type=int, default=500)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--depths", type=int, nargs="+", default=[100, 1000])
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
-    parser.add_argument("--engines", nargs="+", choices=SEARCHES, default=list(SEARCHES))
-    options = parser.parse_args()
-    folder = options.folder / str(options.passages)
-    write_collection(folder, options.passages, options.queries)
-    row("job", "engine", "median", "rd-mine / it", "peak MB", "ms of a processor, a query")
-    measure_indexes(folder)
-    measure_searches(folder, options)
-    measure_command(folder, options)
-
-
-if __name__ == "__main__":
-    main()
+def rows(options: Options) -> Iterator[Row]:
+    folder = collection(options)
+    build_indexes(folder)
+    one: dict[str, Taken] = {}
+    for threads in (1, 2):
+        engines = sides(folder, threads, (100, 1000), *(name for name in ENGINES if "texts" not in name))
+        for part, taken in parts_in_turn(engines, options).items():
+            ours = taken.pop("rd-mine")
+            job = f"rd-mine bm25, {part}, {threads} thread{'s' * (threads > 1)}"
+            yield from compare(job, "q/s", ours, taken, TARGETS)
+            if threads == 1:
+                one[part] = ours
+            else:
+                yield from compare(
+                    job, "q/s", ours, {"itself, 1 thread": one[part]}, {"itself, 1 thread": "≥ 1.7"}
+                )
+        yield from left_out("rd-mine bm25", *engines)
+    for kind in KINDS:
+        side = Side("rd-mine", mine(folder, folder / f"{kind}.tsv", 1000))
+        took = in_turn([side], options)["rd-mine"]
+        job = f"rd-mine bm25, {kind}, k=1000, the whole command with a kept index"
+        yield Row(job, "", "", amount(took.seconds, "s"), peak=f"{took.peak_mb:.0f}")

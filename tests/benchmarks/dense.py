@@ -1,0 +1,97 @@
+"""Dense mining: encoding passages beside SentenceTransformer.encode, exact search beside faiss's flat index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import texts
+from measuring import Options, Row, Side, compare, in_turn, left_out, timed, worker
+
+MINUTES = (0.7, 4)
+DIMENSION, DEPTH = 384, 100
+
+
+def make(options: Options) -> None:
+    """Vectors and passages are made by the sides themselves."""
+
+
+def encode(side: str, count: str) -> None:
+    passages = texts.documents("passages", int(count))
+    if side == "SentenceTransformer.encode":
+        from sentence_transformers import SentenceTransformer
+
+        model = SentenceTransformer(texts.bi_encoder(), device="cpu")
+        work: Any = model.encode
+    else:
+        from rdtools.models import BiEncoder, Loading, load_bi_encoder
+
+        work = BiEncoder(load_bi_encoder(texts.bi_encoder(), Loading(device="cpu"))).encode_documents
+    work(passages[:8])
+    with timed(count=len(passages)):
+        work(passages)
+
+
+def search(side: str, rows: str, queries: str) -> None:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((int(rows), DIMENSION), np.float32)
+    asked = rng.standard_normal((int(queries), DIMENSION), np.float32)
+    if side == "faiss flat":
+        import faiss
+
+        flat = faiss.IndexFlatIP(DIMENSION)
+        flat.add(vectors)
+
+        def work(part: Any) -> Any:
+            return flat.search(part, DEPTH)
+    else:
+        from rdtools.sources.dense import Nearest
+
+        nearest = Nearest(indexed(vectors))  # type: ignore[arg-type]
+
+        def work(part: Any) -> Any:
+            return nearest.search(part, [DEPTH] * len(part))
+
+    work(asked[:2])
+    with timed(count=len(asked)):
+        for start in range(0, len(asked), 64):  # as many at a time as rd-mine asks for
+            work(asked[start : start + 64])
+
+
+def indexed(vectors: Any) -> SimpleNamespace:
+    """What a search needs of an index, without a model and texts: each row is a text of its own."""
+    import numpy as np
+
+    return SimpleNamespace(
+        embeddings=vectors,
+        rows_at=lambda place: np.array([place]),
+        scores=lambda query, places: (vectors[places].astype(np.float64) @ query.astype(np.float64)).astype(
+            np.float32
+        ),
+    )
+
+
+def rows(options: Options) -> Iterator[Row]:
+    passages = options.size(2048, 64)
+    sides = [
+        Side(name, worker("dense", "encode", name, passages), timed=True, needs=texts.NEEDS)
+        for name in ("rd-mine", "SentenceTransformer.encode")
+    ]
+    yield from left_out("dense, encoding passages", *sides[:1])
+    if taken := in_turn(sides, options):
+        ours = taken.pop("rd-mine")
+        yield from compare(
+            "dense, encoding passages", "docs/s", ours, taken, {"SentenceTransformer.encode": "≥ 1.2"}
+        )
+    places, queries = options.size(200_000, 10_000), options.size(512, 64)
+    sides = [
+        Side(name, worker("dense", "search", name, places, queries), timed=True)
+        for name in ("rd-mine", "faiss flat")
+    ]
+    taken = in_turn(sides, options)
+    ours = taken.pop("rd-mine")
+    job = f"dense, exact search, {places:,} x {DIMENSION}, k={DEPTH}"
+    yield from compare(job, "q/s", ours, taken, {"faiss flat": "≥ 1"})

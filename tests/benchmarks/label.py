@@ -1,0 +1,103 @@
+"""rd-label with a cross-encoder beside CrossEncoder.predict: passages, abstracts, and bf16 where the CPU has AMX."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import texts
+from measuring import Options, Row, Side, compare, left_out, parts_in_turn, timed, worker
+
+MINUTES = (1, 5)
+GROUP = 16
+TARGETS = {"passages": "≥ 1.3", "abstracts": "≥ 1.0"}
+
+
+def make(options: Options) -> None:
+    if not list(left_out("", Side("", [], needs=texts.NEEDS))):
+        texts.make_cross_encoder(options)
+
+
+def ours(model: str, out: str, queries: str, dtype: str) -> None:
+    """The command's own loop: records in, scored records out."""
+    from rdtools.collections import Collection
+    from rdtools.labeling import Labeler
+    from rdtools.setting import Setting
+    from rdtools.teachers import open_teacher
+
+    teacher = open_teacher(f"ce:{model}", Setting(Collection(), device="cpu", dtype=dtype))
+    for kind in TARGETS:
+        records: Any = texts.records(kind, int(queries), GROUP)
+        list(Labeler([teacher]).label(texts.records(kind, 1, 4)))  # type: ignore[arg-type]
+        with timed(kind, int(queries) * GROUP):
+            labelled = list(Labeler([teacher]).label(records))
+        scores = [doc["score"] for record in labelled for doc in record["docs"]]
+        Path(f"{out}-{kind}-{dtype}.json").write_text(json.dumps(scores))
+
+
+def theirs(model: str, out: str, queries: str) -> None:
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    encoder = CrossEncoder(model, device="cpu", activation_fn=torch.nn.Identity())
+    for kind in TARGETS:
+        records = texts.records(kind, int(queries), GROUP)
+        pairs = [(record["query"], doc["text"]) for record in records for doc in record["docs"]]
+        encoder.predict(pairs[:4])
+        with timed(kind, len(pairs)):
+            scores = encoder.predict(pairs)
+        Path(f"{out}-{kind}-theirs.json").write_text(json.dumps(scores.tolist()))
+
+
+def agreement(out: str) -> None:
+    """How far the scores of both sides are apart, and how their orders agree."""
+    from scipy.stats import kendalltau
+
+    for kind in TARGETS:
+        reference = json.loads(Path(f"{out}-{kind}-theirs.json").read_text())
+        for dtype in ("float32", "bfloat16"):
+            file = Path(f"{out}-{kind}-{dtype}.json")
+            if file.exists():
+                with timed(f"{kind} {dtype}") as results:
+                    own = json.loads(file.read_text())
+                    results["apart"] = max(abs(a - b) for a, b in zip(own, reference, strict=True))
+                    results["tau"] = float(kendalltau(own, reference).statistic)
+                    results["ties"] = len(own) - len(set(own))
+
+
+def rows(options: Options) -> Iterator[Row]:
+    queries, model, out = options.size(24, 1), texts.cross_encoder(options), options.folder / "scores"
+    dtypes = ["float32", *(["bfloat16"] if texts.has_amx() else [])]
+    sides = [
+        Side(
+            f"rd-label {dtype}",
+            worker("label", "ours", model, out, queries, dtype),
+            timed=True,
+            needs=texts.NEEDS,
+        )
+        for dtype in dtypes
+    ]
+    peer = Side(
+        "CrossEncoder.predict, fp32",
+        worker("label", "theirs", model, out, queries),
+        timed=True,
+        needs=texts.NEEDS,
+    )
+    yield from left_out("rd-label ce, pairs", peer)
+    parts = parts_in_turn([*sides, peer], options)
+    if not parts:
+        return
+    agreed = parts_in_turn([Side("agreement", worker("label", "agreement", out), timed=True)], options)
+    for dtype in dtypes:
+        for kind, taken in parts.items():
+            found = agreed[f"{kind} {dtype}"]["agreement"].results
+            target = TARGETS[kind] if dtype == "float32" else "≥ 4"
+            shown = f"scores {found['apart']:.0e} apart, τ {found['tau']:.4f}, {found['ties']:.0f} ties"
+            yield from compare(
+                f"rd-label ce {dtype}, {kind} ({shown})", "pairs/s", taken[f"rd-label {dtype}"],
+                {peer.name: taken[peer.name]}, {peer.name: target},
+            )  # fmt: skip
+    if "bfloat16" not in dtypes:
+        yield Row("rd-label ce bfloat16", peer.name, "not measured: this CPU has no AMX", "", "", "≥ 4")
