@@ -319,7 +319,8 @@ def rows(options: Options) -> Iterator[Row]:
     build_indexes(folder)
     one: dict[str, Taken] = {}
     for threads in (1, 2):
-        engines = sides(folder, threads, (100, 1000), *(name for name in ENGINES if "texts" not in name))
+        names = [name for name in ENGINES if "texts" not in name and (threads == 1 or name not in FEW)]
+        engines = sides(folder, threads, (100, 1000), *names)
         for part, taken in parts_in_turn(engines, options).items():
             ours = taken.pop("rd-mine")
             job = f"rd-mine bm25, {part}, {threads} thread{'s' * (threads > 1)}"

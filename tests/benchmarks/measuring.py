@@ -91,7 +91,8 @@ def table(rows: Iterable[Row]) -> None:
     for cells in (COLUMNS, ("---",) * len(COLUMNS)):
         print("| " + " | ".join(cells) + " |", flush=True)
     for row in rows:
-        print("| " + " | ".join(vars(row).values()) + " |", flush=True)
+        cells = (cell.replace("|", "\\|") for cell in vars(row).values())
+        print("| " + " | ".join(cells) + " |", flush=True)
 
 
 def worker(job: str, function: str, *arguments: object) -> list[object]:

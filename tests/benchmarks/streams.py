@@ -82,9 +82,12 @@ def rows(options: Options) -> Iterator[Row]:
         by_size[count] = in_turn(sides, replace(options, repeats=1) if count == many else options)
     for name, ours in by_size[many].items():
         start = by_size[START][name].seconds
-        short = by_size[few][name]
-        peers = {f"itself, {few:,}": replace(short, seconds=max(short.seconds - start, 1e-3), count=few)}
-        yield from compare(
-            f"{name}, {many:,} records", "records/s", replace(ours, seconds=ours.seconds - start, count=many), peers,
-            dict.fromkeys(peers, "0.9 to 1.1, memory too"),
-        )  # fmt: skip
+        long, short = started(ours, start, many), started(by_size[few][name], start, few)
+        peer = f"itself, {few:,}"
+        target = {peer: "0.9 to 1.1, memory too"}
+        yield from compare(f"{name}, {many:,} records", "records/s", long, {peer: short}, target)
+
+
+def started(taken: Taken, start: float, count: int) -> Taken:
+    """What was taken for so many records after the start."""
+    return replace(taken, seconds=max(taken.seconds - start, 1e-3), count=count)
