@@ -18,6 +18,7 @@ from rdtools.instruments import Instrument
 from rdtools.log import log, plural
 from rdtools.origins import Origin, origin, warn_of_mixture
 from rdtools.records import Record
+from rdtools.scores import OneScale, scale_of
 
 COLUMNS = ("docs", *MEASURED)
 _UNDEFINED = [None] * len(MEASURED)
@@ -56,10 +57,12 @@ class Diagnosis:
         instruments: Sequence[Instrument] = (),
         *,
         keep: bool = False,
+        one_scale: bool = False,
     ) -> None:
-        """`score_scale` is the scale of scores whose record does not say it."""
+        """`score_scale` is the scale of scores whose record does not say it; `one_scale` refuses a second."""
         self.temperature = temperature
         self.score_scale = score_scale
+        self._one_scale = OneScale(score_scale, "cut each scale by itself") if one_scale else None
         self.instruments = instruments
         own = {name: quantile for one in instruments for name, quantile in one.columns.items()}
         self.quantiles: dict[str, float | None] = {**dict.fromkeys(COLUMNS), "kappa": 0.5, **own}
@@ -70,13 +73,13 @@ class Diagnosis:
         self.queries = self.docs = self.unscored = self.undefined = self.infinite = 0
 
     def check(self, record: Record) -> None:
-        """Raise `BadLine` where scores are ranks, probabilities, or of a scale that nobody stated."""
-        scale = record.get("score_scale", "unknown")
-        if scale == "unknown":
-            scale = self.score_scale or scale
+        """Raise `BadLine` where scores are ranks, probabilities, of a scale nobody stated, or of a second."""
+        scale = scale_of(record, self.score_scale)
         if scale in _UNFIT and any("score" in doc for doc in record["docs"]):
             problem, hint = _UNFIT[scale]
             raise BadLine(f'the scores of query "{record["query_id"]}" are {problem}', hint)
+        if self._one_scale is not None:
+            self._one_scale.check(record)
         for instrument in self.instruments:
             instrument.check(record)
 

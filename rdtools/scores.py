@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import orjson
 
+from rdtools.errors import BadLine
 from rdtools.records import Record
 
 if TYPE_CHECKING:
@@ -40,6 +41,25 @@ def state_scale(records: Iterable[Record], stated: str | None) -> Iterator[Recor
         if stated is not None and any("score" in doc for doc in record["docs"]):
             record["score_scale"] = scale_of(record, stated)
         yield record
+
+
+class OneScale:
+    """Refuses records whose scores are not on the scale of those before them."""
+
+    def __init__(self, stated: str | None, hint: str) -> None:
+        """`stated` is the scale of scores that do not say theirs; `hint` says what to do with two."""
+        self._stated, self._hint = stated, hint
+        self._first = ""
+
+    def check(self, record: Record) -> None:
+        """Raise `BadLine` where there is a second scale."""
+        if not any("score" in doc for doc in record["docs"]):
+            return
+        scale = scale_of(record, self._stated)
+        self._first = self._first or scale
+        if scale != self._first:
+            problem = f'the scores of query "{record["query_id"]}" are {scale}, those before {self._first}'
+            raise BadLine(problem, self._hint)
 
 
 def floats(scores: ArrayLike) -> list[float]:

@@ -71,10 +71,14 @@ class Selection:
         return self.relative_margin is not None or self.absolute_margin is not None
 
     @property
+    def limits(self) -> bool:
+        """Whether candidates are held against a number in the unit of their scores."""
+        return any(one is not None for one in (self.max_score, self.min_score, self.absolute_margin))
+
+    @property
     def looks_at_each(self) -> bool:
         """Whether a candidate may be dropped for its score or its text."""
-        limits = self.max_score is not None or self.min_score is not None
-        return limits or self.margins or self.near_copies is not None
+        return self.limits or self.margins or self.near_copies is not None
 
     def limit_exceeded(self, score: float) -> str | None:
         """Name the limit that a score exceeds, None where it keeps within them."""

@@ -117,6 +117,24 @@ def test_unfit_scales_are_bad_records(run):
     assert "1 bad line skipped" in skipped.stderr
 
 
+def test_a_cut_is_within_one_scale(run):
+    stdin = (
+        line("a", [1, 2]) + line("b", [0.5, 0.2], score_scale="cosine") + line("c", [], score_scale="bm25")
+    )
+    done = run("rd-entropy", "--cut", "low", stdin=stdin)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1,
+        "",
+        'rd-entropy: <stdin>:2: the scores of query "b" are cosine, those before logit '
+        "(cut each scale by itself)\n",
+    )
+    unstated = line("a", [1, 2]) + line("b", [3, 5], score_scale="unknown")
+    assert run("rd-entropy", "--cut", "0:1", stdin=unstated).returncode == 1
+    stated = run("rd-entropy", "--cut", "0:1", "--score-scale", "logit", stdin=unstated, check=True)
+    assert [json.loads(kept)["query_id"] for kept in stated.stdout.splitlines()] == ["a", "b"]
+    assert run("rd-entropy", "-q", stdin=stdin, check=True).stdout.count("\n") == 4  # each by itself
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

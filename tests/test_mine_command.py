@@ -319,6 +319,25 @@ def test_a_stated_scale_is_that_of_scores_that_do_not_say_theirs(run, files, own
     assert json.loads(done.stdout)["score_scale"] == "logit"
 
 
+@pytest.mark.parametrize("limit", ["--max-score", "--min-score", "--absolute-margin"])
+def test_no_limit_is_held_against_two_scales(run, files, limit):
+    def record(number: int, scale: str) -> str:
+        docs = [{"doc_id": "d1", "text": "x", "score": 0.5}]
+        return json.dumps({"query_id": f"q{number}", "query": "x", "docs": docs, "score_scale": scale}) + "\n"
+
+    both = record(1, "logit") + record(2, "cosine")
+    mine = ("rd-mine", "--from", "records", "-n", 1, "--quiet")
+    done = run(*mine, limit, 0.5, stdin=both)
+    assert (done.returncode, done.stderr) == (
+        1,
+        'rd-mine: <stdin>:2: the scores of query "q2" are cosine, those before logit '
+        "(no limit fits both: mine each scale by itself)\n",
+    )
+    assert len(run(*mine, stdin=both, check=True).stdout.splitlines()) == 2
+    stated = record(1, "logit") + record(2, "unknown")
+    run(*mine, limit, 0.5, "--score-scale", "logit", stdin=stated, check=True)
+
+
 def test_empty_input_is_empty_output(run, files):
     done = run("rd-mine", *MINE, "--from", "dense:no/such-model")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -221,11 +221,12 @@ def entropy(
     Spearman's correlation and their bounds (Fisher's z; Bonett and Wright's variance for Spearman's).
 
     Differences of scores must mean something: ranks and probabilities are refused, an unknown scale needs
-    --score-scale. --cut keeps records, unchanged, all FILES taken together: low (<= Q1), middle (> Q1 and
-    <= Q3), high (> Q3), below-median (<=), above-median, outlier (beyond 1.5 IQR from the quartiles), inlier
-    (the rest), A:B (> quantile A and <= quantile B; 0 includes the least). Quantiles are numpy's (linear).
-    The records wait in a temporary file (TMPDIR says where); memory holds one number each. --confidence and
-    --plot hold the values of all queries; --compare and --coverage a hash of each document's id.
+    --score-scale. --cut keeps records, unchanged, all FILES taken together and on one scale: low (<= Q1),
+    middle (> Q1 and <= Q3), high (> Q3), below-median (<=), above-median, outlier (beyond 1.5 IQR from the
+    quartiles), inlier (the rest), A:B (> quantile A and <= quantile B; 0 includes the least). Quantiles are
+    numpy's (linear). The records wait in a temporary file (TMPDIR says where); memory holds one number each.
+    --confidence and --plot hold the values of all queries; --compare and --coverage a hash of each document's
+    id.
 
     --paper-compat repeats the arithmetic of the paper's code: score_share_entropy_nats (-sum p ln p of
     p = s / sum s, a missing score being 0, p <= 0 passed over) and score_share_kappa, which favour the
@@ -274,7 +275,7 @@ def entropy(
     )  # fmt: skip
     instruments = open_instruments(choice, temperature, setting)
     keep = plot is not None or confidence is not None
-    diagnosis = Diagnosis(temperature, score_scale, instruments, keep=keep)
+    diagnosis = Diagnosis(temperature, score_scale, instruments, keep=keep, one_scale=kept_by is not None)
     inputs = [(_name(path), read_records([path], reading, diagnosis.check)) for path in paths]
     if kept_by is not None:
         default = "score_share_entropy_nats" if paper_compat else "pairwise_entropy_bits"

@@ -160,8 +160,11 @@ def mine(
     pool (--from bm25 --depth 10000 --sampling random).
 
     Margins and limits look at a source's own scores, written or not (of several scoring sources none is);
-    what a source without scores gave passes, and is counted. Where --dataset or --queries brings the
-    queries, standard input is read only if - is given; --from records takes none from --dataset.
+    what a source without scores gave passes, and is counted. Of records on two scales, --from records with a
+    limit or --absolute-margin refuses the second.
+
+    Where --dataset or --queries brings the queries, standard input is read only if - is given; --from records
+    takes none from --dataset.
 
     \b
     Reads   queries (BEIR JSONL, query_id TAB text, or records), as many together as come within 0.1 s
@@ -208,7 +211,8 @@ def mine(
         collection, index, k1, b, device, options.DTYPES[dtype], max_length, batch_tokens,
         trust_remote_code, score_scale, seed, reading,
     )  # fmt: skip
-    records = unless_empty(state_scale(collection.queries(paths, query_check(specs)), score_scale))
+    check = query_check(specs, selection.limits, score_scale)
+    records = unless_empty(state_scale(collection.queries(paths, check), score_scale))
     with open_output(output) as out:
         if records is not None:
             opened = [open_source(spec, setting) for spec in specs]

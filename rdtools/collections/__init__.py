@@ -128,7 +128,10 @@ class Collection:
             documents = self.dataset.documents()
         else:
             raise UsageError("a corpus is needed (give --dataset or --corpus)")
-        return Corpus(track(documents, "reading corpus", "doc"))
+        corpus = Corpus(track(documents, "reading corpus", "doc"))
+        if not len(corpus):
+            raise RdError(f"{self.corpus_path or self.dataset_id}: no documents")
+        return corpus
 
     @cached_property
     def qrels(self) -> Qrels:

@@ -13,6 +13,7 @@ from typing import Protocol
 from rdtools.errors import BadLine, RdError
 from rdtools.records import Record
 from rdtools.registry import resolve, split_spec
+from rdtools.scores import OneScale
 from rdtools.setting import Setting
 
 RECORDS = "records"
@@ -67,9 +68,24 @@ def open_source(spec: str, setting: Setting) -> Source:
     return source
 
 
-def query_check(specs: Iterable[str]) -> Callable[[Record], None] | None:
-    """Return what tells, while queries are read, those that lack the text some of the sources search for."""
-    return _check_text if any(split_spec(spec)[0] in ("bm25", "dense") for spec in specs) else None
+def query_check(
+    specs: Iterable[str], limited: bool = False, score_scale: str | None = None
+) -> Callable[[Record], None]:
+    """Return what tells, while queries are read, those that the sources cannot search for.
+
+    That is those without the text that some search for, and where the candidates of records are `limited` by
+    their scores, those with scores on a second scale; `score_scale` is that of scores that do not say theirs.
+    """
+    kinds = {split_spec(spec)[0] for spec in specs}
+    checks = [_check_text] if kinds & {"bm25", "dense"} else []
+    if limited and RECORDS in kinds:
+        checks.append(OneScale(score_scale, "no limit fits both: mine each scale by itself").check)
+
+    def check(record: Record) -> None:
+        for one in checks:
+            one(record)
+
+    return check
 
 
 def _check_text(record: Record) -> None:
