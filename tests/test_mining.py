@@ -9,8 +9,9 @@ from mined import QUERY, Fixed, ids, mined
 
 from rdtools.collections import Collection
 from rdtools.errors import RdError, UsageError
+from rdtools.formats import writer
 from rdtools.formats.jsonl import dump
-from rdtools.formats.runs import ranking
+from rdtools.formats.runs import Columns, ranking
 from rdtools.mining import Miner
 from rdtools.sampling import top
 from rdtools.selection import Selection
@@ -44,6 +45,40 @@ def test_retrieval_is_what_was_found_in_order_with_or_without_judgements():
     assert [doc.get("relevance") for doc in judged["docs"]] == [None, 1, None]
     added, _ = mined([source], {"d1": 1, "d7": 2}, num_negatives=None, depth=3, add_positives=True)
     assert added["docs"][3] == {"doc_id": "d7", "text": "text 7", "relevance": 2, "source": "qrels"}
+
+
+def test_a_run_of_one_source_has_the_bytes_of_its_records(tmp_path):
+    """Columns take the place of documents there; equal texts, and so ties, are among them."""
+    corpus = tmp_path / "corpus.tsv"
+    corpus.write_text("".join(f"d{n}\twing {'flow ' * (n % 5)}{'plate' * (n % 2)}\n" for n in range(40)))
+    setting = Setting(Collection(corpus_path=str(corpus)))
+    queries = [
+        {"query_id": f"q{n}", "query": text, "docs": []}
+        for n, text in enumerate(["flow", "plate wing", "of"])
+    ]
+    for options in ({}, {"depth": 7}, {"depth": 12, "range_min": 3}):
+        seen = []
+        for as_run in (True, False):
+            selection = Selection(None, as_run=as_run, **options)
+            miner = Miner(
+                [open_source("bm25", setting)], selection, {"q0": {"d4": 1}}, setting.collection.corpus
+            )
+            records = list(miner.mine(queries))
+            assert all(isinstance(record["docs"], Columns) == as_run for record in records)
+            runs = [b"".join(map(writer(name), records)) for name in ("trec", "tsv")]
+            seen.append(
+                [
+                    *runs,
+                    list(miner.account.lines()),
+                    [list(map(ranked_doc, record["docs"])) for record in records],
+                ]
+            )
+        assert seen[0] == seen[1]
+        assert len(seen[0][0].splitlines()) > 10
+
+
+def ranked_doc(doc):
+    return doc["doc_id"], doc["score"], doc["source"]
 
 
 def test_depth_counts_after_positives_and_earlier_sources_and_ranks_stay():
