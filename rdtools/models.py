@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -71,6 +72,8 @@ def load_bi_encoder(name: str, loading: Loading = Loading()) -> SentenceTransfor
     with _one_line_errors(name, "be"):
         from sentence_transformers import SentenceTransformer
 
+        if not loading.trust_remote_code:
+            _check_modules(name)
         model = SentenceTransformer(
             name,
             device=str(pick_device(loading.device)),
@@ -86,6 +89,14 @@ def load_bi_encoder(name: str, loading: Loading = Loading()) -> SentenceTransfor
             f"model {name}: it scores by {model.similarity_fn_name} distance; cosine or dot is needed"
         )
     return model.eval()
+
+
+def _check_modules(name: str) -> None:
+    """Refuse a local folder that names modules of its own: before 6.0 the library runs those unasked."""
+    modules = Path(name) / "modules.json"
+    for module in json.loads(modules.read_text()) if modules.exists() else ():
+        if not module["type"].startswith("sentence_transformers."):
+            raise ValueError(f"{module['type']} needs trust_remote_code")
 
 
 def load_cross_encoder(

@@ -9,9 +9,11 @@ import os
 import pty
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from rdtools.log import one_line, printable
 
@@ -123,3 +125,10 @@ def test_ids_are_no_paths(run, tmp_path):
     run("rd-mine", "--corpus", "corpus", "--index", folder, "-n", 2, "-o", "out", stdin=stdin, check=True)
     found = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*")}
     assert found == {"corpus", "index", "out"}
+
+
+def test_dependencies_are_bounded():
+    for line in requires("ranking-distillation-tools") or []:
+        requirement = Requirement(line)
+        if requirement.name != "ranking-distillation-tools":
+            assert {bound.operator for bound in requirement.specifier} & {"<", "=="}, line

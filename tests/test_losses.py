@@ -353,6 +353,15 @@ def test_the_mask_is_that_of_gistembed_with_the_student_as_guide():
     )
 
 
+def assert_same_value_and_gradient(ours, theirs, our_leaf, their_leaf, rel=1e-6):
+    assert ours.item() == pytest.approx(theirs.item(), rel=rel)
+    (our_slope,) = torch.autograd.grad(ours, our_leaf)
+    (their_slope,) = torch.autograd.grad(theirs, their_leaf)
+    torch.testing.assert_close(
+        our_slope.reshape(-1), their_slope.double().reshape(-1), rtol=rel, atol=rel * their_slope.abs().max()
+    )
+
+
 class FixedEmbeddings(torch.nn.Module):
     """Stands for a SentenceTransformer in its losses: the features already are the embeddings."""
 
@@ -368,7 +377,7 @@ def test_kl_is_that_of_sentence_transformers(name, temperatures):
     from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
     from sentence_transformers.util import pairwise_dot_score
 
-    query, docs, teacher = torch.randn(3, 8), torch.randn(4, 3, 8), torch.rand(3, 4)
+    query, docs, teacher = torch.randn(3, 8), torch.randn(4, 3, 8, requires_grad=True), torch.rand(3, 4)
     theirs = DistillKLDivLoss(
         FixedEmbeddings(), similarity_fct=pairwise_dot_score,
         teacher_temperature=temperatures[0], student_temperature=temperatures[1],
@@ -376,28 +385,28 @@ def test_kl_is_that_of_sentence_transformers(name, temperatures):
     student = torch.einsum("bd,gbd->bg", query, docs)
     ones = torch.ones(3, 4, dtype=torch.bool)
     ours = objective(name).with_temperatures(*temperatures)(student, Labels(teacher, ~ones, ones, ones))
-    assert ours.item() == pytest.approx(theirs.item())
+    assert_same_value_and_gradient(ours, theirs, docs, docs)
 
 
 def test_margin_mse_is_that_of_sentence_transformers():
     from sentence_transformers.sentence_transformer.losses import MarginMSELoss
 
-    query, docs, teacher = torch.randn(3, 8), torch.randn(4, 3, 8), torch.randn(3, 4)
+    query, docs, teacher = torch.randn(3, 8), torch.randn(4, 3, 8, requires_grad=True), torch.randn(3, 4)
     margins = teacher[:, :1] - teacher[:, 1:]
     theirs = MarginMSELoss(FixedEmbeddings())([{"x": query}, *({"x": doc} for doc in docs)], margins)
     student = torch.einsum("bd,gbd->bg", query, docs)
     ones = torch.ones(3, 4, dtype=torch.bool)
     labels = Labels(teacher, ones.cumsum(-1) == 1, ones, ones)
-    assert objective("margin-mse")(student, labels).item() == pytest.approx(theirs.item())
+    assert_same_value_and_gradient(objective("margin-mse")(student, labels), theirs, docs, docs)
 
 
 class FixedScores:
-    """Stands for a CrossEncoder in its losses: the document of a pair is its logit."""
+    """Stands for a CrossEncoder in its losses: the document of a pair is the place of its logit."""
 
     num_labels, device = 1, "cpu"
 
     def preprocess(self, pairs, prompt=None, task=None):
-        return {"scores": torch.tensor([float(document) for _, document in pairs])}
+        return {"scores": self.logits[[int(document) for _, document in pairs]]}
 
     def __call__(self, features):
         return features
@@ -425,11 +434,14 @@ def test_listwise_losses_are_those_of_sentence_transformers(name, theirs):
         if name in ("adr-mse", "lambda"):
             teacher = np.round(teacher)  # ties, and grades below 0
         rows = [(float(s), float(t), False) for s, t in zip(student, teacher, strict=True)]
-        loss = getattr(losses, theirs[0])(FixedScores(), **theirs[1])
+        model = FixedScores()
+        model.logits = torch.tensor(student, requires_grad=True)
+        loss = getattr(losses, theirs[0])(model, **theirs[1])
         torch.set_default_dtype(torch.float32)  # they fill a float32 matrix
-        expected = loss([["q"], [[str(s) for s in student]]], [torch.tensor(teacher)]).item()
+        expected = loss([["q"], [[*map(str, range(size))]]], [torch.tensor(teacher)])
         torch.set_default_dtype(torch.float64)
-        assert objective(name)(*tensors([rows])).item() == pytest.approx(expected, rel=1e-4), size
+        scores, labels = tensors([rows])
+        assert_same_value_and_gradient(objective(name)(scores, labels), expected, scores, model.logits, 1e-4)
 
 
 @pytest.mark.parametrize(("name", "theirs"), [("mse", "MSELoss"), ("bce", "BinaryCrossEntropyLoss")])
@@ -440,11 +452,13 @@ def test_pointwise_losses_are_those_of_sentence_transformers(name, theirs):
         def __init__(self):
             torch.nn.Module.__init__(self)
 
-    student, teacher = torch.randn(5), torch.rand(5)
-    expected = getattr(losses, theirs)(Model())([["q"] * 5, [str(s.item()) for s in student]], teacher)
-    rows = [(s.item(), t.item(), False) for s, t in zip(student, teacher, strict=True)]
-    ours = objective(name).with_options("bce", scale="probability")(*tensors([rows]))
-    assert ours.item() == pytest.approx(expected.item(), rel=1e-5)
+    model, teacher = Model(), torch.rand(5)
+    model.logits = torch.randn(5, requires_grad=True)
+    expected = getattr(losses, theirs)(model)([["q"] * 5, [*map(str, range(5))]], teacher)
+    rows = [(s.item(), t.item(), False) for s, t in zip(model.logits, teacher, strict=True)]
+    scores, labels = tensors([rows])
+    ours = objective(name).with_options("bce", scale="probability")(scores, labels)
+    assert_same_value_and_gradient(ours, expected, scores, model.logits, 1e-5)
 
 
 @pytest.mark.parametrize(("name", "temperatures", "expected"), [

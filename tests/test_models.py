@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -87,6 +89,24 @@ def test_pickled_weights_are_refused(tmp_path):
     (tmp_path / "2_Dense" / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(RdError, match=r"2_Dense/pytorch_model\.bin is a pickle, which is never opened"):
         load_bi_encoder(str(tmp_path))
+
+
+def test_code_of_a_model_is_not_run_unasked(tmp_path, monkeypatch):
+    """Neither a module of a bi-encoder nor the class of a cross-encoder, nor by a library that would."""
+    (tmp_path / "own.py").write_text("from pathlib import Path\nPath(__file__).with_name('ran').touch()\n")
+    (tmp_path / "modules.json").write_text('[{"idx":0,"name":"0","path":"","type":"own.Module"}]')
+    classes = {"AutoConfig": "own.Config", "AutoModelForSequenceClassification": "own.Model"}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": classes}))
+    says = r"^model .*: it brings its own code \(--trust-remote-code runs it\)$"
+    for load in (load_bi_encoder, load_cross_encoder):
+        with pytest.raises(RdError, match=says):
+            load(str(tmp_path))
+    monkeypatch.setattr(
+        "sentence_transformers.SentenceTransformer", lambda *_, **__: pytest.fail("it was asked")
+    )
+    with pytest.raises(RdError, match=says):
+        load_bi_encoder(str(tmp_path))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_fingerprints_tell_models_apart_wherever_they_stand(tmp_path):
