@@ -16,6 +16,7 @@ from rdtools.errors import UsageError
 from rdtools.formats import jsonl
 from rdtools.records import Record
 from rdtools.registry import check_name
+from rdtools.streams import spooling
 
 Flags = NDArray[np.bool_]
 Cut = Callable[[Floats], Flags]
@@ -76,7 +77,7 @@ def cut_records(
     """
     values = array("d")
     query_ids: list[str] = []
-    with tempfile.TemporaryFile() as spool:
+    with spooling(), tempfile.TemporaryFile() as spool:
         for records, table in diagnosed:
             spool.writelines(map(jsonl.write, records))
             values.frombytes(table[:, place].tobytes())

@@ -21,6 +21,7 @@ from rdtools.losses import NEGATIVE, ORDER, PAIR, POSITIVE, Loss
 from rdtools.losses.objective import Objective
 from rdtools.origins import CHANGES
 from rdtools.records import Record
+from rdtools.streams import spooling
 from rdtools.texts import folded
 
 T = TypeVar("T")
@@ -93,7 +94,8 @@ class Groups:
         self._score_scale = score_scale
         self._left_out: Counter[str] = Counter()
         self._unused: Counter[tuple[str, str]] = Counter()  # (loss, why it has no use for a record)
-        handle, self._path = tempfile.mkstemp(prefix="rdtools-")
+        with spooling():
+            handle, self._path = tempfile.mkstemp(prefix="rdtools-")
         self._file = os.fdopen(handle, "w+b")
         if not shared:
             self.unlink()
@@ -107,10 +109,12 @@ class Groups:
                 if documents is not None:
                     line = orjson.dumps([record["query_id"], record["query"], [*map(list, documents)]])
                     digest.update(line)
-                    self._file.write(line)
+                    with spooling():
+                        self._file.write(line)
                     self._starts.append(self._starts[-1] + len(line))
                     self._sizes.append(sum(self._counts(documents)))
-            self._file.flush()
+            with spooling():
+                self._file.flush()
             self._report()
         except BaseException:
             self.unlink()

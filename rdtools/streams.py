@@ -291,6 +291,18 @@ def _open_for_writing(target: Path, mode: str, name: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def spooling() -> Iterator[None]:
+    """Within it a failure is that of a temporary file: say where these are, and how they come elsewhere."""
+    try:
+        yield
+    except OSError as error:
+        import tempfile  # no command waits for it to start
+
+        problem = f"{tempfile.gettempdir()}: cannot write: {error.strerror or error}"
+        raise RdError(f"temporary file in {problem} (TMPDIR names another folder)") from error
+
+
+@contextmanager
 def _writing(name: str) -> Iterator[None]:
     try:
         yield

@@ -19,6 +19,7 @@ from rdtools.log import log, plural
 from rdtools.records import SCORE_SCALES, Record
 from rdtools.scores import floats, forget_scores
 from rdtools.setting import Setting
+from rdtools.streams import spooling
 
 _READ_BYTES = 2**16  # what a pipe holds
 _HELD_BYTES = 2**24
@@ -238,8 +239,9 @@ class _Waiting:
             self._held.append(line)
             self._held_bytes += len(line)
         else:
-            self._file.seek(self._written)
-            self._written += self._file.write(line)
+            with spooling():
+                self._file.seek(self._written)
+                self._written += self._file.write(line)
 
     def pop(self) -> Any:
         """Return the value that the first line holds."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from rdtools.cache import ScoreCache
 from rdtools.cli.door import door
+from rdtools.errors import RdError
 
 RECORDS = "".join(
     json.dumps({"query_id": f"q{n}", "query": f"flow {n}", "docs": [{"doc_id": f"d{m}", "text": f"wing {n} {m}"} for m in range(4)]}) + "\n"
@@ -123,6 +126,40 @@ def test_a_cache_serves_no_other_model_precision_or_length(run, tmp_path, tiny_c
             assert done.stderr == f"rd-label: 5 records, 20 pairs: {scored} scored, {cached} from the cache\n"
 
 
+def test_a_cache_of_another_version_is_named(tmp_path):
+    path = str(tmp_path / "cache")
+    ScoreCache(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(RdError, match=r"cache: not a score cache of this version \(give another --cache\)$"):
+        ScoreCache(path)
+
+
+def test_a_dense_index_serves_no_other_tokenizer_precision_length_or_version(run, tmp_path, tiny_be):
+    (tmp_path / "corpus").write_text(CORPUS)
+    other = shutil.copytree(tiny_be, tmp_path / "other")
+    with open(other / "tokenizer.json", "a") as file:
+        file.write("\n")
+    mine = ("rd-mine", "--corpus", "corpus", "--index", "index", "-n", 3, "--quiet", "--from")
+    variants = [
+        (f"dense:{tiny_be}",),
+        (f"dense:{other}",),
+        (f"dense:{tiny_be}", "--dtype", "bf16"),
+        (f"dense:{tiny_be}", "--max-length", 9),
+    ]
+    for number, variant in enumerate([*variants, *variants]):
+        run(*mine, *variant, stdin="q\twing 7\n", check=True)
+        assert len(os.listdir(tmp_path / "index")) == min(number + 1, len(variants))
+    for manifest in tmp_path.glob("index/*/manifest.json"):
+        manifest.write_text(manifest.read_text().replace('"layout": 1', '"layout": 0'))
+    done = run(*mine, *variants[0], stdin="q\twing 7\n")
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"rd-mine: index index/dense-\w+: it was built with another layout \(give another --index, or remove it\)\n",
+        done.stderr,
+    )
+
+
 def test_a_damaged_cache_is_one_line(run, tmp_path, tiny_ce):
     label = ("rd-label", "--teacher", f"ce:{tiny_ce}", "--cache", "cache", "--quiet")
     run(*label, stdin=RECORDS, check=True)
@@ -134,6 +171,7 @@ def test_a_damaged_cache_is_one_line(run, tmp_path, tiny_ce):
     assert (done.returncode, done.stderr) == (1, "rd-label: cache cache: database disk image is malformed\n")
 
 
+SPOOL = r"temporary file in \S+: cannot write: File too large \(TMPDIR names another folder\)"
 FULL = {  # bytes that a file may have -> what is said
     "rd-label --teacher ce:{ce} --cache cache records": (
         8192,
@@ -147,6 +185,12 @@ FULL = {  # bytes that a file may have -> what is said
         20480,
         r"\S+/out: cannot write: .*",
     ),
+    "rd-train --student be:{be} --loss kl --max-steps 2 --score-scale logit -o out scored": (600, SPOOL),
+    "rd-entropy --cut low --score-scale logit -o out scored": (600, SPOOL),
+    "rd-entropy -q --score-scale logit -o out scored": (20, "out: cannot write: File too large"),
+    "rd-eval qrels run -o out": (20, "out: cannot write: File too large"),
+    "rd-mine --corpus corpus --from random -o out queries": (20, "out: cannot write: File too large"),
+    "rd-label --teacher qrels -o out.zst records": (20, "out.zst: cannot write: File too large"),
 }
 
 
@@ -160,6 +204,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half(warm_bin, tmp_path, tin
         "corpus": CORPUS * 1,
         "queries": "q\twing\n",
         "scored": scored,
+        "run": "q Q0 d1 1 1.5 tag\n",
+        "qrels": "q 0 d1 1\n",
     }.items():
         (tmp_path / name).write_text(content)
     code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size},) * 2)\n" + START
@@ -169,7 +215,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half(warm_bin, tmp_path, tin
     )
     assert done.returncode == 1
     assert re.fullmatch(f"{words[0]}: {says}\n", done.stderr), done.stderr
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob("*out*"))
     index = tmp_path / "index"
     assert not index.exists() or not list(index.iterdir())
 
@@ -192,7 +238,6 @@ def test_an_output_whose_folder_vanishes_is_one_line(run, tmp_path):
 
 
 def test_a_model_that_was_being_replaced_comes_back(tmp_path):
-    from rdtools.errors import RdError
     from rdtools.saving import check_target
 
     (tmp_path / ".out.1.old" / "checkpoints" / "step-5").mkdir(parents=True)
