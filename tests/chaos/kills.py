@@ -55,7 +55,8 @@ class Attempt:
         sys.stdout, sys.stderr = open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
         status = 1
         try:
-            _log_scores(self.log)
+            if words[0] == "rd-label":
+                _log_scores(self.log)
             sys.argv = words
             importlib.import_module(f"rdtools.cli.{words[0].removeprefix('rd-')}").main()
             status = 0
@@ -168,20 +169,36 @@ def kill_train(count: int, room: Path, rng: random.Random) -> int:
     return survived
 
 
+def every_command(room: Path) -> list[list[str]]:
+    """A command line of each, which reads what `prepare` wrote and writes `out`."""
+    train = "--loss kl --max-steps 12 --save-steps 2 --batch-size 4 --device cpu --score-scale logit"
+    lines = (
+        f"rd-mine --corpus {room}/corpus.tsv --index index --from dense:{room}/be records.jsonl -o out",
+        f"rd-train --student be:{room}/be {train} records.jsonl -o out",
+        f"rd-eval {room}/qrels {room}/run {room}/other --baseline run --test permutation -o out",
+        "rd-entropy --cut middle --score-scale logit records.jsonl -o out",
+    )
+    return [label_words(room), *map(str.split, lines)]
+
+
 def interrupt(count: int, room: Path, rng: random.Random) -> int:
-    """Send SIGINT or SIGTERM `count` times; return how often it was one line, one status and no half file."""
-    words = [*label_words(room), "--quiet"]
-    seconds = Attempt(words, _folder(room)).wait()
+    """Send SIGINT or SIGTERM `count` times, to the commands in turn; return how often it was one line, the
+    right status and no half file.
+    """
+    commands = [[*words, "--quiet"] for words in every_command(room)]
+    seconds = [Attempt(words, _folder(room)).wait() for words in commands[:count]]
     survived = 0
-    for _ in range(count):
+    for number in range(count):
+        words, whole = commands[number % len(commands)], seconds[number % len(commands)]
         folder = _folder(room)
-        number, says = rng.choice([(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
+        sent, says = rng.choice([(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
         attempt = Attempt(words, folder)
-        status = attempt.end(rng.uniform(0.1, 0.9) * seconds, number)
+        status = attempt.end(rng.uniform(0.1, 0.9) * whole, sent)
         if status is not None:
-            assert (status, attempt.stderr) == (128 + number, f"rd-label: {says}\n")
-            assert not (folder / "out").exists()
-            assert not list(folder.glob(".out*"))
+            assert (status, attempt.stderr) == (128 + sent, f"{words[0]}: {says}\n"), words
+            assert not (folder / "out").is_file()
+            assert not (folder / "out" / "model.safetensors").exists()
+            assert not [path for path in folder.rglob(".*") if path.suffix in (".part", ".lock")]
             assert _whole(folder / "cache")
         survived += 1
         shutil.rmtree(folder)
@@ -238,6 +255,14 @@ def prepare(room: Path) -> None:
                 for m in range(8)
             ]
             print(json.dumps({"query_id": f"q{n}", "query": f"flow {n}", "docs": docs}), file=file)
+    pairs = [(n, m) for n in range(40) for m in range(100)]
+    for name, line in (
+        ("qrels", "q{n} 0 d{m} {grade}"), ("run", "q{n} Q0 d{m} 1 {score} a"), ("other", "q{n} Q0 d{m} 1 {score} b")
+    ):  # fmt: skip
+        rows = [line.format(n=n, m=m, grade=rng.randint(0, 1), score=rng.gauss(0, 1)) for n, m in pairs]
+        (room / name).write_text("\n".join(rows))
+    texts = (" ".join(rng.choices(WORDS, k=rng.randint(3, 12))) for _ in range(400))
+    (room / "corpus.tsv").write_text("".join(f"d{m}\t{text}\n" for m, text in enumerate(texts)))
 
 
 def main() -> None:
@@ -249,6 +274,9 @@ def main() -> None:
     given = parser.parse_args()
     import sentence_transformers  # noqa: F401 - once, before the forks
     import transformers
+
+    for command in ("mine", "label", "train", "eval", "entropy"):  # whose first act is to mind the signals
+        importlib.import_module(f"rdtools.cli.{command}")
 
     for late in (
         "AutoTokenizer",

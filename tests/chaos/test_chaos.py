@@ -34,10 +34,10 @@ def test_commands_survive_kills_and_interrupts():
         "--train",
         "2",
         "--signals",
-        "2",
+        "5",
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    says = "survived: rd-label 3/3 kills, rd-train 2/2 kills, 2/2 interrupts"
+    says = "survived: rd-label 3/3 kills, rd-train 2/2 kills, 5/5 interrupts"
     assert done.stdout.splitlines()[-1:] == [says], done.stderr
 
 
