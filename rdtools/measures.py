@@ -112,11 +112,13 @@ class _Providers:
     def __init__(self, measures: Sequence[Any], qrels: Qrels) -> None:
         import ir_measures
 
+        for measure in measures:
+            _check_grades(measure, qrels)
         self._qrels = qrels
         # Numbers in place of query ids: gdeval takes no other.
         self._numbers = {query_id: str(number) for number, query_id in enumerate(qrels, start=1)}
         self._queries = {number: query_id for query_id, number in self._numbers.items()}
-        numbered = {self._numbers[query_id]: grades for query_id, grades in qrels.items()}
+        numbered = {self._numbers[query_id]: _with_a_level(grades) for query_id, grades in qrels.items()}
         self._evaluator = ir_measures.evaluator(list(measures), numbered)
 
     def __call__(self, run: Run) -> dict[tuple[str, str], float]:
@@ -132,6 +134,22 @@ class _Providers:
             }
         except subprocess.CalledProcessError as error:
             raise RdError(f"a program of ir-measures failed: {error}") from error
+
+
+def _check_grades(measure: Any, qrels: Qrels) -> None:
+    """Refuse grades that gdeval does not know, or for all of which trec_eval would make room one by one."""
+    by_gdeval = measure.NAME == "ERR" or measure.params.get("dcg") == "exp-log2"
+    limit = 4 if by_gdeval else 2**16
+    largest = max((max(grades.values(), default=0) for grades in qrels.values()), default=0)
+    if largest > limit:
+        raise RdError(f"measure {measure}: it takes no grade above {limit}, and there is {largest}")
+
+
+def _with_a_level(grades: Mapping[str, int]) -> Mapping[str, int]:
+    """Add a document that no run has where all grades are negative: trec_eval reads stray memory there."""
+    if max(grades.values(), default=-1) >= 0:
+        return grades
+    return {**grades, f"{max(grades, key=len, default='')}-none": 0}
 
 
 def _scores(ranking: Ranking, grades: Mapping[str, int]) -> dict[str, float]:

@@ -238,6 +238,17 @@ def test_a_document_twice_is_bad(tmp_path):
         read_run(str(path), {"q": {}}, Reading())
 
 
+def test_a_query_without_a_grade_of_zero_or_more_counts_as_zero():
+    """trec_eval's library does not end, or says anything, for such a query."""
+    names = ["Rprec", "Bpref", "IPrec@0.1", "Judged@1"]
+    evaluator = Evaluator(parse_measures(names), {"q": {"d1": -1, "d2": -2}, "r": {"d1": 1}})
+    for _ in range(20):
+        values = evaluator(Run({"q": Ranking({"d1": 1}, 3), "r": Ranking({"d1": 1}, 3)}, "", 0))
+        assert {name: list(values[name].values()) for name in names[:3]} == {
+            name: [0, 1] for name in names[:3]
+        }
+
+
 def test_no_query_at_all():
     evaluator = Evaluator(parse_measures(["AP"]), {"q": {"d": 1}})
     assert evaluator.aggregate(evaluator(Run({}, "", 0))) == {"AP": 0.0}
