@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import texts
-from measuring import Options, Row, Side, compare, in_turn, left_out, timed, worker
+from measuring import Options, Row, Side, as_a_command, compare, in_turn, left_out, timed, worker
 
 MINUTES = (0.7, 4)
 DIMENSION, DEPTH = 384, 100
@@ -25,6 +25,7 @@ def encode(side: str, count: str) -> None:
         model = SentenceTransformer(texts.bi_encoder(), device="cpu")
         work: Any = model.encode
     else:
+        as_a_command()
         from rdtools.models import BiEncoder, Loading, load_bi_encoder
 
         work = BiEncoder(load_bi_encoder(texts.bi_encoder(), Loading(device="cpu"))).encode_documents
@@ -48,6 +49,7 @@ def search(side: str, rows: str, queries: str) -> None:
         def work(part: Any) -> Any:
             return flat.search(part, DEPTH)
     else:
+        as_a_command()
         from rdtools.sources.dense import Nearest
 
         nearest = Nearest(indexed(vectors))  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import texts
-from measuring import Options, Row, Side, compare, left_out, parts_in_turn, timed, worker
+from measuring import Options, Row, Side, as_a_command, compare, left_out, parts_in_turn, timed, worker
 
 MINUTES = (1, 5)
 GROUP = 16
@@ -22,6 +22,7 @@ def make(options: Options) -> None:
 
 def ours(model: str, out: str, queries: str, dtype: str) -> None:
     """The command's own loop: records in, scored records out."""
+    as_a_command()
     from rdtools.collections import Collection
     from rdtools.labeling import Labeler
     from rdtools.setting import Setting

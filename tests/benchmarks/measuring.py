@@ -175,6 +175,11 @@ def timed(part: str = "", count: float | None = None) -> Iterator[dict[str, Any]
     print(json.dumps({"part": part, **took, "count": count, "results": results}), flush=True)
 
 
+def as_a_command() -> None:
+    """In a worker that stands for a command: its threads wait as those of the commands do, see rdtools.cli.door."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
 def note(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 

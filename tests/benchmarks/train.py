@@ -12,7 +12,18 @@ from dataclasses import replace
 from typing import Any
 
 import texts
-from measuring import Options, Row, Side, compare, left_out, missing, parts_in_turn, timed, worker
+from measuring import (
+    Options,
+    Row,
+    Side,
+    as_a_command,
+    compare,
+    left_out,
+    missing,
+    parts_in_turn,
+    timed,
+    worker,
+)
 
 MINUTES = (1.5, 7)
 GROUP, BATCH, LR = 8, 4, 2e-5
@@ -34,6 +45,7 @@ def groups(queries: int, group: int = GROUP) -> Any:
 
 
 def ours(kind: str, steps: str, *parts: str) -> None:
+    as_a_command()
     for part in parts:
         trainer = our_trainer(
             kind, texts.bi_encoder(), groups(200), int(steps), BATCH,
