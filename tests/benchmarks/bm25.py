@@ -36,7 +36,7 @@ Pair = tuple[str, str]
 Search = Callable[[list[Pair], int, Any], None]
 """Search for some queries to a depth, and write a run into a file."""
 
-MINUTES = (0.8, 10)
+MINUTES = (0.5, 8)
 KINDS = ("syn", "nostop")
 VOCABULARY = 200_000
 LENGTH = 55

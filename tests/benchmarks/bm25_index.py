@@ -9,7 +9,7 @@ from dataclasses import replace
 import bm25
 from measuring import Options, Row, Side, compare, in_turn, note
 
-MINUTES = (0.3, 3)
+MINUTES = (0.2, 3)
 
 
 def make(options: Options) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import bm25
 from measuring import Options, Row, compare, parts_in_turn
 
-MINUTES = (0.3, 2)
+MINUTES = (0.2, 1.5)
 
 
 def make(options: Options) -> None:

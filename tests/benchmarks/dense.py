@@ -9,7 +9,7 @@ from typing import Any
 import texts
 from measuring import Options, Row, Side, as_a_command, compare, in_turn, left_out, timed, worker
 
-MINUTES = (0.7, 4)
+MINUTES = (0.5, 3)
 DIMENSION, DEPTH = 384, 100
 
 

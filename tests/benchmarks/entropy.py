@@ -8,7 +8,7 @@ from pathlib import Path
 
 from measuring import BIN, Options, Row, Side, compare, in_turn, left_out, prepare, worker
 
-MINUTES = (0.5, 6)
+MINUTES = (0.2, 4)
 DOCS = 16
 WORDS = 60
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from measuring import BIN, Options, Row, Side, compare, in_turn, left_out, prepare, worker
 
-MINUTES = (0.5, 4)
+MINUTES = (0.2, 3)
 DEPTH = 1000
 MEASURES = ["nDCG@10", "RR@10", "AP", "R@100"]
 PYTREC_EVAL = """

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from measuring import BIN, Options, Row, Side, compare, in_turn
 
-MINUTES = (0.2, 0.5)
+MINUTES = (0.1, 0.3)
 COMMANDS = ("rd-mine", "rd-label", "rd-train", "rd-eval", "rd-entropy")
 BARE_TYPER = """
 import typer

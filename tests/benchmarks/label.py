@@ -10,7 +10,7 @@ from typing import Any
 import texts
 from measuring import Options, Row, Side, as_a_command, compare, left_out, parts_in_turn, timed, worker
 
-MINUTES = (1, 5)
+MINUTES = (0.6, 4)
 GROUP = 16
 TARGETS = {"passages": "≥ 1.3", "abstracts": "≥ 1.0"}
 

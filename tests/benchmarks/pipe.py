@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import texts
 from measuring import BIN, Options, Row, Side, compare, in_turn, left_out, missing, prepare, worker
 
-MINUTES = (1, 3)
+MINUTES = (0.9, 3)
 
 
 def make(options: Options) -> None:

@@ -10,7 +10,7 @@ import entropy
 import eval as evaluation
 from measuring import BIN, Options, Row, Side, compare, in_turn
 
-MINUTES = (0.2, 0.4)
+MINUTES = (0.1, 0.3)
 QUERIES, DEPTH = 100, 1000
 RECORDS = 1000
 BARE = "import sys, numpy, orjson\nfor line in open(sys.argv[1], 'rb'): orjson.loads(line)"

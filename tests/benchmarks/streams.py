@@ -11,7 +11,7 @@ from pathlib import Path
 
 from measuring import BIN, Options, Row, Side, Taken, compare, in_turn, prepare, worker
 
-MINUTES = (0.7, 6)
+MINUTES = (0.3, 5)
 START = 10
 
 

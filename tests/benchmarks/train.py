@@ -25,7 +25,7 @@ from measuring import (
     worker,
 )
 
-MINUTES = (1.5, 7)
+MINUTES = (1.2, 7)
 GROUP, BATCH, LR = 8, 4, 2e-5
 SAME, NO_DROPOUT, BF16 = "the same maths", "no dropout", "bf16, no dropout"
 KINDS = ("be", "ce")
