@@ -34,6 +34,14 @@ def test_splitting_the_stream_changes_no_score_beyond_1e_5(run, kind, tiny_ce, t
     assert whole.stderr == "rd-label: 6 records, 18 pairs: 18 scored\n"
 
 
+@pytest.mark.parametrize("kind", ["ce", "be"])
+def test_in_half_precision_it_changes_none_beyond_1e_2(run, kind, tiny_ce, tiny_be):
+    label = ("rd-label", "--teacher", f"{kind}:{tiny_ce if kind == 'ce' else tiny_be}", "--dtype", "bf16", "--device", "cpu")  # fmt: skip
+    whole = scores(run(*label, stdin=RECORDS, check=True).stdout)
+    alone = "".join(run(*label, stdin=line, check=True).stdout for line in RECORDS.splitlines())
+    assert scores(alone) == pytest.approx(whole, abs=1e-2)
+
+
 def test_reranking_is_a_pipe(run, tmp_path, tiny_ce):
     (tmp_path / "corpus.tsv").write_text("d1\twing\nd2\tflow wing\nd3\tjet\n")
     (tmp_path / "queries.tsv").write_text("q\twing flow\n")

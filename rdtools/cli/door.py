@@ -41,14 +41,14 @@ def door(name: str, command: Callable[..., None]) -> Callable[[], None]:
     def main() -> None:
         if hasattr(signal, "SIGPIPE"):
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends us as it ends any filter
-        signal.signal(signal.SIGTERM, _stop)
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else nohup and & ignore it
-            signal.signal(signal.SIGINT, _stop)
-        # The commands of a pipe share the processors: threads that spin while they wait would take them
-        # from each other (measured: several times slower with two commands on two processors).
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-        log.configure(name)
         try:
+            signal.signal(signal.SIGTERM, _stop)
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else nohup and & ignore it
+                signal.signal(signal.SIGINT, _stop)
+            # The commands of a pipe share the processors: threads that spin while they wait would take them
+            # from each other (measured: several times slower with two commands on two processors).
+            os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+            log.configure(name)
             with _tracebacks() if "--debug" in sys.argv else contextlib.nullcontext():
                 app(prog_name=name)
         except NoInputError:
@@ -70,6 +70,10 @@ def door(name: str, command: Callable[..., None]) -> Callable[[], None]:
         except Exception as error:
             _complain(name, f"internal error: {type(error).__name__}: {error} (--debug shows where)")
             sys.exit(1)
+        finally:  # what is left is to take the interpreter down: a signal then ends it without a word
+            for number in (signal.SIGTERM, signal.SIGINT):
+                if signal.getsignal(number) is _stop:
+                    signal.signal(number, signal.SIG_DFL)
 
     return main
 

@@ -178,7 +178,7 @@ def label(
 
     Scores are raw and float32: no sigmoid. The record says which teacher gave them (teacher) and on what
     scale (score_scale). Texts that records lack come from --dataset, --corpus and --queries. A score may
-    differ by up to 1e-5 with the pairs that shared its batch.
+    differ with the pairs that shared its batch, by up to 1e-5, in half precision by 1e-2.
 
     What changes scores does so in this order: --rank-targets, --normalize, --combine, --temperature, --noise.
     The record lists what was done (transformations), and its documents keep what each teacher said (scores).
