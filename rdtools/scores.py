@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
-import orjson
-
 from rdtools.errors import BadLine
 from rdtools.records import Record
 
@@ -68,6 +65,9 @@ def floats(scores: ArrayLike) -> list[float]:
     >>> floats([9.31, 1 / 3])
     [9.31, 0.33333334]
     """
+    import numpy as np  # both here, so that --help, which imports this module, does without
+    import orjson
+
     # orjson writes a float32 with the fewest digits that give it back, and reads them as a float.
     text = orjson.dumps(np.ascontiguousarray(scores, np.float32), option=orjson.OPT_SERIALIZE_NUMPY)
     return cast("list[float]", orjson.loads(text))
