@@ -434,6 +434,7 @@ def test_the_tag_is_the_teacher_or_what_was_read():
     assert (
         writer("trec")({"query_id": "q", "tag": "run1", "docs": [{"doc_id": "d"}]}) == b"q Q0 d 1 1.0 run1\n"
     )
+    assert writer("trec")({"query_id": "q", "teacher": "\r", "docs": [doc]}) == b"q Q0 d 1 1.0 rdtools\n"
 
 
 def test_records_without_found_documents_write_nothing():

@@ -628,3 +628,12 @@ def test_a_query_that_stands_twice_is_no_key_twice():
     with pytest.raises(RdError, match=r'^query "q": it stands twice, which paper-scores cannot hold$'):
         list(encode([record, record], "paper-scores"))
     assert len(b"".join(encode([record, record], "trec")).splitlines()) == 2
+
+
+def test_splade_has_no_empty_columns():
+    docs = [
+        {"doc_id": "a", "text": " ", "relevance": 1, "score": 1.0},
+        {"doc_id": "b", "text": "b", "score": 0.0},
+    ]
+    with pytest.raises(RdError, match="an empty text, which this format cannot hold"):
+        write("splade", {"query_id": "q", "query": "tea", "docs": docs})

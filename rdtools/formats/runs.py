@@ -84,7 +84,7 @@ def run_tag(record: Record) -> str:
     sources = dict.fromkeys(doc["source"] for doc in docs if "source" in doc)
     sources.pop(QRELS_SOURCE, None)
     tag = record.get("teacher") or "+".join(sources) or str(record.get("tag") or "rdtools")
-    return "_".join(tag.split())
+    return "_".join(tag.split()) or "rdtools"
 
 
 def write_trec(record: Record) -> bytes:

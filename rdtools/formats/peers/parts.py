@@ -130,4 +130,8 @@ def number_id(identifier: str) -> int | str:
 
 
 def one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Return the text with one space for any white space; there must be something else."""
+    words = text.split()
+    if not words:
+        raise BadLine("an empty text, which this format cannot hold")
+    return " ".join(words)
