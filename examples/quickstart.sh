@@ -19,7 +19,7 @@ train() { # NAME LOSS [OPTION...]: a student of two of MiniLM's layers, the firs
   name=$1 loss=$2
   shift 2
   rd-train train.jsonl --student "be:$minilm" --layers 0,5 --loss "$loss" -o "$name" --seed "$seed" --group-size 16 \
-    --batch-size 4 --max-steps 40 --lr 2e-4 --query-max-len 32 --doc-max-len 64 "$@" > "$name.log"
+    --batch-size 4 --max-steps 30 --lr 2e-4 --query-max-len 32 --doc-max-len 64 "$@" > "$name.log"
 }
 
 say 'BM25: the run to compare with'
@@ -27,7 +27,7 @@ rd-mine --dataset pydoc:test --from bm25 --index index/bm25 -n all --depth 100 -
 
 say 'teacher: all six layers of MiniLM, trained for a minute on the judgements of the train split'
 rd-mine --dataset pydoc:train --from bm25 -n 7 |
-  rd-train --student "be:$minilm" --loss lce -o teacher --seed "$seed" --group-size 8 --max-steps 20 --lr 1e-4 \
+  rd-train --student "be:$minilm" --loss lce -o teacher --seed "$seed" --group-size 8 --max-steps 16 --lr 1e-4 \
     --query-max-len 32 --doc-max-len 64 > teacher.log
 retrieve teacher
 

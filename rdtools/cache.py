@@ -38,9 +38,10 @@ class ScoreCache:
             raise self._problem(error) from error
 
     def _open(self) -> None:
+        # Asked first: where another process is making the cache, its table comes after what marks it as one.
+        empty = not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         application = self._connection.execute("PRAGMA application_id").fetchone()[0]
         layout = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        empty = not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if not empty and (application, layout) != (_APPLICATION_ID, _LAYOUT):
             raise RdError(f"cache {self._path}: not a score cache of this version (give another --cache)")
         self._write_ahead()

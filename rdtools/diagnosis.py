@@ -21,6 +21,8 @@ from rdtools.records import Record
 from rdtools.scores import OneScale, scale_of
 
 COLUMNS = ("docs", *MEASURED)
+SCALE_FREE = frozenset({"docs", "tied_pairs", "diameter", "dimension", "density", "coverage"})
+"""Columns that do not depend on the unit of the scores."""
 _UNDEFINED = [None] * len(MEASURED)
 
 CHUNK = 1024

@@ -112,17 +112,22 @@ class _Providers:
     def __init__(self, measures: Sequence[Any], qrels: Qrels) -> None:
         import ir_measures
 
+        largest = max((max(grades.values(), default=0) for grades in qrels.values()), default=0)
         for measure in measures:
-            _check_grades(measure, qrels)
+            _check_grades(measure, largest)
+        # Of a level that no grade reaches, every value is 0, and trec_eval reads beyond its array for some.
+        measures = [measure for measure in measures if measure.params.get("rel", 1) <= largest]
         self._qrels = qrels
         # Numbers in place of query ids: gdeval takes no other.
         self._numbers = {query_id: str(number) for number, query_id in enumerate(qrels, start=1)}
         self._queries = {number: query_id for query_id, number in self._numbers.items()}
         numbered = {self._numbers[query_id]: _with_a_level(grades) for query_id, grades in qrels.items()}
-        self._evaluator = ir_measures.evaluator(list(measures), numbered)
+        self._evaluator = ir_measures.evaluator(measures, numbered) if measures else None
 
     def __call__(self, run: Run) -> dict[tuple[str, str], float]:
         """Return the values by measure and query_id. An empty run would crash trec_eval's library."""
+        if self._evaluator is None:
+            return {}
         places = {
             self._numbers[query_id]: _scores(ranking, self._qrels[query_id])
             for query_id, ranking in run.rankings.items()
@@ -136,13 +141,15 @@ class _Providers:
             raise RdError(f"a program of ir-measures failed: {error}") from error
 
 
-def _check_grades(measure: Any, qrels: Qrels) -> None:
+def _check_grades(measure: Any, largest: int) -> None:
     """Refuse grades that gdeval does not know, or for all of which trec_eval would make room one by one."""
+    if measure.params.get("rel", 1) < 1:
+        raise UsageError(f"measure {measure}: the level of relevance must be at least 1")
     by_gdeval = measure.NAME == "ERR" or measure.params.get("dcg") == "exp-log2"
     limit = 4 if by_gdeval else 2**16
-    largest = max((max(grades.values(), default=0) for grades in qrels.values()), default=0)
     if largest > limit:
-        raise RdError(f"measure {measure}: it takes no grade above {limit}, and there is {largest}")
+        problem = f"measure {measure}: it takes no grade above {limit}, and there is {largest}"
+        raise RdError(f"{problem} (map the grades of the judgements, or leave it out)")
 
 
 def _with_a_level(grades: Mapping[str, int]) -> Mapping[str, int]:

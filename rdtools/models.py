@@ -172,7 +172,7 @@ def check_room(tokenizer: Any, flag: str, limit: int | None, *, pair: bool = Fal
         UsageError: `flag` must be greater.
     """
     count = getattr(tokenizer, "num_special_tokens_to_add", None)  # static embeddings have no such tokens
-    special = count(pair=pair) if count is not None else 0
+    special = count(pair) if count is not None else 0
     if limit is not None and limit <= special:
         raise UsageError(
             f"{flag} {limit}: {special} tokens are special ones of this model, so {special + 1} is the least"

@@ -133,6 +133,7 @@ def test_a_cut_is_within_one_scale(run):
     stated = run("rd-entropy", "--cut", "0:1", "--score-scale", "logit", stdin=unstated, check=True)
     assert [json.loads(kept)["query_id"] for kept in stated.stdout.splitlines()] == ["a", "b"]
     assert run("rd-entropy", "-q", stdin=stdin, check=True).stdout.count("\n") == 4  # each by itself
+    assert run("rd-entropy", "--cut", "0:1", "--by", "docs", stdin=stdin, check=True).stdout.count("\n") == 3
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from mined import QUERY, Fixed, ids, mined
 
-from rdtools.collections import Collection
+from rdtools.collections import Collection, Corpus
 from rdtools.errors import RdError, UsageError
 from rdtools.formats import writer
 from rdtools.formats.jsonl import dump
@@ -17,6 +18,7 @@ from rdtools.sampling import top
 from rdtools.selection import Selection
 from rdtools.setting import Setting
 from rdtools.sources import SOURCES, Found, open_source
+from rdtools.sources.ranked import answer
 
 
 def test_a_training_group_leads_with_all_positives_and_keeps_no_copy_of_them():
@@ -332,3 +334,10 @@ def test_a_run_of_several_scales_is_refused(setting, tmp_path):
     (tmp_path / "run.jsonl").write_text("".join(lines))
     with pytest.raises(RdError, match="scores on several scales: bm25, dot"):
         open_source(f"run:{tmp_path}/run.jsonl", setting)
+
+
+def test_scores_that_are_not_finite_are_refused():
+    corpus = Corpus([("a", "x"), ("b", "y")])
+    scores = np.array([1.0, np.inf], np.float32)
+    with pytest.raises(RdError, match="a score of the model is not finite"):
+        answer(corpus, np.array([1, 0]), scores, [], lambda rows: scores[rows])

@@ -61,6 +61,8 @@ def door(name: str, command: Callable[..., None]) -> Callable[[], None]:
                 _complain("Try", f"'{name} --help' for help.", colon=False)
             sys.exit(error.status)
         except _Stopped as stop:
+            for number in (signal.SIGTERM, signal.SIGINT):  # once is enough
+                signal.signal(number, signal.SIG_IGN)
             # Threads of torch and tokenizers may still be running: leave without waiting for them.
             _complain(name, "interrupted" if stop.status == INTERRUPTED else "terminated")
             os._exit(stop.status)

@@ -221,12 +221,12 @@ def entropy(
     Spearman's correlation and their bounds (Fisher's z; Bonett and Wright's variance for Spearman's).
 
     Differences of scores must mean something: ranks and probabilities are refused, an unknown scale needs
-    --score-scale. --cut keeps records, unchanged, all FILES taken together and on one scale: low (<= Q1),
-    middle (> Q1 and <= Q3), high (> Q3), below-median (<=), above-median, outlier (beyond 1.5 IQR from the
-    quartiles), inlier (the rest), A:B (> quantile A and <= quantile B; 0 includes the least). Quantiles are
-    numpy's (linear). The records wait in a temporary file (TMPDIR says where); memory holds one number each.
-    --confidence and --plot hold the values of all queries; --compare and --coverage a hash of each document's
-    id.
+    --score-scale. --cut keeps records, unchanged, all FILES taken together, and on one scale where --by
+    depends on it: low (<= Q1), middle (> Q1 and <= Q3), high (> Q3), below-median (<=), above-median, outlier
+    (beyond 1.5 IQR from the quartiles), inlier (the rest), A:B (> quantile A and <= quantile B; 0 includes
+    the least). Quantiles are numpy's (linear). The records wait in a temporary file (TMPDIR says where);
+    memory holds one number each. --confidence and --plot hold the values of all queries; --compare and
+    --coverage a hash of each document's id.
 
     --paper-compat repeats the arithmetic of the paper's code: score_share_entropy_nats (-sum p ln p of
     p = s / sum s, a missing score being 0, p <= 0 passed over) and score_share_kappa, which favour the
@@ -253,7 +253,7 @@ def entropy(
     reading = Reading(input_format, max_line, on_error)
     from rdtools.collections import Collection
     from rdtools.cuts import CUTS, PAPER_CUTS, cut_records, parse_cut
-    from rdtools.diagnosis import Diagnosis
+    from rdtools.diagnosis import SCALE_FREE, Diagnosis
     from rdtools.instruments.choice import Choice, open_instruments
     from rdtools.setting import Setting
 
@@ -275,11 +275,12 @@ def entropy(
     )  # fmt: skip
     instruments = open_instruments(choice, temperature, setting)
     keep = plot is not None or confidence is not None
-    diagnosis = Diagnosis(temperature, score_scale, instruments, keep=keep, one_scale=kept_by is not None)
+    column = by or ("score_share_entropy_nats" if paper_compat else "pairwise_entropy_bits")
+    one_scale = kept_by is not None and column not in SCALE_FREE
+    diagnosis = Diagnosis(temperature, score_scale, instruments, keep=keep, one_scale=one_scale)
     inputs = [(_name(path), read_records([path], reading, diagnosis.check)) for path in paths]
     if kept_by is not None:
-        default = "score_share_entropy_nats" if paper_compat else "pairwise_entropy_bits"
-        place = _place(diagnosis, by or default)
+        place = _place(diagnosis, column)
         chunks = diagnosis.chunks(chain.from_iterable(records for _, records in inputs))
         lines = cut_records(chunks, place, kept_by, last_decides=paper_compat)
     elif against is not None:

@@ -130,7 +130,8 @@ class Collection:
             raise UsageError("a corpus is needed (give --dataset or --corpus)")
         corpus = Corpus(track(documents, "reading corpus", "doc"))
         if not len(corpus):
-            raise RdError(f"{self.corpus_path or self.dataset_id}: no documents")
+            name = self.corpus_path or self.dataset_id
+            raise RdError(f"{name}: no documents (give another --corpus or --dataset)")
         return corpus
 
     @cached_property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rdtools.collections import Corpus
+from rdtools.errors import RdError
 from rdtools.scores import floats
 from rdtools.sources import Found
 
@@ -27,7 +28,13 @@ def answer(
     positives: Sequence[str],
     score_rows: Callable[[list[int]], NDArray[np.float32]],
 ) -> Found:
-    """Answer with ranked rows and their scores, and score the positives that the corpus has."""
+    """Answer with ranked rows and their scores, and score the positives that the corpus has.
+
+    Raises:
+        RdError: a score is not finite.
+    """
+    if not np.isfinite(scores).all():
+        raise RdError("a score of the model is not finite (try --dtype float32, or another model)")
     there = [doc_id for doc_id in positives if doc_id in corpus.row_of]
     their_scores = floats(score_rows([corpus.row_of[doc_id] for doc_id in there]))
     return Found(

@@ -227,7 +227,8 @@ class _Waiting:
         self.pushed = self.popped = 0
         self._held: deque[bytes] = deque()
         self._held_bytes = 0
-        self._file: Any = tempfile.TemporaryFile(prefix="rdtools-")  # noqa: SIM115 (lives as long as this)
+        with spooling():
+            self._file: Any = tempfile.TemporaryFile(prefix="rdtools-")  # noqa: SIM115 (lives as long as this)
         self._read = self._written = 0  # places in the file
 
     def __len__(self) -> int:
@@ -250,7 +251,8 @@ class _Waiting:
             line = self._held.popleft()
             self._held_bytes -= len(line)
             return parse_json(line)
-        self._file.seek(self._read)
+        with spooling():  # this writes what the file still buffers
+            self._file.seek(self._read)
         line = self._file.readline()
         self._read += len(line)
         if self._read == self._written:
