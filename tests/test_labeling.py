@@ -251,8 +251,8 @@ def test_what_texts_went_through_before_stays_with_them():
 def test_remembered_embeddings_hold_no_more_than_themselves(tiny_be):
     teacher = open_teacher(f"be:{tiny_be}", CPU)
     list(Labeler([teacher]).label([record("a", "b", "c")]))
-    assert len(teacher._remembered) == 3
-    assert all(embedding.base is None for embedding in teacher._remembered.values())
+    assert len(teacher._remembered._known) == 3
+    assert all(embedding.base is None for embedding in teacher._remembered._known.values())
 
 
 def test_programs_read_augmented_texts_too(tmp_path):

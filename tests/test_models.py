@@ -20,6 +20,7 @@ from rdtools.models import (
     pick_device,
     token_batches,
 )
+from rdtools.remembered import Remembered
 
 TEXTS = [
     "the flow",
@@ -136,3 +137,17 @@ def test_a_limit_without_room_for_a_token_is_no_limit_to_tokenizers_and_refused(
 def test_unknown_devices_are_usage_errors():
     with pytest.raises(UsageError, match="--device warp cannot be used here"):
         pick_device("warp")
+
+
+def test_texts_that_come_again_are_encoded_once():
+    asked = []
+
+    def encode(texts):
+        asked.append(texts)
+        return np.array([[len(text)] for text in texts], np.float32)
+
+    remembered = Remembered(encode)
+    assert remembered(["a", "bb", "a"]) == {"a": 1, "bb": 2}
+    assert list(remembered(["ccc", "bb"])) == ["ccc", "bb"]
+    assert remembered([]) == {}
+    assert asked == [["a", "bb"], ["ccc"]]

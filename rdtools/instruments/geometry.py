@@ -16,6 +16,7 @@ from rdtools.errors import BadLine, UsageError
 from rdtools.instruments import Instrument
 from rdtools.log import log, plural
 from rdtools.records import Doc, Record
+from rdtools.remembered import Remembered
 from rdtools.setting import Setting
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ class Geometry(Instrument):
             "encoder": name, "distance": distance, "alpha": alpha, "neighbours": neighbours,
             "density_among": "query" if cloud is None else "corpus",
         }  # fmt: skip
-        self._encoder, self._corpus, self._cloud = encoder, corpus, cloud
+        self._corpus, self._cloud = corpus, cloud
+        self._embeddings = Remembered(lambda texts: encoder.encode_documents(texts, "encoding"))
         self._alpha, self._distance, self._neighbours = alpha, distance, neighbours
         self._few = 0
 
@@ -103,11 +105,10 @@ class Geometry(Instrument):
                 raise BadLine(f'document "{doc["doc_id"]}" is not in the corpus')
 
     def measure(self, records: Sequence[Record]) -> Floats:
-        """Encode each distinct text of the chunk once, and measure record by record."""
+        """Encode each distinct text once, and measure record by record."""
         texts = [[self._text(doc) for doc in record["docs"]] for record in records]
-        place = {text: number for number, text in enumerate(dict.fromkeys(t for own in texts for t in own))}
-        embeddings = self._encoder.encode_documents(list(place), "encoding")
-        return np.array([self._of_record(embeddings[[place[text] for text in own]]) for own in texts])
+        embeddings = self._embeddings(text for own in texts for text in own)
+        return np.array([self._of_record([embeddings[text] for text in own]) for own in texts])
 
     def _text(self, doc: Doc) -> str:
         if "text" in doc:
@@ -115,11 +116,12 @@ class Geometry(Instrument):
         assert self._corpus is not None
         return self._corpus.texts[self._corpus.row_of[doc["doc_id"]]]
 
-    def _of_record(self, embeddings: NDArray[np.float32]) -> tuple[float, float, float]:
-        """Return diameter, dimension and density of (n, dimension) embeddings."""
-        if len(embeddings) < 2:
+    def _of_record(self, documents: list[NDArray[np.float32]]) -> tuple[float, float, float]:
+        """Return diameter, dimension and density of n embeddings."""
+        if len(documents) < 2:
             self._few += 1
             return math.nan, math.nan, math.nan
+        embeddings = np.stack(documents)
         distances: Floats = pdist(embeddings.astype(np.float64), self._distance)
         wide = diameter(distances, self._alpha)
         points, dimension, radius = self._neighbourhood(embeddings, distances)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from rdtools.models import (
     pad,
     token_batches,
 )
+from rdtools.remembered import Remembered
 from rdtools.scores import floats
 from rdtools.setting import Setting
 from rdtools.teachers import Pair, Scored
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DEFAULT_CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
-_REMEMBERED_EMBEDDINGS = 100_000
 
 
 class CrossEncoderTeacher:
@@ -90,7 +89,7 @@ class BiEncoderTeacher:
             self._encoder = BiEncoder(load_bi_encoder(argument, setting.loading), setting.batch_tokens)
         self.scale = self._encoder.scale
         self._dtype = setting.dtype
-        self._remembered: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._remembered = Remembered(self._encoder.encode_documents)
 
     @cached_property
     def key(self) -> str:
@@ -107,25 +106,11 @@ class BiEncoderTeacher:
 
     def _embed(self, pairs: Sequence[Pair]) -> dict[str, NDArray[np.float32]]:
         """Return the embedding of each text."""
-        embeddings: dict[str, NDArray[np.float32]] = {}
-        for pair in pairs:
-            known = self._remembered.get(pair.text)
-            if known is None and self._index is not None:
-                row = self._index.corpus.row_of.get(pair.doc_id)
-                if row is not None and self._index.corpus.texts[row] == pair.text:
-                    known = self._index.embeddings[self._index.place_of_row[row]]
-            if known is not None:
-                embeddings[pair.text] = known
-        new = [text for text in dict.fromkeys(pair.text for pair in pairs) if text not in embeddings]
-        if new:
-            embeddings.update(zip(new, self._encoder.encode_documents(new), strict=True))
-        self._remember(embeddings)
-        return embeddings
-
-    def _remember(self, embeddings: dict[str, NDArray[np.float32]]) -> None:
-        for text, embedding in embeddings.items():
-            if text not in self._remembered:  # a copy: a view would keep its whole window alive
-                self._remembered[text] = embedding.copy()
-            self._remembered.move_to_end(text)
-        while len(self._remembered) > _REMEMBERED_EMBEDDINGS:
-            self._remembered.popitem(last=False)
+        kept: dict[str, NDArray[np.float32]] = {}
+        if self._index is not None:
+            corpus = self._index.corpus
+            for pair in pairs:
+                row = corpus.row_of.get(pair.doc_id)
+                if row is not None and corpus.texts[row] == pair.text:
+                    kept[pair.text] = self._index.embeddings[self._index.place_of_row[row]]
+        return kept | self._remembered(pair.text for pair in pairs if pair.text not in kept)
