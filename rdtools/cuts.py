@@ -77,17 +77,13 @@ def cut_records(
     """
     values = array("d")
     query_ids: list[str] = []
-    with spooling():
-        waiting = tempfile.TemporaryFile()  # noqa: SIM115 (closed below)
-    with waiting as spool:
+    with spooling(), tempfile.TemporaryFile() as spool:
         for records, table in diagnosed:
-            with spooling():
-                spool.writelines(map(jsonl.write, records))
+            spool.writelines(map(jsonl.write, records))
             values.frombytes(table[:, place].tobytes())
             if last_decides:
                 query_ids += [record["query_id"] for record in records]
-        with spooling():
-            spool.seek(0)
+        spool.seek(0)
         column = np.frombuffer(values)
         kept = _kept_by_last(column, query_ids, cut) if last_decides else _kept(column, cut)
         yield from compress(spool, kept)
