@@ -116,7 +116,7 @@ class _Providers:
         for measure in measures:
             _check_grades(measure, largest)
         # Of a level that no grade reaches, every value is 0, and trec_eval reads beyond its array for some.
-        measures = [measure for measure in measures if measure.params.get("rel", 1) <= largest]
+        measures = [measure for measure in measures if measure.params.get("rel", 0) <= largest]
         self._qrels = qrels
         # Numbers in place of query ids: gdeval takes no other.
         self._numbers = {query_id: str(number) for number, query_id in enumerate(qrels, start=1)}
