@@ -217,7 +217,7 @@ def train_theirs(kind: str, model: str, queries: str, batches: str, device: str)
         steps = int(queries) // batch
         with tempfile.TemporaryDirectory() as folder, quiet_libraries():
             for count in (1, steps):
-                trainer, _ = training.library_trainer(
+                trainer, _ = training.peer_trainer(
                     kind, model, groups, count, batch, folder, device=device, bf16=bf16
                 )
                 if count == 1:

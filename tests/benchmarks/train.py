@@ -60,7 +60,7 @@ def theirs(kind: str, steps: str, part: str) -> None:
     from rdtools.models import quiet_libraries
 
     with tempfile.TemporaryDirectory() as folder:
-        trainer, losses = library_trainer(
+        trainer, losses = peer_trainer(
             kind, texts.bi_encoder(), groups(200), int(steps), BATCH, folder, dropout=part == SAME
         )
         with quiet_libraries(), timed(part, int(steps) * BATCH * GROUP) as results:
@@ -85,7 +85,7 @@ def our_trainer(
     return Trainer(student, given, objective("margin-mse"), settings)
 
 
-def library_trainer(
+def peer_trainer(
     kind: str, model_name: str, given: Any, steps: int, batch: int, folder: str, *, dropout: bool = True,
     device: str = "cpu", bf16: bool = False,
 ) -> tuple[Any, list[float]]:  # fmt: skip
