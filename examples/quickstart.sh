@@ -31,8 +31,8 @@ rd-mine --dataset pydoc:train --from bm25 -n 7 |
     --query-max-len 32 --doc-max-len 64 > teacher.log
 retrieve teacher
 
-say 'mine and label: 15 of the hardest documents for each train query, and the teacher'\''s scores'
-rd-mine --dataset pydoc:train --from dense:teacher --index index/teacher --max-length 64 --sampling top -n 15 |
+say 'mine and label: 15 of the hardest documents for some train queries, and the teacher'\''s scores'
+rd-mine --dataset pydoc:train --sample 0.2 --from dense:teacher --index index/teacher --max-length 64 --sampling top -n 15 |
   rd-label --teacher be:teacher --dataset pydoc --index index/teacher --max-length 64 -o train.jsonl
 
 say 'train: the same student untrained, with lce (judgements only), and distilled with kl (the scores)'
@@ -46,6 +46,6 @@ rd-eval pydoc:test bm25.trec before.trec lce.trec distilled.trec teacher.trec \
   -m nDCG@10 -m RR@10 -m R@100 -f jsonl -o measures.jsonl
 "$python" "$here/quickstart_table.py"
 printf '\ndistilled against lce (paired t-test):\n'
-rd-eval pydoc:test distilled.trec --baseline lce.trec -m nDCG@10 -f markdown
+rd-eval pydoc:test distilled.trec --baseline lce.trec -m nDCG@10 -m R@100 -f markdown
 printf '\nthe entropy of the teacher'\''s scores:\n'
 rd-entropy train.jsonl --temperature 0.01 -f markdown

@@ -57,6 +57,7 @@ class Miner:
         self._bare_run = (
             selection.as_run
             and len(sources) == 1
+            and self._scoring is not None
             and not (self._group or selection.add_positives or selection.looks_at_each)
         )
 
@@ -90,9 +91,10 @@ class Miner:
 
     def _mine(self, query: JudgedQuery, answers: list[Found]) -> Record:
         counts: Counts = Counter()
-        if self._bare_run and self._scoring is not None and answers[0].rows is not None:
-            columns = self._columns(self._scoring.name, answers[0])
-            counts[self._scoring.name, "candidates"] = len(columns)
+        if self._bare_run and answers[0].rows is not None:
+            name = self._sources[0].name
+            columns = self._columns(name, answers[0])
+            counts[name, "candidates"] = len(columns)
             self.account.add(counts)
             return self._record(query, columns)
         pools: list[list[Doc]] = []

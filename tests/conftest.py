@@ -34,6 +34,17 @@ FIGURES = pytest.StashKey[list[str]]()
 """What modules counted, for the last lines of the session."""
 
 
+def says_last(figure: Callable[[], str]):
+    """Return a fixture by which a module that takes it leaves its figure for the session's last lines."""
+
+    @pytest.fixture(scope="module", autouse=True)
+    def after(pytestconfig: pytest.Config) -> Iterator[None]:
+        yield
+        pytestconfig.stash.setdefault(FIGURES, []).append(figure())
+
+    return after
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     yield

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from bad_input.bad_lines import LINES
-from conftest import FIGURES
+from conftest import says_last
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -84,11 +84,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 COUNTS: Counter[str] = Counter()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def figure(pytestconfig: pytest.Config) -> Iterator[None]:
-    yield
-    line = f"fuzz: {COUNTS['executions']:,} executions, {COUNTS['crashes']} crashes"
-    pytestconfig.stash.setdefault(FIGURES, []).append(line)
+figure = says_last(lambda: f"fuzz: {COUNTS['executions']:,} executions, {COUNTS['crashes']} crashes")
 
 
 @pytest.mark.parametrize("parser", PARSERS)

@@ -80,8 +80,9 @@ def run_tag(record: Record) -> str:
     """What made the ranking: the teacher, or else the sources, in one word."""
     docs: Sequence[Doc] = record["docs"]
     if isinstance(docs, Columns):
-        docs = docs[:1]
-    sources = dict.fromkeys(doc["source"] for doc in docs if "source" in doc)
+        sources = {docs.source: None}
+    else:
+        sources = dict.fromkeys(doc["source"] for doc in docs if "source" in doc)
     sources.pop(QRELS_SOURCE, None)
     tag = record.get("teacher") or "+".join(sources) or str(record.get("tag") or "rdtools")
     return "_".join(tag.split()) or "rdtools"

@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from bad_inputs import AROUND, INPUTS, LABELLED, Case
 from bad_lines import LINES
-from conftest import FIGURES
+from conftest import says_last
 
 from rdtools.errors import InputError
 from rdtools.formats import Reading, read_records
@@ -26,11 +25,7 @@ BAD_RECORDS = [line for _, line, _ in LINES["records"][1]]
 COUNTS: Counter[str] = Counter()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def figure(pytestconfig: pytest.Config) -> Iterator[None]:
-    yield
-    line = f"bad inputs handled: {COUNTS['handled']} / {COUNTS['tried']} tried"
-    pytestconfig.stash.setdefault(FIGURES, []).append(line)
+figure = says_last(lambda: f"bad inputs handled: {COUNTS['handled']} / {COUNTS['tried']} tried")
 
 
 def fits(line: str, says: str) -> bool:

@@ -15,6 +15,7 @@ from rdtools.formats.peers.parts import (
     joined,
     negatives_of,
     number_id,
+    pairs_of,
     positives_of,
     score_of,
     take_list,
@@ -113,8 +114,7 @@ def write_triples(record: Record) -> bytes:
     query_id = number_id(record["query_id"])
     return b"".join(
         dump([query_id, number_id(positive["doc_id"]), number_id(negative["doc_id"])])
-        for positive in positives_of(record)
-        for negative in negatives_of(record)
+        for positive, negative in pairs_of(record)
     )
 
 

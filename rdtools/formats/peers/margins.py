@@ -17,6 +17,7 @@ from rdtools.formats.peers.parts import (
     negatives_of,
     number_id,
     one_line,
+    pairs_of,
     positives_of,
     query_text,
     score_of,
@@ -99,8 +100,7 @@ def write_gpl(record: Record) -> bytes:
     return "".join(
         f"{cell(record['query_id'])}\t{cell(positive['doc_id'])}\t{cell(negative['doc_id'])}\t"
         f"{float(score_of(positive) - score_of(negative))!r}\n"
-        for positive in positives_of(record)
-        for negative in negatives_of(record)
+        for positive, negative in pairs_of(record)
     ).encode()
 
 
@@ -124,6 +124,5 @@ def write_splade(record: Record) -> bytes:
     return "".join(
         f"{one_line(query_text(record))}\t{one_line(text_of(positive))}\t{one_line(text_of(negative))}\t"
         f"{float(score_of(positive))!r}\t{float(score_of(negative))!r}\n"
-        for positive in positives_of(record)
-        for negative in negatives_of(record)
+        for positive, negative in pairs_of(record)
     ).encode()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from typing import Any
 
 from rdtools.errors import BadLine
@@ -85,15 +86,17 @@ def columns_of(line: bytes, names: str) -> list[str]:
     return columns
 
 
-# of the writers
-
-
 def positives_of(record: Record) -> list[Doc]:
     return [doc for doc in record["docs"] if doc.get("relevance", 0) > 0]
 
 
 def negatives_of(record: Record) -> list[Doc]:
     return [doc for doc in record["docs"] if doc.get("relevance", 0) <= 0]
+
+
+def pairs_of(record: Record) -> Iterator[tuple[Doc, Doc]]:
+    """Each positive with each negative."""
+    return product(positives_of(record), negatives_of(record))
 
 
 def text_of(doc: Doc) -> str:
