@@ -14,6 +14,7 @@ import numpy as np
 from rdtools.bootstrap import intervals, quantile
 from rdtools.entropy import MEASURED, Floats, measure
 from rdtools.errors import BadLine
+from rdtools.formats.scored import has_scores, scores_of
 from rdtools.instruments import Instrument
 from rdtools.log import log, plural
 from rdtools.origins import Origin, origin, warn_of_mixture
@@ -77,7 +78,7 @@ class Diagnosis:
     def check(self, record: Record) -> None:
         """Raise `BadLine` where scores are ranks, probabilities, of a scale nobody stated, or of a second."""
         scale = scale_of(record, self.score_scale)
-        if scale in _UNFIT and any("score" in doc for doc in record["docs"]):
+        if scale in _UNFIT and has_scores(record):
             problem, hint = _UNFIT[scale]
             raise BadLine(f'the scores of query "{record["query_id"]}" are {problem}', hint)
         if self._one_scale is not None:
@@ -92,7 +93,7 @@ class Diagnosis:
         origins: Counter[Origin] = Counter()
         records = iter(records)
         while chunk := list(islice(records, CHUNK)):
-            scores = [[doc["score"] for doc in record["docs"] if "score" in doc] for record in chunk]
+            scores = [scores_of(record) for record in chunk]
             lengths = np.array([len(own) for own in scores], np.float64)[:, None]
             parts = [lengths, measure(scores, self.temperature)]
             table = np.concatenate([*parts, *(one.measure(chunk) for one in self.instruments)], axis=1)

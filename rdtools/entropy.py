@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +34,12 @@ _FAR = 800.0
 
 def measure(scores: Sequence[Sequence[float]], temperature: float) -> Floats:
     """Return MEASURED of each query's scores, (m, 6) float64; NaN with fewer than two scores."""
-    lengths = np.array([len(own) for own in scores])
+    lengths = np.array([len(own) for own in scores], np.int64)
+    starts = np.cumsum(lengths) - lengths
+    together = np.fromiter(chain.from_iterable(scores), np.float64, lengths.sum())
     table = np.full((len(scores), len(MEASURED)), np.nan)
     for rows in _alike(lengths):
-        columns = diagnose(np.array([scores[row] for row in rows], np.float64), temperature)
+        columns = diagnose(together[starts[rows, None] + np.arange(lengths[rows[0]])], temperature)
         table[rows] = np.stack([columns[name] for name in MEASURED], axis=1)
     return table
 
@@ -96,7 +99,7 @@ def _binary_entropy_bits(x: Floats) -> Floats:
 
 def _alike(lengths: NDArray[np.int_]) -> Iterator[NDArray[np.int_]]:
     """Yield the rows of equally many documents, two or more, as few at a time as bounds their pairs."""
-    for n in np.unique(lengths[lengths > 1]).tolist():
+    for n in sorted(set(lengths[lengths > 1].tolist())):  # np.unique would import numpy.ma for it
         rows = np.flatnonzero(lengths == n)
         step = max(1, _PAIRS // (n * n))
         for start in range(0, len(rows), step):

@@ -6,16 +6,14 @@ compiler at installation, or wheels of our own for every platform.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
-import numba
 import numpy as np
+
+from rdtools.compiled import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 _BLOCK = 2**16  # rows whose scores, 256 KiB, stay in the processor's cache
 _STRIDE = 2**6  # rows that are passed over together where none is good enough
@@ -36,15 +34,7 @@ class Postings(NamedTuple):
     """(frequent terms, n) the impact on every row, 0 where the term does not occur."""
 
 
-def _compiled(loop: Loop) -> Loop:
-    """Compile at the first call, and keep that on disk: beside this file, else in the user's cache folder."""
-    try:
-        return numba.njit(loop, cache=True, nogil=True)  # type: ignore[no-any-return]
-    except RuntimeError:  # neither can be written
-        return numba.njit(loop, nogil=True)  # type: ignore[no-any-return]
-
-
-@_compiled
+@compiled
 def document_frequencies(
     tokens: NDArray[np.int32], lengths: NDArray[np.int64], terms: int
 ) -> NDArray[np.int64]:
@@ -61,7 +51,7 @@ def document_frequencies(
     return counts
 
 
-@_compiled
+@compiled
 def fill_postings(
     tokens: NDArray[np.int32],
     lengths: NDArray[np.int64],
@@ -84,7 +74,7 @@ def fill_postings(
         at += lengths[row]
 
 
-@_compiled
+@compiled
 def weigh(
     impacts: NDArray[np.float32],
     starts: NDArray[np.int64],
@@ -99,7 +89,7 @@ def weigh(
             impacts[place] = np.float64(idf[term]) * (tf / (norms[rows[place]] + tf))
 
 
-@_compiled
+@compiled
 def _smallest_first(keys: NDArray[np.int64], count: int) -> np.int64:
     """Bring the `count` smallest keys to the front and return the largest of them (quickselect)."""
     low, high, wanted = 0, len(keys) - 1, count - 1
@@ -124,7 +114,7 @@ def _smallest_first(keys: NDArray[np.int64], count: int) -> np.int64:
     return keys[wanted]  # type: ignore[no-any-return]
 
 
-@_compiled
+@compiled
 def _keep(
     key: np.int64, best: NDArray[np.int64], count: int, limit: np.int64, depth: int
 ) -> tuple[int, np.int64]:
@@ -135,7 +125,7 @@ def _keep(
     return depth, _smallest_first(best, depth)
 
 
-@_compiled
+@compiled
 def find_best(
     postings: Postings,
     terms: NDArray[np.int32],

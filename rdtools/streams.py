@@ -19,6 +19,7 @@ from rdtools.log import log, plural, printable
 
 STDIN = "-"
 DEFAULT_MAX_LINE = 64 * 2**20
+READ_AHEAD = 2**20
 T = TypeVar("T")
 
 _GZIP = b"\x1f\x8b"
@@ -70,6 +71,18 @@ class Lines:
             self._pushed.append((self.number, line))
         return line
 
+    def ahead(self) -> bytes:
+        """Take the whole lines that have been read already, with their ends; b"" where there are none.
+
+        Whoever takes them counts them in `number`.
+        """
+        if self._pushed or not self.number or self._max_line < READ_AHEAD:
+            return b""
+        if not isinstance(self._stream, io.BufferedReader):
+            return b""
+        end = self._reading(self._stream.peek).rfind(b"\n") + 1
+        return self._stream.read(end)
+
     def bad(self, problem: str, hint: str = "") -> None:
         """Report the current line as bad: raise, or count it where bad lines are skipped."""
         if not self._skip:
@@ -92,8 +105,11 @@ class Lines:
                 yield value
 
     def _read(self) -> bytes:
+        return self._reading(self._stream.readline, self._max_line + 1)
+
+    def _reading(self, read: Callable[..., bytes], *arguments: int) -> bytes:
         try:
-            return self._stream.readline(self._max_line + 1)
+            return read(*arguments)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError(self.source, self.number + 1, f"compressed data is damaged: {error}") from error
         except OSError as error:
@@ -156,10 +172,10 @@ def _decompressed(stream: BinaryIO) -> BinaryIO:
             start += byte
         buffered = io.BufferedReader(_Available(buffered, start))
     if start.startswith(_GZIP):
-        return gzip.open(_Available(buffered), "rb")  # type: ignore[return-value]
-    if start in _ZSTD:
+        buffered = gzip.GzipFile(fileobj=_Available(buffered))
+    elif start in _ZSTD:
         buffered = io.BufferedReader(_ZstdFrames(buffered))
-    return buffered  # type: ignore[no-any-return]
+    return io.BufferedReader(_Available(buffered), READ_AHEAD)
 
 
 def _may_become(start: bytes) -> bool:
@@ -177,6 +193,7 @@ class _Available(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        # Not readinto1: into a buffer larger than its own, BufferedReader reads once more though it has data.
         data = self._start[: len(buffer)] or self._stream.read1(len(buffer))
         self._start = self._start[len(data) :]
         buffer[: len(data)] = data

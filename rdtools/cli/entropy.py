@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -278,6 +279,7 @@ def entropy(
     column = by or ("score_share_entropy_nats" if paper_compat else "pairwise_entropy_bits")
     one_scale = kept_by is not None and column not in SCALE_FREE
     diagnosis = Diagnosis(temperature, score_scale, instruments, keep=keep, one_scale=one_scale)
+    reading = replace(reading, only_scores=not instruments and kept_by is None)
     inputs = [(_name(path), read_records([path], reading, diagnosis.check)) for path in paths]
     if kept_by is not None:
         place = _place(diagnosis, column)

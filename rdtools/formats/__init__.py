@@ -38,6 +38,9 @@ READERS = {
     "paper-scores": "rdtools.formats.peers.paper:read_scores",
 }
 
+SCORE_READERS = {**READERS, "records": "rdtools.formats.scored:read"}
+"""The readers that may leave out all of a document but its score."""
+
 QUERIES = ("beir-queries", "tsv-queries")
 """The readers of queries, whose records have no documents yet."""
 
@@ -77,7 +80,8 @@ class Reading:
     """How input is read: its format (recognised where None), and what happens to bad lines.
 
     The lines of a query in a run must stand together, unless told that the caller merges records. Where a
-    run is asked for (`ranked`), queries without documents are no input.
+    run is asked for (`ranked`), queries without documents are no input. Where of documents `only_scores` are
+    asked for, the reader may give no more (`scored.Scores`).
     """
 
     input_format: str | None = None
@@ -85,6 +89,7 @@ class Reading:
     on_error: str = "fail"
     together: bool = True
     ranked: bool = False
+    only_scores: bool = False
 
 
 def read_records(
@@ -102,7 +107,7 @@ def read_records(
                     lines.source, lines.number, "a query without documents, where a run is needed"
                 )
             if name is not None:
-                read = resolve(READERS, name, "input format")
+                read = resolve(SCORE_READERS if reading.only_scores else READERS, name, "input format")
                 records = read(lines, together=reading.together) if name in RUNS else read(lines)
                 yield from records if check is None else _checked(records, check, lines)
 
