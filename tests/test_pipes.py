@@ -40,18 +40,29 @@ def files(tmp_path):
     return tmp_path
 
 
-def test_mine_label_train_is_one_pipe_and_its_student_retrieves(files, tiny_be):
+def test_mine_label_train_is_one_pipe_and_its_student_retrieves(run, files, tiny_be):
     done = shell(
         "rd-mine queries.tsv --corpus corpus.tsv --qrels qrels -n 3"
         f" | rd-label --teacher be:{tiny_be}"
-        f" | rd-train --student be:{tiny_be} --layers 2 --loss kl --teacher-temperature 0.05 -o student --batch-size 4"
-        " && rd-mine queries.tsv --corpus corpus.tsv --from dense:student -n all -f trec | rd-eval qrels",
+        f" | rd-train --student be:{tiny_be} --layers 2 --loss kl --teacher-temperature 0.05 -o student --batch-size 4",
         files,
     )
     assert done.returncode == 0, done.stderr
-    *lines, values = done.stdout.split("student")[0].splitlines(), done.stdout
-    assert json.loads(lines[0][0])["step"] == 1
-    assert "dense:student\tnDCG@10\t" in values
+    assert json.loads(done.stdout.splitlines()[0])["step"] == 1
+    mined = run(
+        "rd-mine",
+        "queries.tsv",
+        "--corpus",
+        "corpus.tsv",
+        "--from",
+        "dense:student",
+        "-n",
+        "all",
+        "-f",
+        "trec",
+        check=True,
+    )
+    assert "dense:student\tnDCG@10\t" in run("rd-eval", "qrels", stdin=mined.stdout, check=True).stdout
     assert sorted(path.name for path in files.iterdir()) == ["corpus.tsv", "qrels", "queries.tsv", "student"]
 
 

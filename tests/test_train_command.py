@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+from functools import partial
 
 import pytest
 import torch
@@ -211,31 +212,22 @@ def test_two_processes_go_on_with_a_run_to_the_weights_of_one(run, tiny_be, tmp_
 
 def test_a_killed_run_goes_on_to_the_same_weights(tiny_be, tmp_path):
     (tmp_path / "records").write_text("".join(lines()))
-    arguments = ["records", "--student", f"be:{tiny_be}", "--loss", "kl", "--max-steps", "16"]
-    command = [BIN / "rd-train", *arguments, "-o", "out", "--save-steps", "3", "--log-steps", "1"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
-        for line in process.stdout:
-            if json.loads(line)["step"] == 5:
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["checkpoints"]
-
-    def finish(
-        *options: str,
-    ) -> str:  # started as the first was: a fork of the warm process rounds differently
-        done = subprocess.run(
-            [BIN / "rd-train", *arguments, *options], cwd=tmp_path, capture_output=True, text=True, check=True
-        )
-        return done.stderr
-
-    assert "rd-train: resumed at step " in finish("-o", "out", "--resume")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "records"]
-    finish("-o", "undisturbed")
-    resumed, undisturbed = (
-        load_file(tmp_path / name / "model.safetensors") for name in ("out", "undisturbed")
-    )
-    assert resumed.keys() == undisturbed.keys()
-    assert all(torch.equal(tensor, resumed[name]) for name, tensor in undisturbed.items())
+    # All are started alike: a fork of the warm process rounds differently.
+    command = [BIN / "rd-train", "records", "--student", f"be:{tiny_be}", "--loss", "kl", "--max-steps", "16"]
+    start = partial(subprocess.Popen, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with start([*command, "-o", "undisturbed"]) as undisturbed:
+        with start([*command, "-o", "out", "--save-steps", "3", "--log-steps", "1"]) as killed:
+            for line in killed.stdout:
+                if json.loads(line)["step"] == 5:
+                    killed.send_signal(signal.SIGKILL)
+                    break
+        assert killed.returncode == -signal.SIGKILL
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["checkpoints"]
+        with start([*command, "-o", "out", "--resume"]) as resumed:
+            assert "rd-train: resumed at step " in resumed.communicate()[1]
+        undisturbed.communicate()
+    assert resumed.returncode == undisturbed.returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "records", "undisturbed"]
+    weights, whole = (load_file(tmp_path / name / "model.safetensors") for name in ("out", "undisturbed"))
+    assert weights.keys() == whole.keys()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in whole.items())
