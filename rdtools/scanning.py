@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MOST = 256
 """Documents of a record at most: each is compared with those before it."""
+_TOO_LARGE = 2**53
+"""Whole numbers below are exact as float64."""
 _SHORTEST = len('"score":0')
 _EXACT = np.array([10.0**power for power in range(23)])
 """The powers of ten that a float64 holds, so that one rounding makes a number of digits and exponent."""
@@ -222,59 +224,48 @@ def _identity(data: Bytes, at: int) -> tuple[np.uint64, int]:
 
 
 @compiled
-def _whole_number(data: Bytes, at: int) -> int:
-    """Pass over a whole number of at most nine digits."""
-    if data[at] == _MINUS:
-        at += 1
+def _digits(data: Bytes, at: int, value: int) -> tuple[int, int]:
+    """Pass over digits, which go on the end of `value`; -1 where there is none, or too many for a float64."""
     start = at
-    while _ZERO <= data[at] <= _NINE:
+    while _ZERO <= data[at] <= _NINE and value < _TOO_LARGE:
+        value = value * 10 + (data[at] - _ZERO)
         at += 1
-    digits = at - start
-    return -1 if digits == 0 or digits > 9 or (digits > 1 and data[start] == _ZERO) else at
+    return value, at if at > start and value < _TOO_LARGE else -1
+
+
+@compiled
+def _whole(data: Bytes, at: int) -> tuple[int, int]:
+    """Pass over the digits of a whole number without a sign."""
+    value, end = _digits(data, at, 0)
+    return value, -1 if end > at + 1 and data[at] == _ZERO else end
+
+
+@compiled
+def _whole_number(data: Bytes, at: int) -> int:
+    """Pass over a whole number of at most nine digits; -1 for others."""
+    start = at + 1 if data[at] == _MINUS else at
+    _, end = _whole(data, start)
+    return -1 if end > start + 9 else end
 
 
 @compiled
 def _number(data: Bytes, at: int) -> tuple[float, int]:
     """Pass over a number that is exact as so many digits times or over a power of ten; -1 for others."""
     negative = data[at] == _MINUS
-    if negative:
-        at += 1
-    start = at
-    mantissa = np.int64(0)
-    while _ZERO <= data[at] <= _NINE:
-        mantissa = mantissa * 10 + (data[at] - _ZERO)
-        at += 1
-        if mantissa >= 2**53:
-            return 0.0, -1
-    whole = at - start
-    if whole == 0 or (whole > 1 and data[start] == _ZERO):
-        return 0.0, -1
+    mantissa, at = _whole(data, at + 1 if negative else at)
     exponent = 0
-    if data[at] == _POINT:
-        at += 1
-        start = at
-        while _ZERO <= data[at] <= _NINE:
-            mantissa = mantissa * 10 + (data[at] - _ZERO)
-            at += 1
-            if mantissa >= 2**53:
-                return 0.0, -1
+    if at >= 0 and data[at] == _POINT:
+        start = at + 1
+        mantissa, at = _digits(data, start, mantissa)
         exponent = start - at
-        if exponent == 0:
-            return 0.0, -1
-    if data[at] == _SMALL_E or data[at] == _LARGE_E:
+    if at >= 0 and (data[at] == _SMALL_E or data[at] == _LARGE_E):
         at += 1
         sign = -1 if data[at] == _MINUS else 1
         if data[at] == _MINUS or data[at] == _PLUS:
             at += 1
-        start = at
-        power = 0
-        while _ZERO <= data[at] <= _NINE and power < 1000:
-            power = power * 10 + (data[at] - _ZERO)
-            at += 1
-        if at == start:
-            return 0.0, -1
+        power, at = _digits(data, at, 0)
         exponent += sign * power
-    if exponent < -22 or exponent > 22 or _ZERO <= data[at] <= _NINE:
+    if at < 0 or exponent < -22 or exponent > 22:
         return 0.0, -1
     value = mantissa / _EXACT[-exponent] if exponent < 0 else mantissa * _EXACT[exponent]
     return -value if negative else value, at
