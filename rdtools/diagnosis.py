@@ -14,12 +14,11 @@ import numpy as np
 from rdtools.bootstrap import intervals, quantile
 from rdtools.entropy import MEASURED, Floats, measure
 from rdtools.errors import BadLine
-from rdtools.formats.scored import has_scores, scores_of
 from rdtools.instruments import Instrument
 from rdtools.log import log, plural
 from rdtools.origins import Origin, origin, warn_of_mixture
 from rdtools.records import Record
-from rdtools.scores import OneScale, scale_of
+from rdtools.scores import OneScale, has_scores, scale_of, scores_of
 
 COLUMNS = ("docs", *MEASURED)
 SCALE_FREE = frozenset({"docs", "tied_pairs", "diameter", "dimension", "density", "coverage"})

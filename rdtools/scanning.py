@@ -48,14 +48,14 @@ class Scanned(NamedTuple):
 
     scores: NDArray[np.float64]
     """Of the lines that were taken, one after another."""
-    ends: NDArray[np.int64]
+    ends: NDArray[np.int32]
     """(m, 6): where the line ends, where its query_id begins and ends, where its documents end, how many
     these are (-1: the line was not taken) and how many of them have a score."""
 
 
 def scan(block: bytes) -> Scanned:
-    """Take the scores out of whole lines, each with its end; out of none where the block is not UTF-8."""
-    ends = np.empty((block.count(b"\n"), 6), np.int64)
+    """Take the scores out of whole lines, each with its end, 2 GiB at most; none where they are not UTF-8."""
+    ends = np.empty((block.count(b"\n"), 6), np.int32)
     scores = np.empty(len(block) // _SHORTEST)
     filled = _scan(_bytes(block), scores, ends)
     if not _is_utf8(block):
@@ -71,17 +71,18 @@ def _is_utf8(block: bytes) -> bool:
 
 
 @compiled
-def _scan(data: Bytes, scores: NDArray[np.float64], ends: NDArray[np.int64]) -> int:
+def _scan(data: Bytes, scores: NDArray[np.float64], ends: NDArray[np.int32]) -> int:
     hashes = np.empty(_MOST, np.uint64)
     at = filled = 0
     for line in range(len(ends)):
-        ends[line, 1], ends[line, 2], docs_start, at = _head(data, at)
+        start = at
+        ends[line, 1], ends[line, 2], at = _head(data, start)
         docs, scored = -1, 0
         if at >= 0:
             docs, scored, at = _docs(data, at, scores[filled:], hashes)
             filled += scored
         ends[line, 3], ends[line, 4], ends[line, 5] = at, docs, scored
-        at = max(at, docs_start)
+        at = max(at, start)
         while data[at] != _NEWLINE:
             at += 1
         at += 1
@@ -90,19 +91,15 @@ def _scan(data: Bytes, scores: NDArray[np.float64], ends: NDArray[np.int64]) -> 
 
 
 @compiled
-def _head(data: Bytes, start: int) -> tuple[int, int, int, int]:
-    """Pass over `{"query_id":"…","query":"…","docs":`.
-
-    Returns where the id begins and ends, how far it came, and the same again or, where it did not fit, -1.
-    """
+def _head(data: Bytes, start: int) -> tuple[int, int, int]:
+    """Pass over `{"query_id":"…","query":"…","docs":`: where the id begins and ends, and the end, or -1."""
     id_start = _known(data, start, _START)
     _, id_end = _identity(data, id_start)
     at = _next(data, id_end, _COMMA)
     text = _string(data, _known(data, at, _QUERY))
     if text >= 0:
         at = _next(data, text, _COMMA)
-    at = _known(data, at, _DOCS)
-    return id_start + 1, id_end - 1, max(at, start), at
+    return id_start + 1, id_end - 1, _known(data, at, _DOCS)
 
 
 @compiled
@@ -266,6 +263,8 @@ def _number(data: Bytes, at: int) -> tuple[float, int]:
         power, at = _digits(data, at, 0)
         exponent += sign * power
     if at < 0 or exponent < -22 or exponent > 22:
+        return 0.0, -1
+    if negative and mantissa == 0:  # -0 is the integer 0, -0.0 is not
         return 0.0, -1
     value = mantissa / _EXACT[-exponent] if exponent < 0 else mantissa * _EXACT[exponent]
     return -value if negative else value, at

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from rdtools.errors import BadLine
-from rdtools.records import Record
+from rdtools.records import Doc, Record
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+
+class Scores(Sequence[Doc]):
+    """The documents of a record, of which only the scores are known: `values`, of those that have one."""
+
+    def __init__(self, values: list[float], docs: int) -> None:
+        self.values = values
+        self._docs = docs
+
+    def __len__(self) -> int:
+        return self._docs
+
+    def __getitem__(self, place: Any) -> Any:
+        raise TypeError("of these documents only the scores were read")
+
+
+def scores_of(record: Record) -> list[float]:
+    """Return the scores of the documents that have one, in order."""
+    docs: Sequence[Doc] = record["docs"]
+    return docs.values if isinstance(docs, Scores) else [doc["score"] for doc in docs if "score" in doc]
+
+
+def has_scores(record: Record) -> bool:
+    docs: Sequence[Doc] = record["docs"]
+    return bool(docs.values) if isinstance(docs, Scores) else any("score" in doc for doc in docs)
 
 
 def forget_scores(record: Record) -> None:
@@ -35,7 +60,7 @@ def scale_of(record: Record, stated: str | None) -> str:
 def state_scale(records: Iterable[Record], stated: str | None) -> Iterator[Record]:
     """Yield the records; those with scores on a scale that they do not say get the one that is `stated`."""
     for record in records:
-        if stated is not None and any("score" in doc for doc in record["docs"]):
+        if stated is not None and has_scores(record):
             record["score_scale"] = scale_of(record, stated)
         yield record
 
@@ -50,7 +75,7 @@ class OneScale:
 
     def check(self, record: Record) -> None:
         """Raise `BadLine` where there is a second scale."""
-        if not any("score" in doc for doc in record["docs"]):
+        if not has_scores(record):
             return
         scale = scale_of(record, self._stated)
         self._first = self._first or scale

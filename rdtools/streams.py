@@ -27,6 +27,12 @@ _ZSTD = (b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18")  # a frame, or the skippable 
 _BOM = b"\xef\xbb\xbf"
 
 
+def content(line: bytes) -> bytes:
+    """Return a line without its end; b"" where it is blank."""
+    line = line.rstrip(b"\r\n")
+    return line if line.strip() else b""
+
+
 class Lines:
     """The lines of one input, without their ends, numbered from 1; blank lines are passed over.
 
@@ -60,8 +66,7 @@ class Lines:
                 self.bad(f"line is longer than {self._max_line:,} bytes", "see --max-line")
                 self._drop_rest_of_line()
                 continue
-            line = line.rstrip(b"\r\n")
-            if line.strip():
+            if line := content(line):
                 yield line
 
     def first(self) -> bytes | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import struct
+import tracemalloc
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import orjson
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from test_fuzz import PIECES, fuzzed
@@ -16,6 +20,7 @@ from test_fuzz import PIECES, fuzzed
 from rdtools.errors import RdError
 from rdtools.formats import jsonl, scored
 from rdtools.records import Record
+from rdtools.scores import Scores, has_scores, scores_of
 from rdtools.streams import READ_AHEAD, Lines
 
 FIRST = b'{"query_id":"first","docs":[]}\n'
@@ -25,17 +30,24 @@ LINE = b'{"query_id":"q1","query":"wing flow","docs":[{"doc_id":"d1","text":"a b
 
 @pytest.fixture(autouse=True)
 def compiled_at_once(monkeypatch):
-    monkeypatch.setattr(scored, "_FEW", 1)
+    monkeypatch.setattr(scored, "FEW", 1)
 
 
-def read(reader: Callable[[Lines], Iterator[Record]], data: bytes, on_error: str) -> object:
+def read(reader: Callable[[Lines], Iterator[Record]], data: bytes, on_error: str) -> Any:
     """What can be told of the records: all but their documents, their scores, and how they end."""
     lines = Lines(io.BufferedReader(io.BytesIO(data), READ_AHEAD), "in", on_error=on_error)
     seen = []
     try:
         for record in reader(lines):
             others = {name: value for name, value in record.items() if name not in ("docs", "query")}
-            seen.append((others, scored.scores_of(record), len(record["docs"]), scored.has_scores(record)))
+            seen.append(
+                (
+                    others,
+                    [struct.pack("d", score) for score in scores_of(record)],
+                    len(record["docs"]),
+                    has_scores(record),
+                )
+            )
     except RdError as error:
         return seen, str(error)
     return seen, lines.skipped, lines.number
@@ -44,7 +56,7 @@ def read(reader: Callable[[Lines], Iterator[Record]], data: bytes, on_error: str
 def taken(line: bytes) -> bool:
     """Whether a line was read without an object of each document."""
     lines = Lines(io.BufferedReader(io.BytesIO(FIRST + line + b"\n"), READ_AHEAD), "in")
-    return [isinstance(record["docs"], scored.Scores) for record in scored.read(lines)][-1]
+    return [isinstance(record["docs"], Scores) for record in scored.read(lines)][-1]
 
 
 scores = (
@@ -78,7 +90,9 @@ def lines(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
         start, end = sorted(draw(st.tuples(*[st.integers(0, len(data))] * 2)))
         end = min(end, start + 3)
-        piece = draw(st.sampled_from([*PIECES, b"0", b".", b"e", b"5", b"\\"]) | st.just(data[start:end] * 2))
+        piece = draw(
+            st.sampled_from([*PIECES, b"0", b"-0", b".", b"e", b"5", b"\\"]) | st.just(data[start:end] * 2)
+        )
         data = data[:start] + piece + data[end:]
     return data
 
@@ -94,8 +108,7 @@ def test_records_and_errors_are_those_of_the_parser_of_records(given_lines, end,
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_a_score_is_the_float_that_it_was(score):
     line = orjson.dumps({"query_id": "q", "docs": [{"doc_id": "d", "score": score}]})
-    (_, (_, scores, *_)), *_ = read(scored.read, FIRST + line + b"\n", "fail")  # type: ignore[misc]
-    assert struct.pack("d", scores[0]) == struct.pack("d", score)
+    assert read(scored.read, FIRST + line + b"\n", "fail")[0][1][1] == [struct.pack("d", score)]
 
 
 def test_ordinary_records_are_taken_and_what_is_unclear_is_left_to_the_parser():
@@ -110,38 +123,56 @@ def test_ordinary_records_are_taken_and_what_is_unclear_is_left_to_the_parser():
     ):  # fmt: skip
         parsed = read(jsonl.read, FIRST + unclear + b"\n", "skip")
         assert read(scored.read, FIRST + unclear + b"\n", "skip") == parsed
-        if len(parsed[0]) > 1:  # type: ignore[index]
+        if len(parsed[0]) > 1:
             assert not taken(unclear)
 
 
-def test_a_bad_line_behind_a_thousand_good_ones_is_named(run, tmp_path):
-    path = tmp_path / "records.jsonl"
-    good = [LINE.replace(b"q1", b"q%d" % number) for number in range(5000)]
-    path.write_bytes(b"\n".join([*good, LINE[:-1], *good]))
-    done = run("rd-entropy", path)
+PLACE = scored.FEW + 1001
+
+
+def many(*last: bytes) -> bytes:
+    """Records enough for some to be read in compiled code, and then `last`."""
+    records = [LINE.replace(b"q1", b"q%d" % number) for number in range(PLACE - 1)]
+    return b"\n".join([*records, *last])
+
+
+BAD = LINE[:-1], f":{PLACE}: not valid JSON: "
+RANKS = (
+    LINE.replace(b"logit", b"rank"),
+    f':{PLACE}: the scores of query "q1" are ranks, whose differences mean nothing (label with a teacher first)\n',
+)
+
+
+@pytest.mark.parametrize(("line", "says"), [BAD, RANKS], ids=["bad", "ranks"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, zstandard.compress])
+def test_a_bad_line_behind_many_good_ones_is_named_or_skipped(run, tmp_path, compress, line, says):
+    (tmp_path / "in").write_bytes(compress(many(line, b"", LINE + b"\r", LINE)))
+    done = run("rd-entropy", "in")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"rd-entropy: {path}:5001: not valid JSON: ")
+    assert done.stderr.startswith(f"rd-entropy: in{says}")
+    skipped = run("rd-entropy", "--on-error", "skip", stdin=(tmp_path / "in").read_bytes(), check=True)
+    assert skipped.stdout.splitlines()[1].split("\t")[:3] == ["<stdin>", str(PLACE + 1), str(2 * (PLACE + 1))]
+    assert skipped.stderr == "rd-entropy: warning: <stdin>: 1 bad line skipped\n"
 
 
 def test_many_records_have_the_rows_of_few(run, tmp_path):
-    """Those that are compiled come after the first 2,048, with and without a scale of their own."""
-    many = [LINE.replace(b"q1", b"q%d" % number) for number in range(3000)]
-    many[2500] = many[2500].replace(b'"d2"', b'"d\\u0032"')
-    (tmp_path / "many.jsonl").write_bytes(b"\n".join(many))
+    left = LINE.replace(b'"d2"', b'"d\\u0032"').replace(b"q1", b"left")
+    (tmp_path / "many.jsonl").write_bytes(many(left, LINE))
     (tmp_path / "few.jsonl").write_bytes(LINE)
     rows = run("rd-entropy", "-q", "many.jsonl", check=True).stdout.splitlines()[1:]
     (row,) = run("rd-entropy", "-q", "few.jsonl", check=True).stdout.splitlines()[1:]
     _, _, *values = row.split("\t")
-    assert [line.split("\t")[1] for line in rows] == [f"q{number}" for number in range(3000)]
-    assert all(line.split("\t")[2:] == values for line in rows)
+    ids = [*(f"q{number}" for number in range(PLACE - 1)), "left", "q1"]
+    assert [line.split("\t")[1:] for line in rows] == [[query_id, *values] for query_id in ids]
 
 
-def test_scores_on_an_unfit_scale_are_refused_wherever_they_stand(run, tmp_path):
-    lines = [LINE] * 4000 + [LINE.replace(b"logit", b"rank")]
-    (tmp_path / "in.jsonl").write_bytes(b"\n".join(lines))
-    done = run("rd-entropy", "in.jsonl")
-    assert done.returncode == 1
-    assert done.stderr == (
-        'rd-entropy: in.jsonl:4001: the scores of query "q1" are ranks, whose differences mean nothing '
-        "(label with a teacher first)\n"
-    )
+def test_a_flood_of_blank_lines_or_of_long_ends_takes_little_memory():
+    ends = [LINE[:-1] + b',"more":"%d%s"}' % (number, b"x" * 50_000) for number in range(400)]
+    taken(LINE)
+    tracemalloc.start()
+    for data in (FIRST + b"\n" * READ_AHEAD, FIRST + b"\n".join(ends)):
+        lines = Lines(io.BufferedReader(io.BytesIO(data), READ_AHEAD), "in")
+        assert sum(1 for _ in scored.read(lines)) in (1, 401)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 * 2**20

@@ -15,6 +15,7 @@ from rdtools.leakage import Leakage
 from rdtools.log import log, plural
 from rdtools.origins import Origin, common, origin
 from rdtools.records import Doc, Record
+from rdtools.scores import has_scores
 
 SUSPECTED = "suspected_false_negatives"
 
@@ -87,9 +88,7 @@ class Cost(Instrument):
             self._texts += len(texts)
             self._words += sum(len(text.split()) for text in texts)
             self._docs.add(doc["doc_id"] for doc in record["docs"])
-        self._origins.update(
-            origin(record) for record in records if any("score" in doc for doc in record["docs"])
-        )
+        self._origins.update(origin(record) for record in records if has_scores(record))
         return np.empty((len(records), 0))
 
     def totals(self) -> dict[str, Any]:
