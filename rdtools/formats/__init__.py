@@ -81,7 +81,7 @@ class Reading:
 
     The lines of a query in a run must stand together, unless told that the caller merges records. Where a
     run is asked for (`ranked`), queries without documents are no input. Where of documents `only_scores` are
-    asked for, the reader may give no more (`scored.Scores`).
+    asked for, the reader may give no more (`scores.Scores`).
     """
 
     input_format: str | None = None
