@@ -15,7 +15,7 @@ from typing import IO
 import pytest
 from warm import call as call_warm
 
-from rdtools.log import log
+from rdtools.core.log import log
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rdtools.cli import options
-from rdtools.cli.door import door, need_input
-from rdtools.errors import UsageError
+from rdtools.cli.command import entry_point, need_input
+from rdtools.core.errors import UsageError
+from rdtools.core.log import log
+from rdtools.core.output import open_output
+from rdtools.core.registry import check_name
+from rdtools.core.streams import STDIN
 from rdtools.formats import Reading, read_records
-from rdtools.log import log
-from rdtools.registry import check_name
-from rdtools.streams import STDIN, open_output
 
 if TYPE_CHECKING:
-    from rdtools.diagnosis import Diagnosis
+    from rdtools.diagnose.diagnosis import Diagnosis
 
 FORMATS = ("tsv", "jsonl", "markdown")
 DISTANCES = ("cosine", "euclidean")
@@ -252,19 +253,19 @@ def entropy(
     options.check_needs({"--index": index}, "--density-among corpus", density_among == "corpus")
     paths = need_input(files) or [STDIN]
     reading = Reading(input_format, max_line, on_error)
-    from rdtools.collections import Collection
-    from rdtools.cuts import CUTS, PAPER_CUTS, cut_records, parse_cut
-    from rdtools.diagnosis import SCALE_FREE, Diagnosis
-    from rdtools.instruments.choice import Choice, open_instruments
-    from rdtools.setting import Setting
+    from rdtools.data.collection import Collection
+    from rdtools.diagnose.columns.choice import Choice, open_diagnostics
+    from rdtools.diagnose.cut import CUTS, PAPER_CUTS, cut_records, parse_cut
+    from rdtools.diagnose.diagnosis import SCALE_FREE, Diagnosis
+    from rdtools.search.resources import Resources
 
     kept_by = parse_cut(cut, PAPER_CUTS if paper_compat else CUTS) if cut is not None else None
     if plot is not None:
-        from rdtools.plots import check_plot
+        from rdtools.diagnose.plot import check_plot
 
         check_plot(plot)
     aside = Reading(max_line=max_line, on_error=on_error)  # files beside the input are recognised by content
-    setting = Setting(
+    setting = Resources(
         Collection(dataset, corpus, reading=aside), index, device=device, dtype=options.DTYPES[dtype],
         max_length=max_length, batch_tokens=batch_tokens, trust_remote_code=trust_remote_code, reading=aside,
     )  # fmt: skip
@@ -274,7 +275,7 @@ def entropy(
         encoder=encoder, alpha=alpha or 0.99, distance=distance or "cosine", neighbours=neighbours or 10,
         density_among=density_among or "query", paper_compat=paper_compat,
     )  # fmt: skip
-    instruments = open_instruments(choice, temperature, setting)
+    instruments = open_diagnostics(choice, temperature, setting)
     keep = plot is not None or confidence is not None
     column = by or ("score_share_entropy_nats" if paper_compat else "pairwise_entropy_bits")
     one_scale = kept_by is not None and column not in SCALE_FREE
@@ -286,7 +287,7 @@ def entropy(
         chunks = diagnosis.chunks(chain.from_iterable(records for _, records in inputs))
         lines = cut_records(chunks, place, kept_by, last_decides=paper_compat)
     elif against is not None:
-        from rdtools.correlation import correlations, read_metrics
+        from rdtools.diagnose.correlation import correlations, read_metrics
 
         metrics = read_metrics(against, aside)
         lines = _lines(correlations(diagnosis, inputs, metrics, confidence or 0.95), format)
@@ -350,7 +351,7 @@ def _place(diagnosis: Diagnosis, column: str) -> int:
 
 
 def _lines(rows: Iterable[dict[str, Any]], format: str | None) -> Iterator[bytes]:
-    from rdtools import tables
+    from rdtools.core import tables
 
     if format == "jsonl":
         yield from map(tables.jsonl, rows)
@@ -361,16 +362,16 @@ def _lines(rows: Iterable[dict[str, Any]], format: str | None) -> Iterator[bytes
         return
     rows = chain([first], rows)
     if format == "markdown":
-        cells = [[tables.cell(*item, 4) for item in row.items()] for row in rows]
+        cells = [[tables.format_cell(*item, 4) for item in row.items()] for row in rows]
         yield tables.markdown_table(list(first), cells, sum(name in _WORDS for name in first))
         return
     yield tables.tsv(first)
     for row in rows:
-        yield tables.tsv(tables.cell(*item, -1) for item in row.items())
+        yield tables.tsv(tables.format_cell(*item, -1) for item in row.items())
 
 
 def _draw(diagnosis: Diagnosis, target: str) -> None:
-    from rdtools.plots import TERMINAL, draw, sketch
+    from rdtools.diagnose.plot import TERMINAL, draw, sketch
 
     columns, files = diagnosis.distributions()
     if not files:
@@ -385,4 +386,4 @@ def _draw(diagnosis: Diagnosis, target: str) -> None:
         out.write(draw(columns, files, PurePath(target).suffix[1:], caption))
 
 
-main = door("rd-entropy", entropy)
+main = entry_point("rd-entropy", entropy)

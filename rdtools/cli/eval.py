@@ -11,29 +11,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rdtools.cli import options
-from rdtools.cli.door import door, need_input
-from rdtools.errors import RdError, UsageError
+from rdtools.cli.command import entry_point, need_input
+from rdtools.core.errors import RdError, UsageError
+from rdtools.core.log import log, plural
+from rdtools.core.output import open_output
+from rdtools.core.registry import check_name, resolve
+from rdtools.core.streams import STDIN
 from rdtools.formats import Reading
-from rdtools.log import log, plural
-from rdtools.registry import check_name, resolve
-from rdtools.streams import STDIN, open_output
 
 if TYPE_CHECKING:
-    from rdtools.grids import Layout
-    from rdtools.rankings import Run
-    from rdtools.records import Qrels
-    from rdtools.systems import Names, System
+    from rdtools.core.records import Qrels
+    from rdtools.evaluate.layout import Layout
+    from rdtools.evaluate.rankings import Run
+    from rdtools.evaluate.systems import Names, System
 
 TESTS = {
-    "t": "rdtools.significance:t_test",
-    "wilcoxon": "rdtools.significance:wilcoxon",
-    "permutation": "rdtools.significance:permutation_test",
-    "bootstrap": "rdtools.significance:bootstrap_test",
+    "t": "rdtools.evaluate.significance:t_test",
+    "wilcoxon": "rdtools.evaluate.significance:wilcoxon",
+    "permutation": "rdtools.evaluate.significance:permutation_test",
+    "bootstrap": "rdtools.evaluate.significance:bootstrap_test",
 }
 CORRECTIONS = {
-    "holm": "rdtools.significance:holm",
-    "bonferroni": "rdtools.significance:bonferroni",
-    "none": "rdtools.significance:uncorrected",
+    "holm": "rdtools.evaluate.significance:holm",
+    "bonferroni": "rdtools.evaluate.significance:bonferroni",
+    "none": "rdtools.evaluate.significance:uncorrected",
 }
 GRIDS = ("markdown", "latex")
 FORMATS = ("tsv", "jsonl", *GRIDS)
@@ -185,9 +186,10 @@ def evaluate(
     _check_combination(by_query, baseline, test, correction, equivalence, alpha, within, fields, paper_compat)
     if (rows or columns) and (by_query or format not in GRIDS):
         raise UsageError("--rows and --columns lay out means in markdown or latex (-f, without -q)")
-    from rdtools import systems as room
-    from rdtools.measures import DEFAULT_MEASURES, Evaluator, parse_measures, run_names
-    from rdtools.rankings import read_run
+    from rdtools.evaluate import systems as room
+    from rdtools.evaluate.measures import DEFAULT_MEASURES, Evaluator, parse_measures
+    from rdtools.evaluate.rankings import read_run
+    from rdtools.evaluate.systems import run_names
 
     parsed = parse_measures(measures or DEFAULT_MEASURES)
     names = room.Names(fields) if fields else None
@@ -254,7 +256,7 @@ def _words(text: str | None) -> list[str]:
 
 
 def _layout(names: Names | None, rows: list[str], columns: list[str], by_query: bool) -> Layout:
-    from rdtools.grids import Layout, complete
+    from rdtools.evaluate.layout import Layout, complete
 
     shown = names.shown if names else []
     collection = ["collection"] if "collection" in shown else []
@@ -275,7 +277,7 @@ def _read_qrels(qrels: str, reading: Reading) -> Qrels:
 
         judged = read_qrels(qrels, reading)
     else:
-        from rdtools.collections import load_qrels
+        from rdtools.data.datasets import load_qrels
 
         try:
             judged = load_qrels(qrels)
@@ -304,7 +306,7 @@ def _report(name: str, run: Run, judged: Qrels) -> None:
 def _add_tests(
     rows: Rows, systems: Sequence[System], baseline: str, test: str, correction: str, seed: int
 ) -> None:
-    from rdtools.significance import compare
+    from rdtools.evaluate.significance import compare
 
     correct = resolve(CORRECTIONS, correction, "correction")
     p_values = compare(systems, baseline, resolve(TESTS, test, "test"), correct, seed)
@@ -320,7 +322,7 @@ def _add_letters(
     rows: Rows, systems: Sequence[System], bound: float | None, alpha: float | None, within: list[str],
     paper_compat: bool,
 ) -> None:  # fmt: skip
-    from rdtools.equivalence import equivalence_letters, paper_letters
+    from rdtools.evaluate.equivalence import equivalence_letters, paper_letters
 
     if paper_compat:
         letters = paper_letters(systems, bound, 0.1 if alpha is None else alpha, within)
@@ -337,14 +339,14 @@ def _cells(systems: Iterable[System]) -> Iterator[tuple[System, str]]:
 
 
 def _write(rows: Rows, format: str, layout: Layout | None, places: int, output: str | None) -> None:
-    from rdtools import tables
+    from rdtools.core import tables
 
     if format == "jsonl":
         lines = list(map(tables.jsonl, rows))
     elif format == "tsv":
-        lines = [tables.tsv(tables.cell(*item, places) for item in row.items()) for row in rows]
+        lines = [tables.tsv(tables.format_cell(*item, places) for item in row.items()) for row in rows]
     else:
-        from rdtools.grids import LATEX, MARKDOWN, grid
+        from rdtools.evaluate.layout import LATEX, MARKDOWN, grid
 
         assert layout is not None
         lines = [grid(rows, layout, MARKDOWN if format == "markdown" else LATEX, places)] if rows else []
@@ -352,4 +354,4 @@ def _write(rows: Rows, format: str, layout: Layout | None, places: int, output: 
         out.write(b"".join(lines))
 
 
-main = door("rd-eval", evaluate)
+main = entry_point("rd-eval", evaluate)

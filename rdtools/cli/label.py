@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-from rdtools.augment import Augmentation, parse_step
 from rdtools.cli import options
-from rdtools.cli.door import door, need_input
-from rdtools.prompts import parse_prompt
-from rdtools.records import Record
-from rdtools.registry import check_name, split_spec
-from rdtools.streams import unless_empty
-from rdtools.targets import COMBINE, NORMALIZE, RANK_TARGETS, Target
-from rdtools.teachers import TEACHERS
+from rdtools.cli.command import entry_point, need_input
+from rdtools.core.records import Record
+from rdtools.core.registry import check_name, split_spec
+from rdtools.core.streams import unless_empty
+from rdtools.label.augment import Augmentation, parse_step
+from rdtools.label.prompts import parse_prompt
+from rdtools.label.targets import COMBINE, NORMALIZE, RANK_TARGETS, ScoreTarget
+from rdtools.label.teachers import TEACHERS
 
 
 def label(
@@ -206,14 +206,14 @@ def label(
     """
     from functools import cache
 
-    from rdtools.cache import ScoreCache
-    from rdtools.collections import Collection
+    from rdtools.core.log import track
+    from rdtools.core.output import open_output
+    from rdtools.data.collection import Collection
     from rdtools.formats import Reading, encode, read_records
-    from rdtools.labeling import Labeler
-    from rdtools.log import track
-    from rdtools.setting import Setting
-    from rdtools.streams import open_output
-    from rdtools.teachers import open_teacher
+    from rdtools.label.labeler import Labeler
+    from rdtools.label.score_cache import ScoreCache
+    from rdtools.label.teachers import open_teacher
+    from rdtools.search.resources import Resources
 
     specs = teachers or ["ce"]
     for spec in specs:
@@ -227,7 +227,7 @@ def label(
     options.check_needs(
         {"--augmented-text": augmented_text}, "--augment-query or --augment-doc", augment_query or augment_doc
     )
-    target = Target(
+    target = ScoreTarget(
         combine or "mean", tuple(normalize or ["none"]), temperature, rank_targets, noise, seed, paper_compat
     )
     target.check(len(specs))
@@ -240,7 +240,7 @@ def label(
     paths = need_input(files)
     reading = Reading(input_format, max_line, on_error)
     collection = Collection(dataset, corpus, queries_file, qrels, reading)
-    setting = Setting(
+    setting = Resources(
         collection, index, k1, b, device, options.DTYPES[dtype], max_length, batch_tokens,
         trust_remote_code, score_scale, seed, reading, question, paper_compat,
     )  # fmt: skip
@@ -263,4 +263,4 @@ def label(
             labeler().report()
 
 
-main = door("rd-label", label)
+main = entry_point("rd-label", label)

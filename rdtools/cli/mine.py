@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from rdtools.cli import options
-from rdtools.cli.door import door, need_input
-from rdtools.registry import check_name, split_spec
-from rdtools.sampling import SAMPLING
-from rdtools.selection import FALSE_NEGATIVES, Selection
-from rdtools.sources import RECORDS, SOURCES
+from rdtools.cli.command import entry_point, need_input
+from rdtools.core.registry import check_name, split_spec
+from rdtools.mine.options import FALSE_NEGATIVES, Selection
+from rdtools.mine.sampling import SAMPLING
+from rdtools.mine.sources import RECORDS, SOURCES
 
 _SCORE = "negatives whose score in their source is"
 
@@ -171,14 +171,16 @@ def mine(
     Holds   the corpus, its index, the judgements, and a run given by run:FILE
     Writes  records when their queries are searched, of slow input one query behind; then counts, on stderr
     """
-    from rdtools.collections import Collection
-    from rdtools.formats import RUNS, Reading, encode
-    from rdtools.log import track
-    from rdtools.mining import Miner
-    from rdtools.scores import state_scale
-    from rdtools.setting import Setting
-    from rdtools.sources import open_source, query_check
-    from rdtools.streams import STDIN, open_output, unless_empty
+    from rdtools.core.log import track
+    from rdtools.core.output import open_output
+    from rdtools.core.scores import state_scale
+    from rdtools.core.streams import STDIN, unless_empty
+    from rdtools.data.collection import Collection
+    from rdtools.formats import Reading, encode
+    from rdtools.formats.table import RUNS
+    from rdtools.mine.miner import Miner
+    from rdtools.mine.sources import open_source, query_check
+    from rdtools.search.resources import Resources
 
     specs = sources or ["bm25"]
     for spec in specs:
@@ -207,7 +209,7 @@ def mine(
         paper_compat=paper_compat,
         seed=seed,
     )
-    setting = Setting(
+    setting = Resources(
         collection, index, k1, b, device, options.DTYPES[dtype], max_length, batch_tokens,
         trust_remote_code, score_scale, seed, reading,
     )  # fmt: skip
@@ -242,4 +244,4 @@ def _refuse_unused(
         options.refuse_unused(context, "no source is run:FILE or records", "score_scale")
 
 
-main = door("rd-mine", mine)
+main = entry_point("rd-mine", mine)

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from rdtools.errors import UsageError
-from rdtools.formats import READERS, WRITERS
-from rdtools.records import SCORE_SCALES
-from rdtools.registry import check_name
-from rdtools.streams import DEFAULT_MAX_LINE
+from rdtools.core.errors import UsageError
+from rdtools.core.records import SCORE_SCALES
+from rdtools.core.registry import check_name
+from rdtools.core.streams import DEFAULT_MAX_LINE
+from rdtools.formats.table import READERS, WRITERS
 
 
 def choice(flag: str, *more: str, names: Iterable[str], kind: str, help: str, metavar: str = "NAME") -> Any:

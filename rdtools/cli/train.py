@@ -10,19 +10,19 @@ import typer
 
 from rdtools import __version__
 from rdtools.cli import options
-from rdtools.cli.door import door, need_input
-from rdtools.errors import UsageError
-from rdtools.losses import LOSSES, SUMS
-from rdtools.losses.objective import Objective, explain_objective, objective
-from rdtools.registry import check_name, resolve, split_spec
+from rdtools.cli.command import entry_point, need_input
+from rdtools.core.errors import UsageError
+from rdtools.core.registry import check_name, resolve, split_spec
+from rdtools.train.losses.objective import Objective, explain_objective, objective
+from rdtools.train.losses.table import LOSSES, SUMS
 
 if TYPE_CHECKING:
-    from rdtools.collections import Collection
-    from rdtools.groups import Grouping, Groups
+    from rdtools.data.collection import Collection
+    from rdtools.train.groups import Grouping, Groups
 
 STUDENTS = {
-    "be": "rdtools.students:BiEncoderStudent",
-    "ce": "rdtools.students:CrossEncoderStudent",
+    "be": "rdtools.train.students:BiEncoderStudent",
+    "ce": "rdtools.train.students:CrossEncoderStudent",
 }
 
 
@@ -322,16 +322,16 @@ def train(
 
     import orjson
 
-    from rdtools.collections import Collection
+    from rdtools.core.output import open_output
+    from rdtools.data.collection import Collection
     from rdtools.formats import Reading
-    from rdtools.groups import Grouping
-    from rdtools.models import Loading
-    from rdtools.processes import join
-    from rdtools.saving import Target, check_target
-    from rdtools.streams import open_output
-    from rdtools.students import Shape
-    from rdtools.training import Settings, Trainer, check_shares
-    from rdtools.training import train as run
+    from rdtools.models.loading import Loading
+    from rdtools.train.checkpoints import OutputFolder, check_output_folder
+    from rdtools.train.groups import Grouping
+    from rdtools.train.students import Shape
+    from rdtools.train.torchrun import join
+    from rdtools.train.trainer import Settings, Trainer, check_shares
+    from rdtools.train.trainer import train_student as run
 
     settings = Settings(
         epochs=epochs, max_steps=max_steps, max_docs=max_docs, batch_size=batch_size, accumulate=accumulate,
@@ -341,7 +341,7 @@ def train(
     )  # fmt: skip
     processes = join(device)
     check_shares(chosen, settings, processes)
-    processes.from_first(partial(check_target, Path(output), resume=resume, overwrite=overwrite))
+    processes.from_first(partial(check_output_folder, Path(output), resume=resume, overwrite=overwrite))
     shape = Shape(model, layers, query_max_len, doc_max_len, similarity, scale, seed, paper_compat)
     loading = Loading(str(processes.device), trust_remote_code=trust_remote_code)
     pupil = resolve(STUDENTS, kind, "student")(shape, loading)
@@ -357,7 +357,7 @@ def train(
         chosen = chosen.with_options("infonce", false_negative_margin=mask_false_negatives * pupil.scale)
     trainer = Trainer(pupil, groups, chosen, settings, processes)
     about = {"options": given, "data": groups.provenance, "rdtools": __version__}
-    target = Target(Path(output), about)
+    target = OutputFolder(Path(output), about)
     result = target.finished() if resume and not overwrite else None
     if resume and result is None:
         target.resume(trainer)
@@ -377,9 +377,9 @@ def _read(
     shared: bool,
 ) -> Groups:
     """Read the records into groups, and compare them with test judgements on the way."""
+    from rdtools.data.leakage import open_leakage
     from rdtools.formats import read_records
-    from rdtools.groups import Groups
-    from rdtools.leakage import open_leakage
+    from rdtools.train.groups import Groups
 
     has_texts = collection.has_corpus or collection.has_queries
     records = read_records(paths, collection.reading, collection.complete if has_texts else None)
@@ -391,4 +391,4 @@ def _read(
     return groups
 
 
-main = door("rd-train", train)
+main = entry_point("rd-train", train)

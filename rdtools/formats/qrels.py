@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rdtools.errors import BadLine
-from rdtools.formats import Reading, jsonl
+from rdtools.core.errors import BadLine
+from rdtools.core.records import Qrels
+from rdtools.core.streams import Lines, open_lines
+from rdtools.formats import Reading
+from rdtools.formats.records import read_jsonl
 from rdtools.formats.runs import whole_number
 from rdtools.formats.texts import decode
-from rdtools.records import Qrels
-from rdtools.streams import Lines, open_lines
 
 
 def read_qrels(path: str, reading: Reading = Reading()) -> Qrels:
@@ -30,7 +31,7 @@ def _judgements(lines: Lines) -> Iterator[tuple[str, str, int]]:
     if first is None:
         return
     if first.lstrip().startswith(b"{"):
-        for record in jsonl.read(lines):
+        for record in read_jsonl(lines):
             for doc in record["docs"]:
                 if "relevance" in doc and not doc.get("relabelled"):  # nobody judged those
                     yield record["query_id"], doc["doc_id"], doc["relevance"]

@@ -7,11 +7,11 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rdtools.errors import BadLine
-from rdtools.formats.jsonl import dump, is_score
+from rdtools.core.errors import BadLine
+from rdtools.core.records import QRELS_SOURCE, Doc, Record
+from rdtools.core.streams import Lines
+from rdtools.formats.records import dump, is_score
 from rdtools.formats.texts import decode
-from rdtools.records import QRELS_SOURCE, Doc, Record
-from rdtools.streams import Lines
 
 _NOT_IN_CELLS = "\t\r\n"
 
@@ -100,12 +100,12 @@ def write_trec(record: Record) -> bytes:
 
 def write_tsv(record: Record) -> bytes:
     """`query_id⇥doc_id⇥score`; the score always has a point or an exponent, so that it is no rank."""
-    start = cell(record["query_id"]) + "\t"
+    start = run_cell(record["query_id"]) + "\t"
     doc_ids, scores = _columns(record)
     cell_of_all = "".join(doc_ids)
     if any(mark in cell_of_all for mark in _NOT_IN_CELLS):
         for doc_id in doc_ids:
-            cell(doc_id)
+            run_cell(doc_id)
     return _rows(start, "\n", doc_ids, ["\t"] * len(doc_ids), scores)
 
 
@@ -249,7 +249,7 @@ def _word(identifier: str) -> str:
     return identifier
 
 
-def cell(identifier: str) -> str:
+def run_cell(identifier: str) -> str:
     """Return an id as a column of TSV, which must not hold a tab or a line end."""
     if any(mark in identifier for mark in _NOT_IN_CELLS):
         raise BadLine(f"id {identifier!r} has a tab or a line end, which TSV cannot hold", "use -f jsonl")

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import cast
 
-from rdtools.errors import BadLine
-from rdtools.formats import jsonl
-from rdtools.records import Doc, Record
-from rdtools.scores import Scores
-from rdtools.streams import Lines, content
+from rdtools.core.errors import BadLine
+from rdtools.core.records import Doc, Record
+from rdtools.core.scores import Scores
+from rdtools.core.streams import Lines, content
+from rdtools.formats.records import parse_record
 
 FEW = 40_000
 """So many records of 16 documents are parsed in the time that loading what is compiled takes: 0.6 s."""
@@ -33,7 +33,7 @@ def read(lines: Lines) -> Iterator[Record]:
         else:
             return
         for one in found:
-            record = lines.parse(jsonl.parse, one) if isinstance(one, bytes) else one
+            record = lines.parse(parse_record, one) if isinstance(one, bytes) else one
             if record is not None:
                 yield record
 
@@ -43,7 +43,7 @@ def _scanned(block: bytes, lines: Lines, kinds: Kinds) -> Iterator[Record | byte
 
     `kinds` has a record for what may follow the documents in a line.
     """
-    from rdtools.scanning import scan
+    from rdtools.formats.scanning import scan
 
     start = first = 0
     scores, ends = scan(block)
@@ -71,5 +71,5 @@ def _kind(rest: bytes, kinds: Kinds) -> Record | None:
         kinds[rest] = None
         if not (b"\\" in rest or b'"docs"' in rest or b'"query_id"' in rest):
             with suppress(BadLine):
-                kinds[rest] = jsonl.parse(b'{"query_id":"-","docs":[]' + rest)
+                kinds[rest] = parse_record(b'{"query_id":"-","docs":[]' + rest)
     return kinds[rest]

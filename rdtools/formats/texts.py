@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rdtools.errors import BadLine
-from rdtools.formats.jsonl import check, identifier, parse_object, show
-from rdtools.records import Record
-from rdtools.streams import Lines
+from rdtools.core.errors import BadLine
+from rdtools.core.records import Record
+from rdtools.core.streams import Lines
+from rdtools.formats.records import check_record, identifier, parse_object, show
 
 _IDS = "id _id qid query_id query-id did pid doc_id doc-id docid docno".split()
 _TEXTS = "text query title contents passage document".split()
@@ -77,7 +77,7 @@ def _beir_query(line: bytes) -> Record:
     query_id, text = identifier(fields, "_id", "query_id"), string(fields, "text")
     known = ("_id", "query_id", "query", "text", "metadata", "docs")
     others = {key: value for key, value in fields.items() if key not in known}
-    return check({"query_id": query_id, "query": text, **others})
+    return check_record({"query_id": query_id, "query": text, **others})
 
 
 def _beir_doc(line: bytes) -> tuple[str, str]:

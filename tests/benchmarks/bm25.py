@@ -191,18 +191,18 @@ def open_bm25s(folder: Path, threads: int, backend: str) -> Search:
 
 
 def opened(folder: Path) -> Any:
-    from rdtools.collections import Collection
-    from rdtools.setting import Setting
+    from rdtools.data.collection import Collection
+    from rdtools.search.resources import Resources
 
-    return Setting(Collection(corpus_path=str(folder / "corpus.tsv")), index=str(folder / "rdtools"))
+    return Resources(Collection(corpus_path=str(folder / "corpus.tsv")), index=str(folder / "rdtools"))
 
 
 def open_rdtools(folder: Path, threads: int, negatives: int | None) -> Search:
     """What the command does once the corpus and its index are there."""
     from rdtools.formats import writer
-    from rdtools.mining import Miner
-    from rdtools.selection import Selection
-    from rdtools.sources import open_source
+    from rdtools.mine.miner import Miner
+    from rdtools.mine.options import Selection
+    from rdtools.mine.sources import open_source
 
     setting = opened(folder)
     source = open_source("bm25", setting)
@@ -220,7 +220,7 @@ def open_rdtools(folder: Path, threads: int, negatives: int | None) -> Search:
 
 
 def open_search_alone(folder: Path, threads: int) -> Search:
-    from rdtools.bm25 import open_bm25
+    from rdtools.search.bm25 import open_bm25
 
     index = open_bm25(opened(folder))
 
@@ -234,7 +234,7 @@ def open_search_alone(folder: Path, threads: int) -> Search:
 
 
 def open_floor(folder: Path, threads: int) -> Search:
-    from rdtools.bm25 import open_bm25
+    from rdtools.search.bm25 import open_bm25
 
     index = open_bm25(opened(folder))
     postings = index._postings

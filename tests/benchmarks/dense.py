@@ -26,7 +26,8 @@ def encode(side: str, count: str) -> None:
         work: Any = model.encode
     else:
         as_a_command()
-        from rdtools.models import BiEncoder, Loading, load_bi_encoder
+        from rdtools.models.encoding import BiEncoder
+        from rdtools.models.loading import Loading, load_bi_encoder
 
         work = BiEncoder(load_bi_encoder(texts.bi_encoder(), Loading(device="cpu"))).encode_documents
     work(passages[:8])
@@ -50,7 +51,7 @@ def search(side: str, rows: str, queries: str) -> None:
             return flat.search(part, DEPTH)
     else:
         as_a_command()
-        from rdtools.sources.dense import Nearest
+        from rdtools.mine.sources.dense import Nearest
 
         nearest = Nearest(indexed(vectors))  # type: ignore[arg-type]
 

@@ -155,15 +155,15 @@ def measured(part: str, count: int, device: str, work: float = 0.0) -> Iterator[
 
 
 def label_ours(model: str, queries: str, device: str) -> None:
-    from rdtools.collections import Collection
-    from rdtools.labeling import Labeler
-    from rdtools.setting import Setting
-    from rdtools.teachers import open_teacher
+    from rdtools.data.collection import Collection
+    from rdtools.label.labeler import Labeler
+    from rdtools.label.teachers import open_teacher
+    from rdtools.search.resources import Resources
 
     given: Any = records(model, int(queries))
     work = flops(model, pair_lengths(given))
     for dtype in ("float32", "bfloat16"):
-        labeler = Labeler([open_teacher(f"ce:{model}", Setting(Collection(), device=device, dtype=dtype))])
+        labeler = Labeler([open_teacher(f"ce:{model}", Resources(Collection(), device=device, dtype=dtype))])
         list(labeler.label(given[:16]))  # kernels are chosen before the clock starts
         with measured(dtype, len(given) * GROUP, device, work):
             list(labeler.label(given))
@@ -185,8 +185,8 @@ def label_theirs(model: str, queries: str, device: str) -> None:
 
 
 def groups_of(given: list[dict[str, Any]]) -> Any:
-    from rdtools.groups import Grouping, Groups
-    from rdtools.losses.objective import objective
+    from rdtools.train.groups import Grouping, Groups
+    from rdtools.train.losses.objective import objective
 
     return Groups(given, objective("margin-mse"), Grouping(size=GROUP))  # type: ignore[arg-type]
 
@@ -209,7 +209,7 @@ def train_ours(kind: str, model: str, queries: str, batch: str, device: str) -> 
 
 
 def train_theirs(kind: str, model: str, queries: str, batches: str, device: str) -> None:
-    from rdtools.models import quiet_libraries
+    from rdtools.models.loading import quiet_libraries
 
     groups = groups_of(records(model, int(queries)))
     sizes = [int(batch) for batch in batches.split()]

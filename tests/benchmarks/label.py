@@ -23,12 +23,12 @@ def make(options: Options) -> None:
 def ours(model: str, out: str, queries: str, dtype: str) -> None:
     """The command's own loop: records in, scored records out."""
     as_a_command()
-    from rdtools.collections import Collection
-    from rdtools.labeling import Labeler
-    from rdtools.setting import Setting
-    from rdtools.teachers import open_teacher
+    from rdtools.data.collection import Collection
+    from rdtools.label.labeler import Labeler
+    from rdtools.label.teachers import open_teacher
+    from rdtools.search.resources import Resources
 
-    teacher = open_teacher(f"ce:{model}", Setting(Collection(), device="cpu", dtype=dtype))
+    teacher = open_teacher(f"ce:{model}", Resources(Collection(), device="cpu", dtype=dtype))
     for kind in TARGETS:
         records: Any = texts.records(kind, int(queries), GROUP)
         list(Labeler([teacher]).label(texts.records(kind, 1, 4)))  # type: ignore[arg-type]

@@ -37,8 +37,8 @@ def make(options: Options) -> None:
 
 
 def groups(queries: int, group: int = GROUP) -> Any:
-    from rdtools.groups import Grouping, Groups
-    from rdtools.losses.objective import objective
+    from rdtools.train.groups import Grouping, Groups
+    from rdtools.train.losses.objective import objective
 
     records: Any = texts.records("passages", queries, group)
     return Groups(records, objective("margin-mse"), Grouping(size=group))
@@ -57,7 +57,7 @@ def ours(kind: str, steps: str, *parts: str) -> None:
 
 def theirs(kind: str, steps: str, part: str) -> None:
     """The library's trainer on the same batches in the same order."""
-    from rdtools.models import quiet_libraries
+    from rdtools.models.loading import quiet_libraries
 
     with tempfile.TemporaryDirectory() as folder:
         trainer, losses = peer_trainer(
@@ -72,10 +72,10 @@ def our_trainer(
     kind: str, model: str, given: Any, steps: int, batch: int, *, dropout: bool = True, dtype: str = "float32",
     device: str = "cpu",
 ) -> Any:  # fmt: skip
-    from rdtools.losses.objective import objective
-    from rdtools.models import Loading
-    from rdtools.students import BiEncoderStudent, CrossEncoderStudent, Shape
-    from rdtools.training import Settings, Trainer
+    from rdtools.models.loading import Loading
+    from rdtools.train.losses.objective import objective
+    from rdtools.train.students import BiEncoderStudent, CrossEncoderStudent, Shape
+    from rdtools.train.trainer import Settings, Trainer
 
     shape = Shape(model, scale=1.0 if kind == "be" else None)
     student = {"be": BiEncoderStudent, "ce": CrossEncoderStudent}[kind](shape, Loading(device=device))
@@ -107,7 +107,7 @@ def peer_trainer(
     )
     from sentence_transformers.sentence_transformer.losses import MarginMSELoss
 
-    from rdtools.models import quiet_libraries
+    from rdtools.models.loading import quiet_libraries
 
     trainers: dict[str, Any] = {
         "be": (SentenceTransformerTrainer, SentenceTransformerTrainingArguments, MarginMSELoss),

@@ -6,8 +6,9 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from rdtools.errors import BadLine
-from rdtools.formats.jsonl import dump, parse_json, parse_object, show
+from rdtools.core.errors import BadLine
+from rdtools.core.records import Record
+from rdtools.core.streams import Lines
 from rdtools.formats.peers.parts import (
     Fields,
     as_relevant,
@@ -22,8 +23,7 @@ from rdtools.formats.peers.parts import (
     take_query,
     with_scores,
 )
-from rdtools.records import Record
-from rdtools.streams import Lines
+from rdtools.formats.records import dump, parse_json, parse_object, show
 
 
 def read_pylate(lines: Lines) -> Iterator[Record]:
@@ -58,7 +58,7 @@ def write_pylate(record: Record) -> bytes:
     )
 
 
-def read_triples(lines: Lines) -> Iterator[Record]:
+def read_colbert_triples(lines: Lines) -> Iterator[Record]:
     """`[query_id, positive, negative, …]`: ids only."""
 
     def parse(line: bytes) -> Record:
@@ -68,7 +68,7 @@ def read_triples(lines: Lines) -> Iterator[Record]:
     return lines.parsed(parse)
 
 
-def read_nway(lines: Lines) -> Iterator[Record]:
+def read_colbert_nway(lines: Lines) -> Iterator[Record]:
     """`[query_id, [doc_id, score], …]`, what ColBERT is trained on. It does not say which are relevant."""
     shape = "[query_id, [doc_id, score], …]"
 
@@ -79,7 +79,7 @@ def read_nway(lines: Lines) -> Iterator[Record]:
     return lines.parsed(parse)
 
 
-def read_scores(lines: Lines) -> Iterator[Record]:
+def read_colbert_scores(lines: Lines) -> Iterator[Record]:
     """`[query_id, [[score, doc_id], …]]`, what ColBERT's scorers write; the inner list may be missing."""
     shape = "[query_id, [[score, doc_id], …]]"
 
@@ -109,7 +109,7 @@ def _pair(pair: Any, first: str, second: str, shape: str) -> Fields:
     return {first: pair[0], second: pair[1]}
 
 
-def write_triples(record: Record) -> bytes:
+def write_colbert_triples(record: Record) -> bytes:
     """A line a positive and negative."""
     query_id = number_id(record["query_id"])
     return b"".join(
@@ -118,7 +118,7 @@ def write_triples(record: Record) -> bytes:
     )
 
 
-def write_nway(record: Record) -> bytes:
+def write_colbert_nway(record: Record) -> bytes:
     """Positives first, as ColBERT takes the first for the relevant one."""
     docs = positives_of(record) + negatives_of(record)
     if not docs:
@@ -126,7 +126,7 @@ def write_nway(record: Record) -> bytes:
     return dump([number_id(record["query_id"]), *([number_id(doc["doc_id"]), score_of(doc)] for doc in docs)])
 
 
-def write_scores(record: Record) -> bytes:
+def write_colbert_scores(record: Record) -> bytes:
     return dump(
         [number_id(record["query_id"]), [[score_of(doc), number_id(doc["doc_id"])] for doc in record["docs"]]]
     )

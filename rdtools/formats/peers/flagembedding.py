@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rdtools.formats.jsonl import dump, parse_object
+from rdtools.core.records import Record
+from rdtools.core.streams import Lines
 from rdtools.formats.peers.parts import (
     Fields,
     all_scored,
@@ -19,11 +20,10 @@ from rdtools.formats.peers.parts import (
     text_of,
     with_scores,
 )
-from rdtools.records import Record
-from rdtools.streams import Lines
+from rdtools.formats.records import dump, parse_object
 
 
-def read(lines: Lines) -> Iterator[Record]:
+def read_flagembedding(lines: Lines) -> Iterator[Record]:
     """`{"query", "pos": [texts], "neg": [texts], "pos_scores", "neg_scores"}`; the scores may be missing."""
 
     def parse(line: bytes) -> Record:
@@ -39,7 +39,7 @@ def read(lines: Lines) -> Iterator[Record]:
     return lines.parsed(parse)
 
 
-def write(record: Record) -> bytes:
+def write_flagembedding(record: Record) -> bytes:
     """With `pos_scores` and `neg_scores` where all documents are scored; `prompt` and `type` stay."""
     positives, negatives = positives_of(record), negatives_of(record)
     row: Fields = {

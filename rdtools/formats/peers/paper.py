@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rdtools.errors import BadLine
-from rdtools.formats.jsonl import dump, parse_object, show
+from rdtools.core.errors import BadLine
+from rdtools.core.records import Record
+from rdtools.core.streams import Lines
 from rdtools.formats.peers.parts import (
     as_relevant,
     by_id,
@@ -15,11 +16,10 @@ from rdtools.formats.peers.parts import (
     score_of,
     take_query,
 )
-from rdtools.records import Record
-from rdtools.streams import Lines
+from rdtools.formats.records import dump, parse_object, show
 
 
-def read_triples(lines: Lines) -> Iterator[Record]:
+def read_paper_triples(lines: Lines) -> Iterator[Record]:
     """`{"query_id", "doc_id_a", "doc_id_b"}`: positive and negative ids, each one or a list."""
 
     def parse(line: bytes) -> Record:
@@ -31,7 +31,7 @@ def read_triples(lines: Lines) -> Iterator[Record]:
     return lines.parsed(parse)
 
 
-def write_triples(record: Record) -> bytes:
+def write_paper_triples(record: Record) -> bytes:
     """A line a positive, with all negatives."""
     negatives = [doc["doc_id"] for doc in negatives_of(record)]
     return b"".join(
@@ -40,13 +40,13 @@ def write_triples(record: Record) -> bytes:
     )
 
 
-def write_scores(record: Record) -> bytes:
+def write_paper_scores(record: Record) -> bytes:
     """`"query_id":{doc_id: score, …}`, a member of the one object that the file is."""
     scores = {doc["doc_id"]: score_of(doc) for doc in record["docs"]}
     return dump({record["query_id"]: scores}).strip()[1:-1]
 
 
-def read_scores(lines: Lines) -> Iterator[Record]:
+def read_paper_scores(lines: Lines) -> Iterator[Record]:
     """`{query_id: {doc_id: score, …}, …}`, one object in a line: a record per query."""
     for queries in lines.parsed(_paper_scores):
         yield from queries

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
-from rdtools.errors import BadLine
-from rdtools.formats.jsonl import check, identifier, show
+from rdtools.core.errors import BadLine
+from rdtools.core.records import Doc, Record
+from rdtools.formats.records import check_record, identifier, show
 from rdtools.formats.texts import decode, string
-from rdtools.records import Doc, Record
 
 Fields = dict[str, Any]
 
@@ -52,7 +52,7 @@ def joined(query: Fields, docs: Iterable[Fields], others: Fields | None = None) 
     record = {**query, "docs": list(first.values())}
     if any("score" in doc for doc in first.values()):
         record["score_scale"] = "unknown"
-    return check({**(others or {}), **record})
+    return check_record({**(others or {}), **record})
 
 
 def take_query(fields: Fields, *text_keys: str) -> Fields:
@@ -132,7 +132,7 @@ def number_id(identifier: str) -> int | str:
     return int(identifier) if plain else identifier
 
 
-def one_line(text: str) -> str:
+def single_spaced(text: str) -> str:
     """Return the text with one space for any white space; there must be something else."""
     words = text.split()
     if not words:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rdtools.formats.jsonl import dump, is_score, parse_object
+from rdtools.core.records import Doc, Record
+from rdtools.core.streams import Lines
 from rdtools.formats.peers.parts import (
     Fields,
     all_scored,
@@ -20,12 +21,11 @@ from rdtools.formats.peers.parts import (
     text_of,
     with_scores,
 )
+from rdtools.formats.records import dump, is_score, parse_object
 from rdtools.formats.texts import string
-from rdtools.records import Doc, Record
-from rdtools.streams import Lines
 
 
-def read(lines: Lines) -> Iterator[Record]:
+def read_sentence_transformers(lines: Lines) -> Iterator[Record]:
     """What `mine_hard_negatives` gives, and what the losses take, a row in a line.
 
     - `anchor` (or `query`), `positive` (or `answer`), `negative` or `negative_1` … `negative_n`, with
@@ -80,7 +80,7 @@ def _labelled(docs: list[Fields]) -> list[Fields]:
     ]
 
 
-def write(record: Record) -> bytes:
+def write_sentence_transformers(record: Record) -> bytes:
     """A line a positive, with all negatives: `mine_hard_negatives(output_format="n-tuple")`.
 
     The table needs as many negatives in every line: mine with one `--num-negatives`.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rdtools.errors import BadLine
-from rdtools.formats.jsonl import dump, identifier, parse_object, show
+from rdtools.core.errors import BadLine
+from rdtools.core.records import Doc, Record
+from rdtools.core.streams import Lines
 from rdtools.formats.peers.parts import (
     Fields,
     as_relevant,
@@ -22,12 +23,11 @@ from rdtools.formats.peers.parts import (
     text_of,
     with_scores,
 )
+from rdtools.formats.records import dump, identifier, parse_object, show
 from rdtools.formats.texts import titled_text
-from rdtools.records import Doc, Record
-from rdtools.streams import Lines
 
 
-def read(lines: Lines) -> Iterator[Record]:
+def read_tevatron(lines: Lines) -> Iterator[Record]:
     """`{"query_id", "query", "positive_passages": [{"docid", "title", "text"}], "negative_passages"}`."""
 
     def parse(line: bytes) -> Record:
@@ -48,7 +48,7 @@ def _passage(passage: Any) -> Fields:
     return {"doc_id": doc_id, "text": text, **others}
 
 
-def write(record: Record) -> bytes:
+def write_tevatron(record: Record) -> bytes:
     """With a `score` in each passage that has one, as Tevatron's distillation reads it."""
 
     def passage(doc: Doc) -> Fields:
@@ -65,7 +65,7 @@ def write(record: Record) -> bytes:
     )
 
 
-def read_ids(lines: Lines) -> Iterator[Record]:
+def read_tevatron_ids(lines: Lines) -> Iterator[Record]:
     """`{"query_id", "query_text", "positive_document_ids", "negative_document_ids"}`."""
 
     def parse(line: bytes) -> Record:
@@ -77,7 +77,7 @@ def read_ids(lines: Lines) -> Iterator[Record]:
     return lines.parsed(parse)
 
 
-def write_ids(record: Record) -> bytes:
+def write_tevatron_ids(record: Record) -> bytes:
     return dump(
         {
             "query_id": record["query_id"],
@@ -88,7 +88,7 @@ def write_ids(record: Record) -> bytes:
     )
 
 
-def read_kd(lines: Lines) -> Iterator[Record]:
+def read_tevatron_kd(lines: Lines) -> Iterator[Record]:
     """`{"query_id", "query", "passages": [{"title", "text"}], "scores": [...]}`."""
 
     def parse(line: bytes) -> Record:
@@ -100,7 +100,7 @@ def read_kd(lines: Lines) -> Iterator[Record]:
     return lines.parsed(parse)
 
 
-def write_kd(record: Record) -> bytes:
+def write_tevatron_kd(record: Record) -> bytes:
     docs = record["docs"]
     return dump(
         {

@@ -1,0 +1,118 @@
+"""Where commands write: stdout, or a file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from rdtools.core.errors import RdError
+from rdtools.core.log import printable
+from rdtools.core.streams import STDIN
+
+
+class Output:
+    """Where a command writes. To stdout and pipes every `write` leaves the process at once."""
+
+    def __init__(self, stream: BinaryIO, name: str, *, flush: bool = True) -> None:
+        self._stream = stream
+        self._name = name
+        self._flush = flush
+
+    def write(self, data: bytes) -> None:
+        with _writing(self._name):
+            self._stream.write(data)
+            if self._flush:
+                self._stream.flush()
+
+
+class Terminal(Output):
+    """A terminal: it is shown control characters, as `ls` shows them, and never obeys those of the data."""
+
+    def write(self, data: bytes) -> None:
+        rows = data.decode(errors="backslashreplace").split("\n")
+        shown = ("\t".join(map(printable, row.split("\t"))) for row in rows)
+        super().write("\n".join(shown).encode())
+
+
+@contextmanager
+def open_output(path: str | None) -> Iterator[Output]:
+    """Open stdout, or FILE so that it appears whole or not at all (`.gz` and `.zst` by name).
+
+    What is written goes beside FILE and takes its name when the block ends without an error.
+    """
+    if path is None or path == STDIN:
+        if sys.stdout is None:
+            raise RdError("<stdout>: it is closed")
+        yield (Terminal if sys.stdout.isatty() else Output)(sys.stdout.buffer, "<stdout>")
+        return
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise RdError(f"{path}: cannot write: it is a folder")
+    if target.exists() and not stat.S_ISREG(target.stat().st_mode):  # /dev/null, a named pipe
+        with _open_for_writing(target, "wb", path) as file:
+            yield Output(file, path)
+        return
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    with _writing(path):
+        beside.unlink(missing_ok=True)  # of a process of this number that was killed
+    try:
+        with _open_for_writing(beside, "xb", path) as file:
+            stream = _compressed(file, path)
+            yield Output(stream, path, flush=False)
+            with _writing(path):
+                if stream is not file:
+                    stream.close()
+                file.flush()
+                os.fsync(file.fileno())
+        with _writing(path):
+            os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _open_for_writing(target: Path, mode: str, name: str) -> Iterator[BinaryIO]:
+    with _writing(name):
+        file: Any = open(target, mode)  # noqa: SIM115
+    try:
+        yield file
+    finally:
+        with _writing(name):  # closing writes what a failed write left
+            file.close()
+
+
+@contextmanager
+def spooling() -> Iterator[None]:
+    """Within it a failure is that of a temporary file: say where these are, and how they come elsewhere."""
+    try:
+        yield
+    except OSError as error:
+        import tempfile  # no command waits for it to start
+
+        problem = f"{tempfile.gettempdir()}: cannot write: {error.strerror or error}"
+        raise RdError(f"temporary file in {problem} (TMPDIR names another folder)") from error
+
+
+@contextmanager
+def _writing(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RdError(f"{name}: cannot write: {error.strerror or error}") from error
+
+
+def _compressed(file: BinaryIO, path: str) -> BinaryIO:
+    if path.endswith(".gz"):
+        # No name and no time in the header: the same input gives the same bytes.
+        return gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)  # type: ignore[return-value]
+    if path.endswith(".zst"):
+        import zstandard
+
+        return zstandard.ZstdCompressor(write_checksum=True).stream_writer(file, closefd=False)  # type: ignore[return-value]
+    return file

@@ -1,0 +1,35 @@
+"""Tables of plug-ins. A table maps a name to `"module:attribute"`, imported on first use.
+
+Names can so be listed, completed and checked without importing torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any
+
+from rdtools.core.errors import UsageError
+
+
+def check_name(names: Iterable[str], name: str, kind: str) -> str:
+    """Return `name` if it is one of `names`; otherwise say which one was probably meant."""
+    names = list(names)
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
+    raise UsageError(f"unknown {kind} {name!r}{meant} (choose from {', '.join(names)})")
+
+
+def resolve(table: Mapping[str, str], name: str, kind: str) -> Any:
+    """Import and return what `table` registers under `name`."""
+    module, attribute = table[check_name(table, name, kind)].split(":")
+    return getattr(import_module(module), attribute)
+
+
+def split_spec(spec: str) -> tuple[str, str]:
+    """Split `dense:MODEL` into its name and its argument; the argument is empty without a colon."""
+    name, _, argument = spec.partition(":")
+    return name, argument

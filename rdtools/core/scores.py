@@ -1,0 +1,98 @@
+"""Scores as they are written: float32 in as few digits as read back the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from rdtools.core.errors import BadLine
+from rdtools.core.records import Doc, Record
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+class Scores(Sequence[Doc]):
+    """The documents of a record, of which only the scores are known: `values`, of those that have one."""
+
+    def __init__(self, values: list[float], docs: int) -> None:
+        self.values = values
+        self._docs = docs
+
+    def __len__(self) -> int:
+        return self._docs
+
+    def __getitem__(self, place: Any) -> Any:
+        raise TypeError("of these documents only the scores were read")
+
+
+def scores_of(record: Record) -> list[float]:
+    """Return the scores of the documents that have one, in order."""
+    docs: Sequence[Doc] = record["docs"]
+    return docs.values if isinstance(docs, Scores) else [doc["score"] for doc in docs if "score" in doc]
+
+
+def has_scores(record: Record) -> bool:
+    docs: Sequence[Doc] = record["docs"]
+    return bool(docs.values) if isinstance(docs, Scores) else any("score" in doc for doc in docs)
+
+
+def forget_scores(record: Record) -> None:
+    """Remove what a record says about scores that are gone; its documents are not touched.
+
+    An augmentation of the texts that it carries stays.
+    """
+    for key in ("teacher", "score_scale", "transformations"):
+        record.pop(key, None)  # type: ignore[misc]
+    augmentation = record.get("augmentation")
+    if isinstance(augmentation, dict) and augmentation.get("text") == "teacher":
+        del record["augmentation"]
+        if "before" in augmentation:
+            record["augmentation"] = augmentation["before"]
+
+
+def scale_of(record: Record, stated: str | None) -> str:
+    """Return the scale of a record's scores: its own, or else what --score-scale `stated`."""
+    scale = record.get("score_scale", "unknown")
+    return stated if stated is not None and scale == "unknown" else scale
+
+
+def state_scale(records: Iterable[Record], stated: str | None) -> Iterator[Record]:
+    """Yield the records; those with scores on a scale that they do not say get the one that is `stated`."""
+    for record in records:
+        if stated is not None and has_scores(record):
+            record["score_scale"] = scale_of(record, stated)
+        yield record
+
+
+class OneScale:
+    """Refuses records whose scores are not on the scale of those before them."""
+
+    def __init__(self, stated: str | None, hint: str) -> None:
+        """`stated` is the scale of scores that do not say theirs; `hint` says what to do with two."""
+        self._stated, self._hint = stated, hint
+        self._first = ""
+
+    def check(self, record: Record) -> None:
+        """Raise `BadLine` where there is a second scale."""
+        if not has_scores(record):
+            return
+        scale = scale_of(record, self._stated)
+        self._first = self._first or scale
+        if scale != self._first:
+            problem = f'the scores of query "{record["query_id"]}" are {scale}, those before {self._first}'
+            raise BadLine(problem, self._hint)
+
+
+def floats(scores: ArrayLike) -> list[float]:
+    """Return the numbers as Python floats whose shortest text is that of the float32.
+
+    >>> floats([9.31, 1 / 3])
+    [9.31, 0.33333334]
+    """
+    import numpy as np  # both here, so that --help, which imports this module, does without
+    import orjson
+
+    # orjson writes a float32 with the fewest digits that give it back, and reads them as a float.
+    text = orjson.dumps(np.ascontiguousarray(scores, np.float32), option=orjson.OPT_SERIALIZE_NUMPY)
+    return cast("list[float]", orjson.loads(text))

@@ -1,0 +1,245 @@
+"""Bytes in, bytes out: files, stdin and stdout, compression, line numbers, whole-or-nothing output."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any, BinaryIO, TypeVar
+
+from rdtools.core.errors import BadLine, InputError, RdError
+from rdtools.core.log import log, plural
+
+STDIN = "-"
+DEFAULT_MAX_LINE = 64 * 2**20
+READ_AHEAD = 2**20
+T = TypeVar("T")
+
+_GZIP = b"\x1f\x8b"
+_ZSTD = (b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18")  # a frame, or the skippable one that pzstd begins with
+_BOM = b"\xef\xbb\xbf"
+
+
+def content(line: bytes) -> bytes:
+    """Return a line without its end; b"" where it is blank."""
+    line = line.rstrip(b"\r\n")
+    return line if line.strip() else b""
+
+
+class Lines:
+    """The lines of one input, without their ends, numbered from 1; blank lines are passed over.
+
+    `parse` runs a parser on the current line and deals with a `BadLine` as `on_error` says:
+    "fail" raises `InputError` with file and line, "skip" counts it in `skipped`.
+    """
+
+    def __init__(
+        self, stream: BinaryIO, source: str, *, max_line: int = DEFAULT_MAX_LINE, on_error: str = "fail"
+    ) -> None:
+        self.source = source
+        self.number = 0
+        self.skipped = 0
+        self._stream = stream
+        self._max_line = max_line
+        self._skip = on_error == "skip"
+        self._pushed: list[tuple[int, bytes]] = []
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            while self._pushed:
+                self.number, line = self._pushed.pop()
+                yield line
+            line = self._read()
+            if not line:
+                return
+            self.number += 1
+            if self.number == 1 and line.startswith(_BOM):
+                line = line[len(_BOM) :]
+            if len(line) > self._max_line and not line.endswith(b"\n"):
+                self.bad(f"line is longer than {self._max_line:,} bytes", "see --max-line")
+                self._drop_rest_of_line()
+                continue
+            if line := content(line):
+                yield line
+
+    def first(self) -> bytes | None:
+        """Return the first line without consuming it, or None at the end of the input."""
+        line = next(iter(self), None)
+        if line is not None:
+            self._pushed.append((self.number, line))
+        return line
+
+    def ahead(self) -> bytes:
+        """Take the whole lines that have been read already, with their ends; b"" where there are none.
+
+        Whoever takes them counts them in `number`.
+        """
+        if self._pushed or not self.number or self._max_line < READ_AHEAD:
+            return b""
+        if not isinstance(self._stream, io.BufferedReader):
+            return b""
+        end = self._reading(self._stream.peek).rfind(b"\n") + 1
+        return self._stream.read(end)
+
+    def bad(self, problem: str, hint: str = "") -> None:
+        """Report the current line as bad: raise, or count it where bad lines are skipped."""
+        if not self._skip:
+            raise InputError(self.source, self.number, problem, hint)
+        self.skipped += 1
+
+    def parse(self, parser: Callable[[bytes], T], line: bytes) -> T | None:
+        """Return `parser(line)`, or None where the line was bad and is skipped."""
+        try:
+            return parser(line)
+        except BadLine as error:
+            self.bad(error.problem, error.hint)
+            return None
+
+    def parsed(self, parser: Callable[[bytes], T | None]) -> Iterator[T]:
+        """Yield `parser(line)` of each line; bad lines are dealt with as in `parse`."""
+        for line in self:
+            value = self.parse(parser, line)
+            if value is not None:
+                yield value
+
+    def _read(self) -> bytes:
+        return self._reading(self._stream.readline, self._max_line + 1)
+
+    def _reading(self, read: Callable[..., bytes], *arguments: int) -> bytes:
+        try:
+            return read(*arguments)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InputError(self.source, self.number + 1, f"compressed data is damaged: {error}") from error
+        except OSError as error:
+            raise RdError(f"{self.source}: cannot read: {error.strerror or error}") from error
+        except Exception as error:
+            if type(error).__name__ != "ZstdError":  # zstandard is imported only where it is needed
+                raise
+            raise InputError(self.source, self.number + 1, f"compressed data is damaged: {error}") from error
+
+    def _drop_rest_of_line(self) -> None:
+        while (rest := self._read()) and not rest.endswith(b"\n"):
+            pass
+
+
+@contextmanager
+def open_lines(path: str, *, max_line: int = DEFAULT_MAX_LINE, on_error: str = "fail") -> Iterator[Lines]:
+    """Open FILE or `-` (stdin) and yield its `Lines`, decompressed where it is gzip or zstd.
+
+    Bad lines that were skipped are counted on stderr when the block ends.
+    """
+    with _opened(path) as (file, source):
+        lines = Lines(_decompressed(file), source, max_line=max_line, on_error=on_error)
+        yield lines
+    if lines.skipped:
+        log.warning("%s: %s skipped", source, plural(lines.skipped, "bad line"))
+
+
+@contextmanager
+def open_bytes(path: str) -> Iterator[BinaryIO]:
+    """Open FILE and yield its bytes, decompressed; errors of reading come as the libraries raise them."""
+    with _opened(path) as (file, _):
+        yield _decompressed(file)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[BinaryIO, str]]:
+    if path == STDIN:
+        if sys.stdin is None:
+            raise RdError("<stdin>: it is closed (give a FILE)")
+        yield sys.stdin.buffer, "<stdin>"
+        return
+    try:
+        file = open(path, "rb")  # noqa: SIM115
+    except OSError as error:
+        raise RdError(f"{path}: cannot open: {error.strerror}") from error
+    with file:
+        yield file, path
+
+
+def _decompressed(stream: BinaryIO) -> BinaryIO:
+    """Recognise gzip and zstd by their first bytes, whatever the name says."""
+    buffered: Any = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
+    try:
+        start = buffered.peek(4)[:4]
+    except OSError:  # reading it reports what is wrong
+        return stream
+    if _may_become(start):
+        start = buffered.read(len(start))  # a pipe gave so little that it takes more to tell
+        while _may_become(start) and (byte := buffered.read(1)):
+            start += byte
+        buffered = io.BufferedReader(_Available(buffered, start))
+    if start.startswith(_GZIP):
+        buffered = gzip.GzipFile(fileobj=_Available(buffered))
+    elif start in _ZSTD:
+        buffered = io.BufferedReader(_ZstdFrames(buffered))
+    return io.BufferedReader(_Available(buffered), READ_AHEAD)
+
+
+def _may_become(start: bytes) -> bool:
+    return any(magic != start and magic.startswith(start) for magic in (_GZIP, *_ZSTD))
+
+
+class _Available(io.RawIOBase):
+    """`start` and then a stream. A read takes what is there and does not wait for all that it asked for."""
+
+    def __init__(self, stream: Any, start: bytes = b"") -> None:
+        self._stream = stream
+        self._start = start
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        # Not readinto1: into a buffer larger than its own, BufferedReader reads once more though it has data.
+        data = self._start[: len(buffer)] or self._stream.read1(len(buffer))
+        self._start = self._start[len(data) :]
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _ZstdFrames(io.RawIOBase):
+    """zstd frames one after another, decompressed as they come; a frame that is cut short is an EOFError."""
+
+    # A block of 4 bytes may stand for 128 KiB: taking little at a time bounds what a hostile file unfolds to.
+    _STEP = 2**12
+
+    def __init__(self, stream: Any) -> None:
+        import zstandard
+
+        self._stream = stream
+        self._decompressor = zstandard.ZstdDecompressor()
+        self._frame = self._decompressor.decompressobj()
+        self._inside = False
+        self._compressed = b""
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            self._compressed = self._compressed or self._stream.read1(self._STEP)
+            if not self._compressed:
+                if self._inside:
+                    raise EOFError("it ends within a frame")
+                return 0
+            self._ready = memoryview(self._frame.decompress(self._compressed))
+            self._compressed = self._frame.unused_data
+            self._inside = not self._frame.eof
+            if self._frame.eof:
+                self._frame = self._decompressor.decompressobj()
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
+
+
+def unless_empty(items: Iterator[T]) -> Iterator[T] | None:
+    """Return the items, or None where there are none; the first one is read for it."""
+    for first in items:
+        return chain([first], items)
+    return None

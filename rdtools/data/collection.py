@@ -1,0 +1,103 @@
+"""Collections: a corpus, queries and judgements, from files or under one name (`--dataset`).
+
+A dataset is an object with `documents()`, `queries()` and `qrels()`; a new kind is one module and one
+line in DATASETS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from rdtools.core.errors import BadLine, RdError, UsageError
+from rdtools.core.log import track
+from rdtools.core.records import Qrels, Record
+from rdtools.data.corpus import Corpus, read_corpus_file
+from rdtools.data.datasets import Dataset, open_dataset
+from rdtools.formats import Reading, read_records
+from rdtools.formats.qrels import read_qrels
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What `--dataset`, `--corpus`, `--queries` and `--qrels` name together, each part read when asked for.
+
+    A file that is named goes before the same part of the dataset.
+    """
+
+    dataset_id: str | None = None
+    corpus_path: str | None = None
+    queries_path: str | None = None
+    qrels_path: str | None = None
+    reading: Reading = Reading()
+
+    @cached_property
+    def dataset(self) -> Dataset | None:
+        return open_dataset(self.dataset_id, self.reading) if self.dataset_id is not None else None
+
+    @property
+    def has_corpus(self) -> bool:
+        return self.corpus_path is not None or self.dataset_id is not None
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        if self.corpus_path is not None:
+            documents: Iterable[tuple[str, str]] = read_corpus_file(self.corpus_path, self.reading)
+        elif self.dataset is not None:
+            documents = self.dataset.documents()
+        else:
+            raise UsageError("a corpus is needed (give --dataset or --corpus)")
+        corpus = Corpus(track(documents, "reading corpus", "doc"))
+        if not len(corpus):
+            name = self.corpus_path or self.dataset_id
+            raise RdError(f"{name}: no documents (give another --corpus or --dataset)")
+        return corpus
+
+    @cached_property
+    def qrels(self) -> Qrels:
+        if self.qrels_path is not None:
+            return read_qrels(self.qrels_path, self.reading)
+        return self.dataset.qrels() if self.dataset is not None else {}
+
+    def queries(
+        self, paths: Sequence[str], check: Callable[[Record], None] | None = None
+    ) -> Iterable[Record]:
+        """Yield queries as records: from FILES (- is stdin), --queries, the dataset, or else stdin.
+
+        `check` looks at those of files, as in `read_records`; queries of a dataset always have their text.
+        """
+        if paths:
+            return read_records(paths, self.reading, check)
+        if self.queries_path is not None:
+            return read_records([self.queries_path], replace(self.reading, input_format=None), check)
+        return self.dataset.queries() if self.dataset is not None else read_records([], self.reading, check)
+
+    @cached_property
+    def _query_texts(self) -> dict[str, str]:
+        records = self.queries([]) if self.has_queries else ()
+        return {record["query_id"]: record["query"] for record in records if "query" in record}
+
+    def complete(self, record: Record) -> None:
+        """Fill in the texts that a record lacks: its query's, and its documents'.
+
+        Raises:
+            BadLine: a text is nowhere to be had.
+        """
+        if "query" not in record:
+            text = self._query_texts.get(record["query_id"])
+            if text is None:
+                raise BadLine(f'query "{record["query_id"]}" has no text', "give --queries or --dataset")
+            record["query"] = text
+        for doc in record["docs"]:
+            if "text" not in doc:
+                if not self.has_corpus:
+                    raise BadLine(f'document "{doc["doc_id"]}" has no text', "give --corpus or --dataset")
+                row = self.corpus.row_of.get(doc["doc_id"])
+                if row is None:
+                    raise BadLine(f'document "{doc["doc_id"]}" is not in the corpus')
+                doc["text"] = self.corpus.texts[row]
+
+    @property
+    def has_queries(self) -> bool:
+        return self.queries_path is not None or self.dataset_id is not None

@@ -1,0 +1,51 @@
+"""A run that is there already, as a source or a teacher: `run:FILE`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from rdtools.core.errors import RdError
+from rdtools.core.log import track
+from rdtools.core.records import Record
+from rdtools.core.registry import split_spec
+from rdtools.core.scores import scale_of
+from rdtools.formats import read_records
+from rdtools.formats.table import RUNS
+from rdtools.search.resources import Resources
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """Records by query_id, without texts, and the scale of their scores (None: there is no score)."""
+
+    records: dict[str, Record]
+    scale: str | None
+
+
+def read_run_file(argument: str, setting: Resources) -> RunFile:
+    """Read FILE or FORMAT:FILE, the latter where the content does not tell the format.
+
+    Raises:
+        RdError: a query stands twice, or the scores are on several scales.
+    """
+    name, path = split_spec(argument)
+    input_format, path = (name, path) if name in RUNS and path else (None, argument)
+    records: dict[str, Record] = {}
+    scales = set()
+    reading = replace(setting.reading, input_format=input_format, ranked=True)
+    for record in track(read_records([path], reading), "reading run", "query"):
+        if record["query_id"] in records:
+            raise RdError(f'{path}: query "{record["query_id"]}" stands twice')
+        for doc in record["docs"]:
+            doc.pop("text", None)
+        records[record["query_id"]] = record
+        if scores_by_doc(record):
+            scales.add(scale_of(record, setting.score_scale))
+    if len(scales) > 1:
+        raise RdError(f"{path}: scores on several scales: {', '.join(sorted(scales))}")
+    return RunFile(records, scales.pop() if scales else None)
+
+
+def scores_by_doc(record: Record) -> dict[str, float]:
+    """Return the scores of a record by doc_id, those of added positives too."""
+    return {doc["doc_id"]: doc["score"] for doc in record["docs"] if "score" in doc}

@@ -1,0 +1,177 @@
+"""Which systems are equivalent: two one-sided tests of each pair, and letters that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from rdtools.core.log import log
+from rdtools.core.registry import check_name
+from rdtools.evaluate.significance import PairedValues, paired, standard_error
+from rdtools.evaluate.systems import System
+
+Pairs = set[tuple[str, str]]
+"""Pairs of names that are equivalent, in the order of the names."""
+
+
+def equivalence_test(pair: PairedValues, bound: float) -> float:
+    """Two one-sided paired t-tests (TOST; Schuirmann, 1987): the larger p of mean > −bound and mean < bound.
+
+    A small p says that the mean difference lies within ±bound, in the unit of the measure.
+    """
+    from scipy.special import stdtr
+
+    mean = abs(pair.differences.mean())
+    error, freedom = standard_error(pair)
+    if error == 0:
+        return float(mean >= bound)
+    return float(stdtr(freedom, (mean - bound) / error))
+
+
+def equivalence_letters(
+    systems: Sequence[System], bound: float, alpha: float, within: Iterable[str] = ()
+) -> dict[tuple[System, str], str]:
+    """Letter the systems by measure: (system, measure) -> letters, shared where TOST gives p < `alpha`.
+
+    Only systems of one collection that agree in the fields `within` are compared; each such group has
+    letters of its own.
+    """
+
+    def equivalent(one: System, other: System, measure: str) -> bool:
+        p = equivalence_test(paired(one, other, measure), bound)
+        log.debug("%s: %s and %s equivalent within %g: p = %.4g", measure, one.name, other.name, bound, p)
+        return p < alpha
+
+    return _letters(systems, within, equivalent, shared_letters)
+
+
+def paper_letters(
+    systems: Sequence[System], bound: float | None, alpha: float, within: Iterable[str] = ()
+) -> dict[tuple[System, str], str]:
+    """Letter the systems as the tables of arXiv 2505.21058 do, which is no test of equivalence.
+
+    Two runs are linked where both one-sided p of a test for unpaired values exceed `alpha`, that is where
+    neither side is significant; `bound` is 0.1 % of the observed difference where None. Every connected set
+    of linked runs has one letter, so that two of a letter need not be linked themselves.
+    """
+
+    def linked(one: System, other: System, measure: str) -> bool:
+        return min(unpaired_tost(one, other, measure, bound)) > alpha
+
+    return _letters(systems, within, linked, component_letters)
+
+
+def unpaired_tost(one: System, other: System, measure: str, bound: float | None) -> tuple[float, float]:
+    """Return p of mean(x) − mean(y) > −bound and of < bound, by t with the pooled variance."""
+    from scipy.special import stdtr
+
+    x, y = (system.by_seed(measure).mean(axis=0) for system in (one, other))
+    difference = x.mean() - y.mean()
+    margin = abs(difference) * 0.001 if bound is None else bound
+    freedom = len(x) + len(y) - 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pooled = (x.var() * len(x) + y.var() * len(y)) / freedom
+        error = np.sqrt(pooled * (1 / len(x) + 1 / len(y)))
+        lower, upper = (difference + margin) / error, (difference - margin) / error
+        return float(stdtr(freedom, -lower)), float(stdtr(freedom, upper))
+
+
+def _letters(
+    systems: Sequence[System],
+    within: Iterable[str],
+    equivalent: Callable[[System, System, str], bool],
+    letter: Callable[[Sequence[str], Pairs], dict[str, str]],
+) -> dict[tuple[System, str], str]:
+    within = list(within)
+    for name in within if systems else ():
+        check_name(systems[0].fields, name, "field of --within")
+    groups: dict[tuple[str, ...], list[System]] = {}
+    for system in systems:
+        groups.setdefault((system.collection, *(system.fields[name] for name in within)), []).append(system)
+    letters: dict[tuple[System, str], str] = {}
+    for members in groups.values():
+        for measure in members[0].evaluator.measures:
+            pairs = {
+                (one.name, other.name)
+                for one, other in combinations(members, 2)
+                if equivalent(one, other, measure)
+            }
+            by_name = letter([system.name for system in members], pairs)
+            letters |= {(system, measure): by_name[system.name] for system in members}
+    return letters
+
+
+def shared_letters(names: Sequence[str], equivalent: Pairs) -> dict[str, str]:
+    """Letter the runs so that two share a letter if and only if they are equivalent.
+
+    Equivalence is not transitive, so a run may have several letters: one for each largest set of runs
+    that are all equivalent to each other (a maximal clique). `equivalent` has its pairs in the order of
+    `names`.
+
+    >>> shared_letters(["x", "y", "z"], {("x", "y"), ("y", "z")})
+    {'x': 'a', 'y': 'a,b', 'z': 'b'}
+    """
+    return _by_set(names, _maximal_cliques(_neighbours(names, equivalent)))
+
+
+def component_letters(names: Sequence[str], linked: Pairs) -> dict[str, str]:
+    """Letter the connected sets of runs.
+
+    >>> component_letters(["x", "y", "z"], {("x", "y"), ("y", "z")})
+    {'x': 'a', 'y': 'a', 'z': 'a'}
+    """
+    neighbours = _neighbours(names, linked)
+    components: list[set[str]] = []
+    for name in names:
+        if not any(name in component for component in components):
+            reached, new = {name}, {name}
+            while new := {other for one in new for other in neighbours[one]} - reached:
+                reached |= new
+            components.append(reached)
+    return _by_set(names, components)
+
+
+def _neighbours(names: Sequence[str], pairs: Pairs) -> dict[str, set[str]]:
+    neighbours: dict[str, set[str]] = {name: set() for name in names}
+    for one, other in pairs:
+        neighbours[one].add(other)
+        neighbours[other].add(one)
+    return neighbours
+
+
+def _by_set(names: Sequence[str], sets: Iterable[set[str]]) -> dict[str, str]:
+    """Give each set a letter, in the order of their members, and each name the letters of its sets."""
+    place = {name: index for index, name in enumerate(names)}
+    letters: dict[str, list[str]] = {name: [] for name in names}
+    for index, members in enumerate(sorted(sorted(place[name] for name in own) for own in sets)):
+        for member in members:
+            letters[names[member]].append(_letter(index))
+    return {name: ",".join(own) for name, own in letters.items()}
+
+
+def _maximal_cliques(neighbours: Mapping[str, set[str]]) -> Iterator[set[str]]:
+    """Bron and Kerbosch's algorithm (1973) with a pivot."""
+
+    def extend(clique: set[str], candidates: set[str], excluded: set[str]) -> Iterator[set[str]]:
+        if not candidates and not excluded:
+            yield clique
+            return
+        pivot = max(candidates | excluded, key=lambda name: len(neighbours[name] & candidates))
+        for name in candidates - neighbours[pivot]:
+            yield from extend(clique | {name}, candidates & neighbours[name], excluded & neighbours[name])
+            candidates = candidates - {name}
+            excluded = excluded | {name}
+
+    yield from extend(set(), set(neighbours), set())
+
+
+def _letter(index: int) -> str:
+    """a, b, …, z, aa, ab, …"""
+    letters = ""
+    index += 1
+    while index:
+        index, letter = divmod(index - 1, 26)
+        letters = chr(ord("a") + letter) + letters
+    return letters

@@ -1,0 +1,180 @@
+"""Judgements and rankings to the values of measures, by our own formulas or by ir-measures and its providers.
+
+Providers of ir-measures break ties in different ways. They are therefore never shown the scores of
+a run but the places of its documents in trec_eval's order, which no two documents share.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rdtools.core.errors import RdError, UsageError
+from rdtools.core.records import Qrels
+from rdtools.evaluate import formulas
+from rdtools.evaluate.rankings import NOTHING, Ranking, Run
+
+DEFAULT_MEASURES = ("nDCG@10", "RR@10", "AP", "R@100")
+
+Values = dict[str, dict[str, float]]
+"""measure -> query_id -> value, of one run."""
+
+
+def parse_measures(names: Iterable[str]) -> list[Any]:
+    """Parse ir-measures names, one or several between blanks, and check that they can be computed.
+
+    What comes back is a `formulas.Measure`, or a measure of ir-measures.
+
+    Raises:
+        UsageError: a name is misspelt, its parameters do not fit, or no installed provider has it.
+    """
+    # A blank inside parentheses, as in "AP(rel=2, judged_only=True)", separates nothing.
+    words = [word for name in names for word in re.split(r"\s+(?![^(]*\))", name.strip()) if word]
+    names = {str(formulas.parse_formula(word) or _parse_measure(word)): word for word in words}
+    return [formulas.parse_formula(name) or _parse_measure(word) for name, word in names.items()]
+
+
+def _parse_measure(name: str) -> Any:
+    import ir_measures
+
+    try:
+        measure: Any = ir_measures.parse_measure(name)
+        measure.validate_params()
+    except NameError:
+        word = re.split(r"[@(]", name)[0]
+        known = {key.lower(): key for key in sorted(ir_measures.measures.registry)}
+        near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
+        meant = f"; did you mean {name.replace(word, known[near[0]], 1)!r}?" if near else ""
+        raise UsageError(f"unknown measure {name!r}{meant}") from None
+    except (AssertionError, ValueError, AttributeError, TypeError) as error:
+        reason = str(error).removeprefix("problem parsing measure ")
+        reason = re.sub(r"invalid param (\w+)=<object object at \w+>", r"it needs \1", reason)
+        raise UsageError(f"measure {name!r}: {reason}") from None
+    if measure.params.get("cutoff", 1) < 1:
+        raise UsageError(f"measure {name!r}: the cutoff must be at least 1")
+    if any(isinstance(value, int) and abs(value) >= 2**31 for value in measure.params.values()):
+        raise UsageError(f"measure {name!r}: trec_eval's numbers have 32 bits")
+    pipeline: Any = ir_measures.DefaultPipeline
+    if not pipeline.supports(measure):
+        raise UsageError(f"measure {name!r}: no installed provider of ir-measures computes it so")
+    if "iteration" in pipeline.qrel_inputs([measure]):
+        raise UsageError(f"measure {name!r}: it needs judged subtopics, which are not read")
+    return measure
+
+
+class Evaluator:
+    """Computes `measures` against `qrels`, for one run after the other."""
+
+    def __init__(self, measures: Sequence[Any], qrels: Qrels) -> None:
+        self.measures = {str(measure): measure for measure in measures}
+        self.qrels = qrels
+        others = [measure for measure in measures if not isinstance(measure, formulas.Measure)]
+        self._providers = _Providers(others, qrels) if others else None
+
+    def __call__(self, run: Run, *, run_queries_only: bool = False) -> Values:
+        """Return every measure by query, in the order of the qrels.
+
+        All judged queries are there, as if nothing had been found for those that the run lacks; or only
+        those that it has, as in trec_eval without -c.
+        """
+        queries = [query_id for query_id in self.qrels if query_id in run.rankings or not run_queries_only]
+        provided = self._providers(run) if self._providers and run.rankings else {}
+        values: Values = {name: {} for name in self.measures}
+        for query_id in queries:
+            grades, ranking = self.qrels[query_id], run.rankings.get(query_id, NOTHING)
+            places = {place: grades[doc_id] for doc_id, place in ranking.places.items()}
+            found = formulas.JudgedRanks(places, grades.values(), ranking.size)
+            for name, measure in self.measures.items():
+                own = isinstance(measure, formulas.Measure)
+                values[name][query_id] = measure(found) if own else provided.get((name, query_id), 0.0)
+        return values
+
+    def aggregate(self, values: Values) -> dict[str, float]:
+        """Sum counts such as NumRet, average all else; a measure without queries is NaN."""
+        return {name: self._aggregate(name, by_query) for name, by_query in values.items()}
+
+    def _aggregate(self, name: str, by_query: Mapping[str, float]) -> float:
+        if not by_query:
+            return math.nan
+        total = math.fsum(by_query.values())
+        return total if _is_count(self.measures[name]) else total / len(by_query)
+
+
+class _Providers:
+    """The providers of ir-measures over rankings of which only the judged documents are known."""
+
+    def __init__(self, measures: Sequence[Any], qrels: Qrels) -> None:
+        import ir_measures
+
+        largest = max((max(grades.values(), default=0) for grades in qrels.values()), default=0)
+        for measure in measures:
+            _check_grades(measure, largest)
+        # Of a level that no grade reaches, every value is 0, and trec_eval reads beyond its array for some.
+        measures = [measure for measure in measures if measure.params.get("rel", 0) <= largest]
+        self._qrels = qrels
+        # Numbers in place of query ids: gdeval takes no other.
+        self._numbers = {query_id: str(number) for number, query_id in enumerate(qrels, start=1)}
+        self._queries = {number: query_id for query_id, number in self._numbers.items()}
+        numbered = {self._numbers[query_id]: _with_a_level(grades) for query_id, grades in qrels.items()}
+        self._evaluator = ir_measures.evaluator(measures, numbered) if measures else None
+
+    def __call__(self, run: Run) -> dict[tuple[str, str], float]:
+        """Return the values by measure and query_id. An empty run would crash trec_eval's library."""
+        if self._evaluator is None:
+            return {}
+        places = {
+            self._numbers[query_id]: _scores(ranking, self._qrels[query_id])
+            for query_id, ranking in run.rankings.items()
+        }
+        try:
+            return {
+                (str(metric.measure), self._queries[metric.query_id]): metric.value
+                for metric in self._evaluator.iter_calc(places)
+            }
+        except subprocess.CalledProcessError as error:
+            raise RdError(f"a program of ir-measures failed: {error}") from error
+
+
+def _check_grades(measure: Any, largest: int) -> None:
+    """Refuse grades that gdeval does not know, or for all of which trec_eval would make room one by one."""
+    if measure.params.get("rel", 1) < 1:
+        raise UsageError(f"measure {measure}: the level of relevance must be at least 1")
+    by_gdeval = measure.NAME == "ERR" or measure.params.get("dcg") == "exp-log2"
+    limit = 4 if by_gdeval else 2**16
+    if largest > limit:
+        problem = f"measure {measure}: it takes no grade above {limit}, and there is {largest}"
+        raise RdError(f"{problem} (map the grades of the judgements, or leave it out)")
+
+
+def _with_a_level(grades: Mapping[str, int]) -> Mapping[str, int]:
+    """Add a document that no run has where all grades are negative: trec_eval reads stray memory there."""
+    if max(grades.values(), default=-1) >= 0:
+        return grades
+    return {**grades, f"{max(grades, key=len, default='')}-none": 0}
+
+
+def _scores(ranking: Ranking, grades: Mapping[str, int]) -> dict[str, float]:
+    """Score documents n, …, 2, 1 by place (Compat takes one that was not found for 0).
+
+    Those without a judgement get names that no judged one has.
+    """
+    names = {place: doc_id for doc_id, place in ranking.places.items()}
+    prefix = "unjudged-"
+    while any(doc_id.startswith(prefix) for doc_id in grades):
+        prefix += "-"
+    return {
+        names.get(place, f"{prefix}{place}"): float(ranking.size + 1 - place)
+        for place in range(1, ranking.size + 1)
+    }
+
+
+def _is_count(measure: Any) -> bool:
+    if isinstance(measure, formulas.Measure):
+        return measure.is_count
+    from ir_measures.measures.base import SumAgg
+
+    return isinstance(measure.aggregator(), SumAgg)

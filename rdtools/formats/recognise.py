@@ -1,0 +1,114 @@
+"""Name the format of an input by its first line."""
+
+from __future__ import annotations
+
+from rdtools.core.errors import BadLine, InputError
+from rdtools.core.streams import Lines
+from rdtools.formats.table import READERS
+
+_KEYS: tuple[tuple[set[str], str], ...] = (
+    ({"query_id", "docs"}, "records"),
+    ({"positive_passages"}, "tevatron"),
+    ({"positive_document_ids"}, "tevatron-ids"),
+    ({"passages", "scores"}, "tevatron-kd"),
+    ({"document_ids", "scores"}, "pylate"),
+    ({"query_id", "doc_id_a", "doc_id_b"}, "paper-triples"),
+    ({"qid", "pos", "neg"}, "msmarco-hard-negatives"),
+    ({"query", "pos"}, "flagembedding"),
+    ({"anchor", "positive"}, "sentence-transformers"),
+    ({"query", "positive"}, "sentence-transformers"),
+    ({"query", "answer", "negative"}, "sentence-transformers"),
+    ({"query", "answer", "negative_1"}, "sentence-transformers"),
+    ({"query", "docs", "labels"}, "sentence-transformers"),
+    ({"query", "docs", "scores"}, "sentence-transformers"),
+    ({"query_id"}, "records"),
+    ({"_id"}, "beir-queries"),
+)
+"""Fields that a JSON object must have to be of a format; the first that fits is taken."""
+
+
+def recognised(lines: Lines) -> str | None:
+    """Name the format by the first line that has one: bad lines before it are dealt with as any are."""
+    while (first := lines.first()) is not None:
+        try:
+            return recognise(first, lines)
+        except BadLine as error:
+            lines.bad(error.problem, error.hint)
+            next(iter(lines))
+    return None
+
+
+def recognise(line: bytes, lines: Lines) -> str:
+    """Name the format of a line, the first of its input.
+
+    Raises:
+        InputError: two formats would fit.
+        BadLine: it is of none.
+    """
+    if line.lstrip().startswith(b"{"):
+        return _recognise_object(line)
+    if line.lstrip().startswith(b"["):
+        return _recognise_array(line, lines)
+    if line.startswith(b"\x80"):
+        raise InputError(
+            lines.source, lines.number, "a pickle, which is never opened", "write it as JSON lines or TSV"
+        )
+    words, columns = line.split(), line.split(b"\t")
+    if len(words) == 6 and words[1].upper() == b"Q0":
+        return "trec"
+    if words[1:2] == [b"Q0"] and len(columns) in (1, len(words)):
+        return "trec"  # whose reader says how many columns there should be
+    if len(columns) == 3 and _is_number(columns[2]):
+        if _is_fraction(columns[2]):
+            return "tsv"
+        problem = f"the third column ({columns[2].decode(errors='replace')}) may be a rank or a score"
+        raise InputError(lines.source, lines.number, problem, "say --input-format msmarco-run or tsv")
+    if len(columns) == 4 and _is_fraction(columns[3]):
+        return "gpl"
+    if len(columns) == 5 and _is_fraction(columns[3]) and _is_fraction(columns[4]):
+        return "splade"
+    if len(columns) == 2:
+        return "tsv-queries"
+    known = ", ".join(READERS)
+    raise BadLine("format not recognised", f"say --input-format: {known}")
+
+
+def _recognise_object(line: bytes) -> str:
+    from rdtools.formats.records import parse_object
+
+    fields = parse_object(line)
+    for keys, name in _KEYS:
+        if keys <= fields.keys():
+            return name
+    nested = fields and all(isinstance(value, dict) for value in fields.values())
+    return "paper-scores" if nested else "records"
+
+
+def _recognise_array(line: bytes, lines: Lines) -> str:
+    """Tell ColBERT's arrays apart: plain ids, [doc_id, score] pairs, [score, doc_id] pairs."""
+    from rdtools.formats.records import parse_json
+
+    rest = parse_json(line)[1:]
+    if not any(isinstance(item, list) for item in rest):
+        return "colbert-triples"
+    if len(rest) == 1 and all(isinstance(pair, list) for pair in rest[0]):
+        return "colbert-scores"
+    pairs = [pair for pair in rest if isinstance(pair, list) and len(pair) == 2]
+    if any(isinstance(first, float) or isinstance(second, str) for first, second in pairs):
+        return "colbert-scores"
+    if any(isinstance(second, float) or isinstance(first, str) for first, second in pairs):
+        return "colbert-nway"
+    problem = "the pairs may be [doc_id, score] or [score, doc_id]"
+    raise InputError(lines.source, lines.number, problem, "say --input-format colbert-nway or colbert-scores")
+
+
+def _is_fraction(text: bytes) -> bool:
+    return _is_number(text) and any(mark in text.lower() for mark in (b".", b"e"))
+
+
+def _is_number(text: bytes) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

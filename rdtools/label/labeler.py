@@ -1,0 +1,188 @@
+"""rd-label's room: records -> the same records with teacher scores, window by window, order kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from rdtools.core.errors import RdError, UsageError
+from rdtools.core.log import log, plural
+from rdtools.core.records import Record
+from rdtools.core.scores import floats, forget_scores
+from rdtools.formats.records import is_score
+from rdtools.label.augment import Augmentation
+from rdtools.label.score_cache import ScoreCache, score_key
+from rdtools.label.targets import MISSING, Column, Scores, ScoreTarget
+from rdtools.label.teachers import RecordTeacher, Teacher, TextPair
+
+WINDOW_PAIRS = 1024
+"""A window of records is labelled and written when it holds this many pairs."""
+
+_Item = tuple[Record, list[Any]]
+"""A record, and by teacher [scores, scale]; None for a teacher whose turn is to come."""
+
+
+class Labeler:
+    """Scores records with `teachers`, makes the `target` of the scores.
+
+    Teachers read the texts as `augmentation` leaves them; `cache` remembers their scores, where one is given.
+
+    Raises:
+        UsageError: the target or the augmentation does not fit the teachers, or two of them have one name.
+    """
+
+    def __init__(
+        self,
+        teachers: Sequence[Teacher | RecordTeacher],
+        target: ScoreTarget = ScoreTarget(),
+        cache: ScoreCache | None = None,
+        augmentation: Augmentation = Augmentation(),
+    ) -> None:
+        self._teachers = teachers
+        self._target = target
+        self._cache = cache
+        self._augmentation = augmentation
+        target.check(len(teachers))
+        names = Counter(teacher.name for teacher in teachers)
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise UsageError(
+                f"two teachers have the name {twice[0]} (scores are kept by name: give one another path)"
+            )
+        if augmentation and not augmentation.in_record and not any(each.needs_text for each in teachers):
+            raise UsageError(
+                "no teacher reads the augmented texts (--augmented-text both is for the student)"
+            )
+        self._records = self._pairs = self._from_cache = self._computed = self._unscored = 0
+        self._pairwise = [
+            (n, teacher) for n, teacher in enumerate(teachers) if not isinstance(teacher, RecordTeacher)
+        ]
+        if len(self._pairwise) == len(teachers):  # else a scale is known when the first scores come
+            target.scale([Column(teacher.name, teacher.scale) for _, teacher in self._pairwise])
+
+    @property
+    def needs_text(self) -> bool:
+        return bool(self._augmentation) or any(teacher.needs_text for teacher in self._teachers)
+
+    def label(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield the records, in order, as soon as their window is scored."""
+        if self._augmentation.in_record:
+            records = map(self._augmentation.apply, records)
+        items: Iterator[_Item] = ((record, [None] * len(self._teachers)) for record in records)
+        for number, teacher in enumerate(self._teachers):
+            if isinstance(teacher, RecordTeacher):
+                items = self._score_records(number, teacher, items)
+        window: list[_Item] = []
+        pairs = 0
+        for item in items:
+            window.append(item)
+            pairs += max(1, len(item[0]["docs"]))
+            if pairs >= WINDOW_PAIRS or not self._pairwise:
+                yield from self._label(window)
+                window, pairs = [], 0
+        yield from self._label(window)
+
+    def report(self) -> None:
+        """Say on stderr what was scored."""
+        parts = [
+            f"{plural(self._records, 'record')}, {plural(self._pairs, 'pair')}: {self._computed:,} scored"
+        ]
+        if self._cache is not None:
+            parts.append(f"{self._from_cache:,} from the cache")
+        if self._unscored:
+            written = f", written as {MISSING:g}" if self._target.paper_compat else ""
+            parts.append(f"{self._unscored:,} without a score{written}")
+        log.info("%s", ", ".join(parts))
+
+    def _read_by_teachers(self, record: Record) -> Record:
+        return record if self._augmentation.in_record else self._augmentation.apply(record)
+
+    def _score_records(self, number: int, teacher: RecordTeacher, items: Iterator[_Item]) -> Iterator[_Item]:
+        """Pass items through a teacher that reads ahead."""
+        fed = ((self._read_by_teachers(record), [record, columns]) for record, columns in items)
+        for (record, columns), scores, scale in teacher.score_records(fed):
+            columns[number] = [scores, scale]
+            self._computed += sum(score is not None for score in scores)
+            yield record, columns
+
+    def _label(self, window: list[_Item]) -> Iterator[Record]:
+        if self._pairwise:
+            self._score_pairs(window)
+        for record, columns in window:
+            named = zip(self._teachers, columns, strict=True)
+            self._write(record, [Column(teacher.name, scale, scores) for teacher, (scores, scale) in named])
+            self._records += 1
+            self._pairs += len(record["docs"])
+            yield record
+
+    def _score_pairs(self, window: list[_Item]) -> None:
+        pairs = [
+            TextPair(
+                record["query_id"],
+                doc["doc_id"],
+                record.get("query", ""),
+                doc.get("text", ""),
+                None if doc.get("relabelled") else doc.get("relevance"),
+            )
+            for record in (self._read_by_teachers(record) for record, _ in window)
+            for doc in record["docs"]
+        ]
+        for number, teacher in self._pairwise:
+            scores = iter(self._scores(teacher, pairs))
+            for record, columns in window:
+                columns[number] = [[next(scores) for _ in record["docs"]], teacher.scale]
+
+    def _write(self, record: Record, columns: list[Column]) -> None:
+        forget_scores(record)
+        doc_ids = [doc["doc_id"] for doc in record["docs"]]
+        targets = self._target.scores(columns, record["query_id"], doc_ids)
+        steps = self._target.transformations(columns)
+        written = iter(_finite(targets, steps, record))
+        for place, (doc, target) in enumerate(zip(record["docs"], targets, strict=True)):
+            said = {column.teacher: column.scores[place] for column in columns}
+            self._unscored += None in said.values()
+            doc.pop("scores", None)
+            if target is None:
+                doc.pop("score", None)  # it was on another scale
+            else:
+                doc["score"] = next(written)
+            if steps:
+                doc["scores"] = {name: score for name, score in said.items() if score is not None}
+        record["teacher"] = self._target.name(columns)
+        record["score_scale"] = self._target.scale(columns)
+        if steps:
+            record["transformations"] = steps
+        if self._augmentation:
+            record["augmentation"] = self._augmentation.provenance(record.get("augmentation"))
+
+    def _scores(self, teacher: Teacher, pairs: list[TextPair]) -> Scores:
+        """Score each distinct pair once, and none that the cache knows."""
+        distinct = list(dict.fromkeys(pairs))
+        known: dict[TextPair, float | None] = {}
+        keys: dict[TextPair, bytes] = {}
+        if self._cache is not None and teacher.key is not None:
+            keys = {pair: score_key(teacher.key, pair.query, pair.text) for pair in distinct}
+            remembered = self._cache.get(list(keys.values()))
+            known.update((pair, remembered[key]) for pair, key in keys.items() if key in remembered)
+            self._from_cache += len(known)
+        missing = [pair for pair in distinct if pair not in known]
+        if missing:
+            for places, scores in teacher.score(missing):
+                batch = [(missing[place], score) for place, score in zip(places, scores, strict=True)]
+                known.update(batch)
+                if keys and self._cache is not None:
+                    self._cache.put((keys[pair], score) for pair, score in batch if score is not None)
+        self._computed += sum(known[pair] is not None for pair in missing)
+        return [known[pair] for pair in pairs]
+
+
+def _finite(targets: Scores, steps: list[dict[str, Any]], record: Record) -> list[float]:
+    """Return the targets that there are as float32; raise `RdError` where one is beyond that."""
+    for doc, target in zip(record["docs"], targets, strict=True):
+        if target is not None and not is_score(target):
+            names = ", ".join(next(iter(step)) for step in steps)
+            raise RdError(
+                f'query "{record["query_id"]}", document "{doc["doc_id"]}": its score becomes {target:g}, '
+                f"which is no finite float32 (what was done to it: {names})"
+            )
+    return floats([target for target in targets if target is not None])

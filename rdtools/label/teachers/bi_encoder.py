@@ -1,0 +1,71 @@
+"""A bi-encoder as a teacher: `be:MODEL`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rdtools.core.errors import UsageError
+from rdtools.core.scores import floats
+from rdtools.label.teachers import Scored, TextPair
+from rdtools.models.embedding_cache import EmbeddingCache
+from rdtools.models.encoding import (
+    BiEncoder,
+)
+from rdtools.models.loading import fingerprint, load_bi_encoder
+from rdtools.search.dense import DenseIndex
+from rdtools.search.resources import Resources
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class BiEncoderTeacher:
+    """`be:MODEL`: the similarity of two embeddings, cosine or dot as the model has it.
+
+    With --index and a corpus, its documents' embeddings come from there, as rd-mine has them. Those of
+    other texts are remembered, the last ones seen, since one document is a candidate of many queries.
+    """
+
+    needs_text = True
+
+    def __init__(self, argument: str, setting: Resources) -> None:
+        if not argument:
+            raise UsageError("--teacher be: it needs a model, be:MODEL")
+        self.name = argument
+        self._index: DenseIndex | None = None
+        if setting.index is not None and setting.collection.has_corpus:
+            self._index = DenseIndex(argument, setting)
+            self._encoder = self._index.encoder
+        else:
+            self._encoder = BiEncoder(load_bi_encoder(argument, setting.loading), setting.batch_tokens)
+        self.scale = self._encoder.scale
+        self._dtype = setting.dtype
+        self._remembered = EmbeddingCache(self._encoder.encode_documents)
+
+    @cached_property
+    def key(self) -> str:
+        weights = fingerprint(self.name) if self._index is None else self._index.fingerprint
+        return f"be {weights} {self._dtype} {self._encoder.model.max_seq_length}"
+
+    def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
+        documents = self._embed(pairs)
+        distinct = list(dict.fromkeys(pair.query for pair in pairs))
+        encoded = self._encoder.encode_queries(distinct, alone=False).astype(np.float64)
+        queries = dict(zip(distinct, encoded, strict=True))
+        products = [documents[pair.text].astype(np.float64) @ queries[pair.query] for pair in pairs]
+        yield range(len(pairs)), floats(products)
+
+    def _embed(self, pairs: Sequence[TextPair]) -> dict[str, NDArray[np.float32]]:
+        """Return the embedding of each text."""
+        kept: dict[str, NDArray[np.float32]] = {}
+        if self._index is not None:
+            corpus = self._index.corpus
+            for pair in pairs:
+                row = corpus.row_of.get(pair.doc_id)
+                if row is not None and corpus.texts[row] == pair.text:
+                    kept[pair.text] = self._index.embeddings[self._index.place_of_row[row]]
+        return kept | self._remembered(pair.text for pair in pairs if pair.text not in kept)

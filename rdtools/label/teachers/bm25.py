@@ -1,0 +1,28 @@
+"""Teachers without a network: BM25, a run that is there already, and the judgements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rdtools.core.errors import UsageError
+from rdtools.core.scores import floats
+from rdtools.label.teachers import Scored, TextPair
+from rdtools.search.bm25 import open_bm25
+from rdtools.search.resources import Resources
+
+
+class Bm25Teacher:
+    """`bm25`: the texts of the stream by the statistics of --corpus, --dataset or --index."""
+
+    name = "bm25"
+    scale = "bm25"
+    key = None
+    needs_text = True
+
+    def __init__(self, argument: str, setting: Resources) -> None:
+        if argument:
+            raise UsageError(f"--teacher bm25:{argument}: bm25 takes no argument (--k1 and --b set it)")
+        self._bm25 = open_bm25(setting)
+
+    def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
+        yield range(len(pairs)), floats([self._bm25.score_text(pair.query, pair.text) for pair in pairs])

@@ -1,0 +1,61 @@
+"""A cross-encoder as a teacher: `ce[:MODEL]`, which reads query and document together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+
+from rdtools.core.scores import floats
+from rdtools.label.teachers import Scored, TextPair
+from rdtools.models.encoding import (
+    default_batch_tokens,
+    log_probabilities,
+    logits,
+    pad,
+    token_batches,
+)
+from rdtools.models.loading import fingerprint, load_cross_encoder
+from rdtools.search.resources import Resources
+
+if TYPE_CHECKING:
+    pass
+
+DEFAULT_CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
+
+
+class CrossEncoderTeacher:
+    """`ce[:MODEL]`: raw logits in float32, no sigmoid; of two labels the difference of the logits.
+
+    With --paper-compat, of two labels the log-softmax of the second, which is nearly 0 for all documents
+    near the top.
+    """
+
+    needs_text = True
+
+    def __init__(self, argument: str, setting: Resources) -> None:
+        self.name = argument or DEFAULT_CROSS_ENCODER
+        self._model, self._tokenizer = load_cross_encoder(self.name, setting.loading)
+        self._batch_tokens = setting.batch_tokens or default_batch_tokens(self._model.device)
+        self._dtype = setting.dtype
+        as_paper = setting.paper_compat and self._model.config.num_labels == 2
+        self._output = log_probabilities if as_paper else logits
+        self.scale = "log-probability" if as_paper else "logit"
+
+    @cached_property
+    def key(self) -> str:
+        return f"ce {fingerprint(self.name)} {self._dtype} {self._tokenizer.model_max_length}" + (
+            f" {self.scale}" if self.scale != "logit" else ""
+        )
+
+    def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
+        features = self._tokenizer(
+            [pair.query for pair in pairs], [pair.text for pair in pairs], truncation=True
+        ).data
+        lengths = [len(ids) for ids in features["input_ids"]]
+        for rows in token_batches(lengths, self._batch_tokens):
+            batch = pad(self._tokenizer, features, rows, self._model.device)
+            with torch.inference_mode():
+                yield rows, floats(self._output(self._model, batch).cpu().numpy())

@@ -1,0 +1,60 @@
+"""Keep some of a model's layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from rdtools.core.errors import RdError, UsageError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def keep_layers(model: PreTrainedModel, layers: str) -> PreTrainedModel:
+    """Return `model` with only its first N layers ("6"), or those named, counted from 0 ("0,2,4").
+
+    Raises:
+        UsageError: there are no such layers.
+        RdError: the architecture does not allow it.
+    """
+    depth = model.config.num_hidden_layers
+    kept = _parse_layers(layers, depth)
+    parts = model.named_modules()
+    lists = [name for name, part in parts if isinstance(part, nn.ModuleList) and len(part) == depth]
+    if len(lists) != 1:
+        raise RdError(f"--layers: no list of {depth} layers found in a {type(model).__name__}")
+    state = model.state_dict()
+    for index in range(depth):
+        old = f"{lists[0]}.{index}."
+        for key in [key for key in state if key.startswith(old)]:
+            value = state.pop(key)
+            if index in kept:  # `kept` rises, so no key that is still to come is overwritten
+                state[f"{lists[0]}.{kept.index(index)}.{key[len(old) :]}"] = value
+    model.config.num_hidden_layers = len(kept)
+    if getattr(model.config, "layer_types", None):
+        model.config.layer_types = [model.config.layer_types[index] for index in kept]
+    smaller = type(model)(model.config)
+    try:
+        smaller.load_state_dict(state)
+    except RuntimeError as error:  # ModernBERT's first layer is unlike the others, for one
+        raise RdError(f"--layers {layers}: no {type(model).__name__} can be built of these") from error
+    smaller.to(model.device)  # type: ignore[arg-type]
+    return smaller.eval()  # type: ignore[no-untyped-call,no-any-return]
+
+
+def _parse_layers(layers: str, depth: int) -> list[int]:
+    try:
+        numbers = [int(word) for word in layers.split(",")]
+    except ValueError:
+        raise UsageError(f"--layers {layers}: give a number, or numbers separated by commas") from None
+    kept = list(range(numbers[0])) if len(numbers) == 1 else sorted(set(numbers))
+    if not kept or kept[0] < 0 or kept[-1] >= depth:
+        raise UsageError(f"--layers {layers}: the model has {depth} layers, 0 to {depth - 1}")
+    return kept
+
+
+def _numbered(items: Any) -> dict[Any, int]:
+    """Number the distinct items in the order in which they first come."""
+    return {item: number for number, item in enumerate(dict.fromkeys(items))}

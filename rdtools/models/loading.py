@@ -1,0 +1,262 @@
+"""Transformers, loaded and run: bi-encoders and cross-encoders, as teachers, encoders and students.
+
+Batches hold about equally long texts and are cut by a budget of tokens, padding included. Only
+safetensors weights are read and code that comes with a model is not run, unless told to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from rdtools.core.errors import RdError, UsageError
+from rdtools.core.log import bars_shown
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Loading:
+    """Where a model runs, in what precision, and where its input is cut (tokens; None: its own limit)."""
+
+    device: str | None = None
+    dtype: str = "float32"
+    max_length: int | None = None
+    trust_remote_code: bool = False
+
+
+def pick_device(name: str | None) -> torch.device:
+    """Return the device called `name`, or the best one there is."""
+    if name is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(f"--device {name} cannot be used here: {reason}") from None
+    return device
+
+
+def load_bi_encoder(name: str, loading: Loading = Loading()) -> SentenceTransformer:
+    """Load a local folder or a hub name as a SentenceTransformer (a plain transformer gets mean pooling).
+
+    Raises:
+        RdError: the model is not to be had, or does not score by cosine or dot product.
+    """
+    for pickle in Path(name).glob("**/pytorch_model.bin"):  # the library would open those of its own modules
+        if not pickle.with_name("model.safetensors").exists():
+            raise RdError(
+                f"model {name}: {pickle} is a pickle, which is never opened (save it as safetensors)"
+            )
+    with _one_line_errors(name, "be"):
+        from sentence_transformers import SentenceTransformer
+
+        if not loading.trust_remote_code:
+            _check_modules(name)
+        model = SentenceTransformer(
+            name,
+            device=str(pick_device(loading.device)),
+            trust_remote_code=loading.trust_remote_code,
+            model_kwargs={"use_safetensors": True, "dtype": getattr(torch, loading.dtype)},
+        )
+    check_room(model.tokenizer, "--max-length", loading.max_length)
+    limit, length = positions(model[0]), loading.max_length or model.max_seq_length
+    if length is not None:
+        model.max_seq_length = min(length, limit or length)
+    if model.similarity_fn_name not in ("cosine", "dot"):
+        raise RdError(
+            f"model {name}: it scores by {model.similarity_fn_name} distance; cosine or dot is needed"
+        )
+    return model.eval()
+
+
+def _check_modules(name: str) -> None:
+    """Refuse a local folder that names modules of its own: before 6.0 the library runs those unasked."""
+    modules = Path(name) / "modules.json"
+    for module in json.loads(modules.read_text()) if modules.exists() else ():
+        if not module["type"].startswith("sentence_transformers."):
+            raise ValueError(f"{module['type']} needs trust_remote_code")
+
+
+def load_cross_encoder(
+    name: str, loading: Loading = Loading(), num_labels: int | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a sequence classifier and its tokenizer, whose `model_max_length` is made finite.
+
+    A cross-encoder has one label, the logit, or two, whose difference is the logit. With `num_labels`
+    a model without such a head gets a new one.
+
+    Raises:
+        RdError: the model is not to be had, was never trained to classify, or has more than two labels.
+    """
+    with _one_line_errors(name, "ce"):
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        head = {} if num_labels is None else {"num_labels": num_labels}
+        model, lacks = _load(AutoModelForSequenceClassification, name, loading, **head)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=loading.trust_remote_code)
+    if num_labels is None:
+        _check_whole(name, lacks, "cross-encoder")
+    if model.config.num_labels > 2:
+        raise RdError(f"model {name}: it has {model.config.num_labels} labels; a cross-encoder has 1 or 2")
+    check_room(tokenizer, "--max-length", loading.max_length, pair=True)
+    limit = positions(model) or 512
+    tokenizer.model_max_length = min(loading.max_length or tokenizer.model_max_length, limit)
+    _score_in_float32(model)
+    return model.to(pick_device(loading.device)).eval(), tokenizer
+
+
+def load_causal_model(
+    name: str, loading: Loading = Loading()
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a causal language model and its tokenizer, which pads on the right; `model_max_length` is finite.
+
+    Raises:
+        RdError: the model is not to be had, or is no causal one.
+    """
+    with _one_line_errors(name, "llm"):
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        model, lacks = _load(AutoModelForCausalLM, name, loading)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=loading.trust_remote_code)
+    _check_whole(name, lacks, "causal model")
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2048
+    tokenizer.model_max_length = min(loading.max_length or tokenizer.model_max_length, limit)
+    tokenizer.padding_side = "right"
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    return model.to(pick_device(loading.device)).eval(), tokenizer
+
+
+def _load(kind: Any, name: str, loading: Loading, **config: Any) -> tuple[Any, list[str]]:
+    """Load a model of `transformers`; return it and the names of the weights that its files lack."""
+    model, info = kind.from_pretrained(
+        name, use_safetensors=True, dtype=getattr(torch, loading.dtype), output_loading_info=True,
+        trust_remote_code=loading.trust_remote_code, **config,
+    )  # fmt: skip
+    return model, sorted(info["missing_keys"])
+
+
+def _check_whole(name: str, lacks: list[str], kind: str) -> None:
+    """Refuse a model of another kind: the library made up the weights that it lacks."""
+    if lacks:
+        raise RdError(
+            f"model {name}: it is no {kind}: it lacks {lacks[0]}, and random weights would stand for it"
+        )
+
+
+def check_room(tokenizer: Any, flag: str, limit: int | None, *, pair: bool = False) -> None:
+    """Refuse a limit that leaves no token for a text: tokenizers take it for no limit at all.
+
+    Raises:
+        UsageError: `flag` must be greater.
+    """
+    count = getattr(tokenizer, "num_special_tokens_to_add", None)  # static embeddings have no such tokens
+    special = count(pair) if count is not None else 0
+    if limit is not None and limit <= special:
+        raise UsageError(
+            f"{flag} {limit}: {special} tokens are special ones of this model, so {special + 1} is the least"
+        )
+
+
+def positions(model: torch.nn.Module) -> int | None:
+    """Return how many tokens the model has positions for, as far as it says so.
+
+    Where padding has a position of its own, as in RoBERTa, those of the text begin after it.
+    """
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    return getattr(getattr(model, "config", None), "max_position_embeddings", None)
+
+
+def _score_in_float32(model: PreTrainedModel) -> None:
+    """Run the last layer in float32: a half-precision logit has 8 or 11 bits, and makes ties."""
+    heads = [
+        m
+        for m in model.modules()
+        if isinstance(m, torch.nn.Linear) and m.out_features == model.config.num_labels
+    ]
+    heads[-1].float().register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+
+
+def fingerprint(name: str) -> str:
+    """Hash the files that a model is made of, so that scores of other weights are never taken for its own."""
+    digest = hashlib.blake2b(digest_size=16)
+    folder = Path(name) if Path(name).is_dir() else _cached_folder(name)
+    for file in sorted(folder.rglob("*")):
+        place = file.relative_to(folder)
+        if file.suffix in (".safetensors", ".json", ".txt", ".model") and "checkpoints" not in place.parts:
+            digest.update(str(place).encode())
+            with open(file, "rb") as stream:
+                while block := stream.read(2**22):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep the libraries' own bars and advice off stderr unless bars are shown there."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    if not bars_shown():
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    for library in ("sentence_transformers", "huggingface_hub"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _quiet_tokenizer() -> Iterator[None]:
+    """`pad` after tokenising is what we want, though fast tokenizers advise against it."""
+    name = "transformers.tokenization_utils_base"
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _one_line_errors(name: str, kind: str) -> Iterator[None]:
+    """Turn what the libraries raise while they load `name` into one line that says what to do."""
+    try:
+        with quiet_libraries():
+            yield
+    except Exception as error:  # what a damaged file raises, each library has its own idea of
+        text = str(error) or type(error).__name__
+        if "trust_remote_code" in text:
+            raise RdError(f"model {name}: it brings its own code (--trust-remote-code runs it)") from error
+        if Path(name).exists():
+            raise RdError(f"model {name}: cannot load it: {text.strip().splitlines()[0]}") from error
+        hint = f"give a local folder, {kind}:DIR, or download it where the hub can be reached"
+        raise RdError(
+            f"model {name}: neither a local folder, nor cached, nor reachable on the hub ({hint})"
+        ) from error
+
+
+def _cached_folder(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    for candidate in (name, f"sentence-transformers/{name}"):  # bare names are theirs by custom
+        with contextlib.suppress(Exception):
+            return Path(snapshot_download(candidate, local_files_only=True))
+    raise RdError(f"model {name}: its files are not in the local cache")

@@ -1,0 +1,205 @@
+"""BM25 as Lucene defines it, exact for any k1 and b.
+
+score(q, d) = Σ_{t ∈ q} idf(t) · tf / (tf + k1·(1 − b + b·|d|/avgdl)),
+idf(t) = ln(1 + (N − df + ½)/(df + ½)); a term that stands twice in the query counts twice.
+A term's impact on a text, one summand, is computed in float64 and kept as float32; impacts are added up in
+float32, in the order of the query.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rdtools.core.log import track
+from rdtools.search.bm25_loops import Postings, document_frequencies, fill_postings, find_best, weigh
+from rdtools.search.index_folder import index_folder, kept_index, load_index
+from rdtools.search.resources import Resources
+from rdtools.search.tokenizer import Analyzer, Vocabulary, tokenize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Ranked = tuple["NDArray[np.int64]", "NDArray[np.float32]"]
+"""Rows of the corpus, best first, and their scores."""
+
+_FREQUENT = 8  # a term in more than one of so many documents has a line: adding it whole is faster then
+_PARTS = 4  # of a batch for each thread, so that no thread waits long for the others
+_KEYS = 2**23  # of all queries that are searched together, 64 MiB
+_STATISTICS = "statistics.json"
+_VOCABULARY = "vocabulary.txt"
+
+
+class Bm25:
+    """An index of n texts, held by row.
+
+    Attributes:
+        k1, b: the parameters it was built with.
+    """
+
+    def __init__(
+        self, postings: Postings, term_of_stem: dict[str, int], k1: float, b: float, average_length: float
+    ) -> None:
+        for array in postings:
+            array.flags.writeable = False  # as those from a file are: the loops are compiled for one kind
+        self._postings = postings
+        self._term_of_stem = term_of_stem
+        self._average_length = average_length
+        self._analyzer = Analyzer()
+        self.k1 = k1
+        self.b = b
+
+    def __len__(self) -> int:
+        return int(self._postings.lines.shape[1])
+
+    @classmethod
+    def build(cls, texts: Iterable[str], k1: float, b: float) -> Bm25:
+        vocabulary = Vocabulary()
+        tokens, lengths = tokenize(track(texts, "indexing", "doc"), vocabulary)
+        average = float(lengths.mean()) if len(lengths) else 0.0
+        counts = document_frequencies(tokens, lengths, len(vocabulary.stems))
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        rows = np.empty(starts[-1], np.int32)
+        impacts = np.empty(starts[-1], np.float32)
+        fill_postings(tokens, lengths, starts, rows, impacts)
+        idf = np.array([_idf(count, len(lengths)) for count in counts.tolist()], np.float32)
+        norms = np.asarray(k1 * ((1 - b) + b * lengths / (average or 1)), np.float64)
+        weigh(impacts, starts, rows, idf, norms)
+        frequent = np.flatnonzero(counts * _FREQUENT > len(lengths))
+        line_of_term = np.full(len(counts), -1, np.int32)
+        line_of_term[frequent] = np.arange(len(frequent))
+        lines = np.zeros((len(frequent), len(lengths)), np.float32)
+        for line, term in zip(lines, frequent, strict=True):
+            own = slice(starts[term], starts[term + 1])
+            line[rows[own]] = impacts[own]
+        return cls(Postings(starts, rows, impacts, line_of_term, lines), vocabulary.stems, k1, b, average)
+
+    def save(self, folder: Path) -> None:
+        for name, array in self._postings._asdict().items():
+            np.save(_file(folder, name), array, allow_pickle=False)
+        (folder / _VOCABULARY).write_text("\n".join(self._term_of_stem), encoding="utf-8")
+        statistics = {"k1": self.k1, "b": self.b, "average_length": self._average_length}
+        (folder / _STATISTICS).write_text(json.dumps(statistics))
+
+    @classmethod
+    def load(cls, folder: Path) -> Bm25:
+        """Open a saved index; its arrays stay on disk, and are read where a query needs them."""
+        postings = Postings(*(_mapped(_file(folder, name)) for name in Postings._fields))
+        stems = (folder / _VOCABULARY).read_text(encoding="utf-8").split("\n")
+        terms = dict(zip(stems, range(len(postings.line_of_term)), strict=False))
+        return cls(postings, terms, **json.loads((folder / _STATISTICS).read_text()))
+
+    def search(self, queries: Sequence[str], depths: Sequence[int]) -> Iterator[Ranked]:
+        """Yield the ranking of each query to its own depth: the rows with a term of the query.
+
+        Threads, one for each processor that this process may use, take a few queries at a time and are ahead
+        of whoever reads the rankings. None depends on the other queries.
+        """
+        room = min(2 * max(depths, default=0) + 1024, len(self))
+        share = max(1, min(-(-len(queries) // (_PARTS * _processors())), _KEYS // max(room, 1)))
+        terms = [self._terms(query) for query in queries]
+        starts = range(0, len(queries), share)
+        parts = [(terms[start : start + share], depths[start : start + share], room) for start in starts]
+        return chain.from_iterable(
+            self._threads.map(self._search, *zip(*parts, strict=True)) if parts else ()
+        )
+
+    def _search(self, terms: Sequence[list[int]], depths: Sequence[int], room: int) -> list[Ranked]:
+        keys = np.empty((len(terms), room), np.int64)
+        counts = find_best(
+            self._postings,
+            np.array([term for own in terms for term in own], np.int32),
+            np.cumsum([0, *map(len, terms)]),
+            np.minimum(np.array(depths, np.int64), len(self)),
+            keys,
+        )
+        return [_ranked(np.sort(own[:count])) for own, count in zip(keys, counts, strict=True)]
+
+    def score_rows(self, query: str, rows: Sequence[int]) -> NDArray[np.float32]:
+        """Return the scores of the texts at `rows`; 0 where no term of the query occurs."""
+        wanted = np.array(rows, np.int32)
+        scores = np.zeros(len(wanted), np.float32)
+        for term in self._terms(query) if len(wanted) else ():
+            own = slice(*self._postings.starts[term : term + 2])
+            there, impacts = self._postings.rows[own], self._postings.impacts[own]
+            places = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
+            scores += np.where(there[places] == wanted, impacts[places], np.float32(0))
+        return scores
+
+    def score_text(self, query: str, text: str) -> float:
+        """Score any text by the statistics of the indexed ones."""
+        words = self._analyzer.stems(text)
+        frequency = Counter(words)
+        norm = self.k1 * (1 - self.b + self.b * len(words) / (self._average_length or 1))
+        score = 0.0
+        for word in self._analyzer.stems(query):
+            tf = frequency[word]
+            term = self._term_of_stem.get(word)
+            if tf and term is not None:
+                start, end = self._postings.starts[term : term + 2].tolist()
+                score += _idf(end - start, len(self)) * tf / (tf + norm)
+        return score
+
+    def _terms(self, query: str) -> list[int]:
+        terms = map(self._term_of_stem.get, self._analyzer.stems(query))
+        return [term for term in terms if term is not None]
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(_processors())
+
+
+def open_bm25(setting: Resources) -> Bm25:
+    """Index the corpus, or load its index; with an index and no corpus, take that index as it is.
+
+    Raises:
+        RdError: see `kept_index`. UsageError: there is neither a corpus nor an index.
+    """
+    settings = {"k1": setting.k1, "b": setting.b, "analysis": "english", "arrays": list(Postings._fields)}
+    if not setting.collection.has_corpus and setting.index is not None:
+        folder = index_folder(setting.index, "bm25", settings)
+        if folder.exists():
+            return load_index(folder, Bm25.load)
+    corpus = setting.collection.corpus
+
+    def build() -> Bm25:
+        return Bm25.build(corpus.texts, setting.k1, setting.b)
+
+    return kept_index(setting.index, "bm25", settings, corpus, build, Bm25.save, Bm25.load)
+
+
+def _idf(count: int, n: int) -> float:
+    return math.log(1 + (n - count + 0.5) / (count + 0.5))
+
+
+def _ranked(keys: NDArray[np.int64]) -> Ranked:
+    """Take keys apart again, see `find_best`."""
+    return keys & 0xFFFFFFFF, (-(keys >> 32)).astype(np.int32).view(np.float32)
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.npy"
+
+
+def _mapped(file: Path) -> NDArray[Any]:
+    header = 128  # an array without elements is no more than that, and cannot be mapped
+    if file.stat().st_size == header:
+        return np.asarray(np.load(file, allow_pickle=False))
+    return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
+
+
+def _processors() -> int:
+    """How many processors this process may use, as `taskset` sets it."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,196 @@
+"""The loops of BM25, compiled by numba: postings out of tokens, and the best rows for a batch of queries.
+
+numpy would pass over all n rows for each query and holds the interpreter's lock; loops in C would need a
+compiler at installation, or wheels of our own for every platform.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from rdtools.search.compiled import compiled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BLOCK = 2**16  # rows whose scores, 256 KiB, stay in the processor's cache
+_STRIDE = 2**6  # rows that are passed over together where none is good enough
+
+
+class Postings(NamedTuple):
+    """Which rows a term occurs in, and its impact there: its share of the row's score."""
+
+    starts: NDArray[np.int64]
+    """(terms + 1,) where the postings of each term begin in `rows` and `impacts`."""
+    rows: NDArray[np.int32]
+    """(postings,) ascending for each term."""
+    impacts: NDArray[np.float32]
+    """(postings,) above 0."""
+    line_of_term: NDArray[np.int32]
+    """(terms,) a place in `lines`; -1 for a term that has none."""
+    lines: NDArray[np.float32]
+    """(frequent terms, n) the impact on every row, 0 where the term does not occur."""
+
+
+@compiled
+def document_frequencies(
+    tokens: NDArray[np.int32], lengths: NDArray[np.int64], terms: int
+) -> NDArray[np.int64]:
+    """Count the documents of each term; `tokens` holds the terms of one document after another."""
+    counts = np.zeros(terms, np.int64)
+    last = np.full(terms, -1, np.int64)
+    at = 0
+    for row in range(len(lengths)):
+        for token in tokens[at : at + lengths[row]]:
+            if last[token] != row:
+                last[token] = row
+                counts[token] += 1
+        at += lengths[row]
+    return counts
+
+
+@compiled
+def fill_postings(
+    tokens: NDArray[np.int32],
+    lengths: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    rows: NDArray[np.int32],
+    frequencies: NDArray[np.float32],
+) -> None:
+    """Sort the tokens by term and count them within each document."""
+    ends = starts[:-1].copy()
+    at = 0
+    for row in range(len(lengths)):
+        for token in tokens[at : at + lengths[row]]:
+            end = ends[token]
+            if end > starts[token] and rows[end - 1] == row:
+                frequencies[end - 1] += 1
+            else:
+                rows[end] = row
+                frequencies[end] = 1
+                ends[token] = end + 1
+        at += lengths[row]
+
+
+@compiled
+def weigh(
+    impacts: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    rows: NDArray[np.int32],
+    idf: NDArray[np.float32],
+    norms: NDArray[np.float64],
+) -> None:
+    """Turn frequencies into impacts, idf · tf/(tf + norm): computed in float64, rounded once."""
+    for term in range(len(idf)):
+        for place in range(starts[term], starts[term + 1]):
+            tf = np.float64(impacts[place])
+            impacts[place] = np.float64(idf[term]) * (tf / (norms[rows[place]] + tf))
+
+
+@compiled
+def _smallest_first(keys: NDArray[np.int64], count: int) -> np.int64:
+    """Bring the `count` smallest keys to the front and return the largest of them (quickselect)."""
+    low, high, wanted = 0, len(keys) - 1, count - 1
+    while low < high:
+        pivot = keys[(low + high) // 2]
+        left, right = low, high
+        while left <= right:
+            while keys[left] < pivot:
+                left += 1
+            while keys[right] > pivot:
+                right -= 1
+            if left <= right:
+                keys[left], keys[right] = keys[right], keys[left]
+                left += 1
+                right -= 1
+        if wanted <= right:
+            high = right
+        elif wanted >= left:
+            low = left
+        else:
+            break
+    return keys[wanted]  # type: ignore[no-any-return]
+
+
+@compiled
+def _keep(
+    key: np.int64, best: NDArray[np.int64], count: int, limit: np.int64, depth: int
+) -> tuple[int, np.int64]:
+    """Put a key to the `count` in `best`; where that fills it, keep `depth`. Return `count`, `limit`."""
+    best[count] = key
+    if count + 1 < len(best):
+        return count + 1, limit
+    return depth, _smallest_first(best, depth)
+
+
+@compiled
+def find_best(
+    postings: Postings,
+    terms: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    depths: NDArray[np.int64],
+    keys: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Find the best rows of a batch of queries; return how many each has.
+
+    Query q consists of `terms[offsets[q] : offsets[q + 1]]`, whose impacts are added up in this order. Its
+    best `depths[q]` rows with a score above 0 come first in `keys[q]`, which has room for twice as many, or
+    for all rows. A key is row − 2³²·(bits of the score): float32 above 0 sort as their bits do, so that a
+    smaller key is a larger score or, of equal scores, a smaller row.
+    """
+    starts, rows, impacts, line_of_term, lines = postings
+    counts = np.zeros(len(depths), np.int64)
+    limits = np.zeros(len(depths), np.int64)  # a key that is not below has no chance
+    places = starts[terms]  # the first posting that is still to come, of each query's terms
+    scores = np.zeros(_BLOCK, np.float32)
+    bits = scores.view(np.int32)
+    n = lines.shape[1]
+    for first in range(0, n, _BLOCK):
+        size = min(_BLOCK, n - first)
+        for query in range(len(depths)):
+            best, count, limit, depth = keys[query], counts[query], limits[query], depths[query]
+            own = range(offsets[query], offsets[query + 1])
+            has_line = False
+            for slot in own:
+                line = line_of_term[terms[slot]]
+                if line >= 0:
+                    has_line = True
+                    impacts_here = lines[line, first : first + size]
+                    for row in range(size):
+                        scores[row] += impacts_here[row]
+                else:
+                    place, end = places[slot], starts[terms[slot] + 1]
+                    while place < end and rows[place] < first + size:
+                        scores[rows[place] - first] += impacts[place]
+                        place += 1
+            if has_line:
+                for low in range(0, size, _STRIDE):
+                    most = np.int32(0)
+                    for row in range(low, min(low + _STRIDE, size)):
+                        most = max(most, bits[row])
+                    if most >= -(limit >> 32):
+                        for row in range(low, min(low + _STRIDE, size)):
+                            key = np.int64(first + row) - (np.int64(bits[row]) << 32)
+                            if key < limit:
+                                count, limit = _keep(key, best, count, limit, depth)
+                scores[:size] = 0
+            for slot in own:
+                if line_of_term[terms[slot]] < 0:
+                    place, end = places[slot], starts[terms[slot] + 1]
+                    while place < end and rows[place] < first + size:
+                        if not has_line:
+                            row = rows[place] - first
+                            key = np.int64(rows[place]) - (np.int64(bits[row]) << 32)
+                            if key < limit:
+                                count, limit = _keep(key, best, count, limit, depth)
+                            scores[row] = 0  # the next posting of this row offers nothing
+                        place += 1
+                    places[slot] = place
+            counts[query], limits[query] = count, limit
+    for query in range(len(depths)):
+        if counts[query] > depths[query]:
+            _smallest_first(keys[query, : counts[query]], depths[query])
+            counts[query] = depths[query]
+    return counts

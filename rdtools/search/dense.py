@@ -1,0 +1,72 @@
+"""The embeddings of a corpus by a bi-encoder, made once and kept where `--index` says."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rdtools.models.encoding import BiEncoder
+from rdtools.models.loading import fingerprint, load_bi_encoder
+from rdtools.search.index_folder import kept_index
+from rdtools.search.resources import Resources
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class DenseIndex:
+    """Each distinct text is encoded once; documents of equal text share a place.
+
+    Attributes:
+        encoder: the model, for queries and further texts.
+        embeddings: (places, dimension) float32, normalised where the model scores by cosine.
+        place_of_row: (rows,) the place of each document of the corpus.
+    """
+
+    def __init__(self, model: str, setting: Resources) -> None:
+        self.corpus = setting.collection.corpus
+        self._model = model
+        loaded = load_bi_encoder(model, setting.loading)
+        self.encoder = BiEncoder(loaded, setting.batch_tokens)
+        places: dict[str, int] = {}
+        of_row = [places.setdefault(text, len(places)) for text in self.corpus.texts]
+        self.place_of_row: NDArray[np.int64] = np.array(of_row, np.int64)
+        self._by_place = np.argsort(self.place_of_row, kind="stable")
+        self._starts = np.searchsorted(self.place_of_row[self._by_place], np.arange(len(places) + 1))
+
+        def encode() -> NDArray[np.float32]:
+            return self.encoder.encode_documents(list(places), f"encoding with {model}")
+
+        settings = {"dtype": setting.dtype, "max_length": loaded.max_seq_length}
+        if setting.index is not None:
+            settings["model"] = self.fingerprint
+        self.embeddings = kept_index(setting.index, "dense", settings, self.corpus, encode, _save, _load)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The hash of the model's files."""
+        return fingerprint(self._model)
+
+    def rows_at(self, place: int) -> NDArray[np.int64]:
+        """Return the rows of the documents that share a place, ascending."""
+        return self._by_place[self._starts[place] : self._starts[place + 1]]
+
+    def scores(self, query: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the similarity of a query to the texts at `places`, (len(places),) float32.
+
+        The products are summed in float64, so that a score does not depend on its neighbours.
+        """
+        products = self.embeddings[places].astype(np.float64) @ query.astype(np.float64)
+        return products.astype(np.float32)
+
+
+def _save(embeddings: NDArray[np.float32], folder: Path) -> None:
+    np.save(folder / "embeddings.npy", embeddings, allow_pickle=False)
+
+
+def _load(folder: Path) -> NDArray[np.float32]:
+    embeddings: NDArray[np.float32] = np.load(folder / "embeddings.npy", mmap_mode="r", allow_pickle=False)
+    return embeddings

@@ -1,0 +1,137 @@
+"""`--index DIR`: indexes kept on disk, built once, reused, and never taken for another corpus's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rdtools.core.errors import RdError
+from rdtools.core.log import log, plural
+
+if TYPE_CHECKING:
+    from rdtools.data.corpus import Corpus
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where each process builds for itself
+    fcntl = None  # type: ignore[assignment]
+
+T = TypeVar("T")
+_MANIFEST = "manifest.json"
+_LAYOUT = 1
+
+
+def kept_index(
+    directory: str | None,
+    kind: str,
+    settings: dict[str, Any],
+    corpus: Corpus,
+    build: Callable[[], T],
+    save: Callable[[T, Path], None],
+    load: Callable[[Path], T],
+) -> T:
+    """Load the index of these `settings` from `directory`, or build it and keep it there.
+
+    Indexes with other settings stand beside it. Of several processes, such as the commands of a pipe, that
+    need the same index, one builds it and the others wait. Without a directory it is built and not kept. The
+    manifest beside it also says how many documents it took in how many seconds.
+
+    Raises:
+        RdError: the one that is there was built from another corpus or by another version, or cannot be read.
+    """
+    if directory is None:
+        return _timed(kind, corpus, build)[0]
+    folder = index_folder(directory, kind, settings)
+    manifest = {"layout": _LAYOUT, "kind": kind, "settings": settings, "corpus": corpus.fingerprint}
+    with _turn(folder):
+        if not folder.exists():
+            index, seconds = _timed(kind, corpus, build)
+            built = {"documents": len(corpus), "seconds": round(seconds, 3)}
+            _save_whole(folder, manifest | built, index, save)
+            return index
+    return load_index(folder, load, manifest)
+
+
+@contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Wait while another process builds the index of this folder; its lock ends with it, however it ends."""
+    if fcntl is None or folder.exists():
+        yield
+        return
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        path = folder.with_name(f".{folder.name}.lock")
+        lock = path.open("wb")
+    except OSError as error:
+        raise RdError(f"index {folder}: cannot write: {error.strerror or error}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("index %s: another process is building it, waiting", folder)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            log.debug("index %s: this file system has no locks", folder)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)  # whoever waits for it has it open; who comes later finds the index
+
+
+def load_index(folder: Path, load: Callable[[Path], T], expected: dict[str, Any] | None = None) -> T:
+    """Load a kept index whose manifest says what is `expected`.
+
+    Raises:
+        RdError: it was built from another corpus, or cannot be read.
+    """
+    expected = expected or {"layout": _LAYOUT}
+    try:
+        there = json.loads((folder / _MANIFEST).read_text())
+        for key, value in expected.items():
+            if there.get(key) != value:
+                other = "from another corpus" if key == "corpus" else f"with another {key}"
+                raise RdError(f"index {folder}: it was built {other} (give another --index, or remove it)")
+        log.debug("index %s: reused", folder)
+        return load(folder)
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise RdError(f"index {folder}: it is damaged: {error} (remove it, and it is built again)") from error
+
+
+def _timed(kind: str, corpus: Corpus, build: Callable[[], T]) -> tuple[T, float]:
+    start = time.perf_counter()
+    index = build()
+    seconds = time.perf_counter() - start
+    count, rate = plural(len(corpus), "document"), len(corpus) / max(seconds, 1e-9)
+    log.info("%s: %s indexed in %.1f s (%.0f docs/s)", kind, count, seconds, rate)
+    return index, seconds
+
+
+def index_folder(directory: str, kind: str, settings: dict[str, Any]) -> Path:
+    """The folder within `directory` of the index with these settings."""
+    key = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=6).hexdigest()
+    return Path(directory) / f"{kind}-{key}"
+
+
+def _save_whole(folder: Path, manifest: dict[str, Any], index: T, save: Callable[[T, Path], None]) -> None:
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(beside, ignore_errors=True)  # of a killed process that had our number
+    try:
+        beside.mkdir(parents=True)
+        save(index, beside)
+        (beside / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+        try:
+            beside.rename(folder)
+        except OSError:
+            if not folder.exists():  # else another process was faster, with the same index
+                raise
+    except OSError as error:
+        raise RdError(f"index {folder}: cannot write: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

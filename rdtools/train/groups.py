@@ -1,0 +1,280 @@
+"""Records -> training groups: spooled to disk once, then drawn anew in every epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import random
+import tempfile
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import orjson
+
+from rdtools.core.errors import RdError
+from rdtools.core.log import log, plural
+from rdtools.core.output import spooling
+from rdtools.core.provenance import CHANGES
+from rdtools.core.randomness import sample_places
+from rdtools.core.records import Record
+from rdtools.train.losses.objective import Objective
+from rdtools.train.losses.table import NEGATIVE, ORDER, PAIR, POSITIVE, Loss
+
+T = TypeVar("T")
+
+
+class Document(NamedTuple):
+    """One document of a group; `score` is the teacher's, None where there is none or no loss needs it."""
+
+    doc_id: str
+    text: str
+    score: float | None
+    positive: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """A query and the documents that are compared for it, and which ids are known to be relevant."""
+
+    query: str
+    documents: list[Document]
+    relevant: frozenset[str]
+    foreign: int = 0
+    """How many of the documents, the last ones, are of other groups of the batch."""
+
+    @property
+    def own(self) -> list[Document]:
+        return self.documents[: len(self.documents) - self.foreign]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How groups are drawn: documents a group, positives a group ("one" or "all"), and the seed."""
+
+    size: int = 16
+    positives: str = "one"
+    seed: int = 0
+
+
+class Groups:
+    """All groups of a training run, as one endless sequence: epoch after epoch, each in an order of its own.
+
+    The records lie in a temporary file; memory holds 12 bytes for each, and 8 more for the order of an epoch.
+    What is drawn for a record depends on (seed, epoch, query_id, its number) alone. Pickled, it is the path
+    of that file and what is known of it, for another process of this machine to open before `unlink`.
+
+    Args:
+        records: what to learn from, read once.
+        objective: decides which documents and records are of use; the others are left out and counted.
+        score_scale: the scale of records that do not say theirs.
+        shared: keep the file's name until `unlink` is called.
+
+    Raises:
+        RdError: nothing is left to learn from, or the records mix scales.
+        UsageError: a loss cannot learn from scores on this scale.
+    """
+
+    def __init__(
+        self,
+        records: Iterable[Record],
+        objective: Objective,
+        grouping: Grouping = Grouping(),
+        score_scale: str | None = None,
+        shared: bool = False,
+    ) -> None:
+        self.grouping = grouping
+        self.scales: set[str] = set()
+        self.teachers: set[str] = set()
+        self._changes: dict[str, set[bytes]] = {field: set() for field in CHANGES}
+        self._objective = objective
+        self._score_scale = score_scale
+        self._left_out: Counter[str] = Counter()
+        self._unused: Counter[tuple[str, str]] = Counter()  # (loss, why it has no use for a record)
+        with spooling():
+            handle, self._path = tempfile.mkstemp(prefix="rdtools-")
+        self._file = os.fdopen(handle, "w+b")
+        if not shared:
+            self.unlink()
+        self._starts = array("q", [0])
+        self._sizes = array("i")  # documents in a group of each record
+        self._order: tuple[int, Sequence[int]] = (-1, [])
+        digest = hashlib.blake2b(digest_size=16)
+        try:
+            for record in records:
+                documents = self._usable(record)
+                if documents is not None:
+                    line = orjson.dumps([record["query_id"], record["query"], [*map(list, documents)]])
+                    digest.update(line)
+                    with spooling():
+                        self._file.write(line)
+                    self._starts.append(self._starts[-1] + len(line))
+                    self._sizes.append(sum(self._counts(documents)))
+            with spooling():
+                self._file.flush()
+            self._report()
+        except BaseException:
+            self.unlink()
+            raise
+        self.fingerprint = digest.hexdigest()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_file"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._file = open(self._path, "r+b")  # noqa: SIM115 (lives as long as this)
+
+    def unlink(self) -> None:
+        """Take the file's name away, if it has one: it then goes with the last process that has it open."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+    def __len__(self) -> int:
+        """Groups in an epoch."""
+        return len(self._sizes)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What was read: a hash of it, how many groups, whose scores, on which scale, changed in what way."""
+        return {
+            "fingerprint": self.fingerprint,
+            "groups": len(self),
+            "teachers": sorted(self.teachers),
+            "score_scales": sorted(self.scales),
+            **{field: [*map(orjson.loads, sorted(found))] for field, found in self._changes.items() if found},
+        }
+
+    def slice(self, start: int, stop: int) -> list[Group]:
+        """Return the groups from place `start` to `stop` of the endless sequence."""
+        places = (divmod(place, len(self)) for place in range(start, stop))
+        return [self._draw(self._epoch_order(epoch)[place], epoch) for epoch, place in places]
+
+    def count_within(self, max_docs: int) -> int:
+        """Return how many groups, from the first on, have no more than `max_docs` documents together."""
+        epochs, left = divmod(max_docs, sum(self._sizes))
+        count = epochs * len(self)
+        for index in self._epoch_order(epochs):
+            left -= self._sizes[index]
+            if left < 0:
+                break
+            count += 1
+        return count
+
+    @property
+    def score_scale(self) -> str:
+        """The scale of the scores; "unknown" where there are several, which only losses of order allow."""
+        return next(iter(self.scales)) if len(self.scales) == 1 else "unknown"
+
+    def _usable(self, record: Record) -> list[Document] | None:
+        """Return the documents that the objective can use, or None where no loss can learn of them."""
+        if not record.get("query"):
+            self._left_out["query without text"] += 1
+            return None
+        scale = record.get("score_scale", "unknown")
+        scale = self._score_scale if self._score_scale and scale == "unknown" else scale
+        needs_teacher = self._objective.needs_teacher
+        needed_by_all = all(loss.needs_teacher for loss in self._objective.losses)
+        documents = []
+        for doc in record["docs"]:
+            # A ranking without scores (an MS MARCO run): the order is what there is to learn from.
+            score = doc.get("score", -doc["rank"] if scale == "rank" and "rank" in doc else None)
+            if "text" not in doc:
+                self._left_out["document without text"] += 1
+            elif needed_by_all and score is None:
+                self._left_out["document without score"] += 1
+            else:
+                used = float(score) if needs_teacher and score is not None else None
+                documents.append(Document(doc["doc_id"], doc["text"], used, doc.get("relevance", 0) > 0))
+        lacks = [self._lacks(loss, documents) for loss in self._objective.losses]
+        if all(lacks):
+            self._left_out[str(lacks[0])] += 1
+            return None
+        names = (loss.name for loss in self._objective.losses)
+        self._unused.update((name, lack) for name, lack in zip(names, lacks, strict=True) if lack)
+        if scale not in self.scales and (
+            not needs_teacher or any(doc.score is not None for doc in documents)
+        ):
+            self._objective.check_scale(scale)
+            self.scales.add(scale)
+        if "teacher" in record:
+            self.teachers.add(record["teacher"])
+        for field, found in self._changes.items():
+            if field in record:
+                found.add(orjson.dumps(record[field]))  # type: ignore[literal-required]
+        return documents
+
+    def _lacks(self, loss: Loss, documents: list[Document]) -> str | None:
+        """Say what a record must have for a loss to learn of it, and has not, or None."""
+        if loss.needs_teacher:
+            documents = [document for document in documents if document.score is not None]
+        positives = sum(document.positive for document in documents)
+        if POSITIVE in loss.needs and not positives:
+            return "query without a positive"
+        if NEGATIVE in loss.needs and positives == len(documents) and not loss.in_batch:
+            return "query without a negative"
+        if (PAIR in loss.needs or ORDER in loss.needs) and sum(self._counts(documents)) < 2:
+            return "query without two documents to compare"
+        return None if documents else "query without a document to learn from"
+
+    def _report(self) -> None:
+        for what, count in self._left_out.items():
+            noun, _, rest = what.partition(" ")
+            log.warning("%s %s left out", plural(count, noun), rest)
+        if not len(self):
+            hint = "the input is empty"
+            if self._left_out:
+                hint = _HINTS[self._left_out.most_common(1)[0][0]]
+            raise RdError(f"nothing to train on ({hint})")
+        for (loss, what), count in self._unused.items():
+            noun, _, rest = what.partition(" ")
+            if count == len(self):
+                raise RdError(
+                    f"nothing to train {loss} on, of --loss {self._objective.name} ({_HINTS[what]})"
+                )
+            log.warning("%s %s not used by %s", plural(count, noun), rest, loss)
+        if len(self.scales) > 1 and self._objective.needs_teacher and not self._objective.ordinal:
+            scales = ", ".join(sorted(self.scales))
+            raise RdError(f"the records mix score scales: {scales} (label them with one teacher)")
+        log.info("%s of up to %s", plural(len(self), "group"), plural(max(self._sizes), "document"))
+
+    def _counts(self, documents: list[Document]) -> tuple[int, int]:
+        """How many positives and how many negatives a group of these documents has."""
+        positives = sum(document.positive for document in documents)
+        negatives = len(documents) - positives
+        if self.grouping.positives == "one":
+            positives = min(positives, 1)
+        else:  # leave room for a negative
+            positives = min(positives, self.grouping.size - min(negatives, 1))
+        return positives, min(negatives, self.grouping.size - positives)
+
+    def _draw(self, index: int, epoch: int) -> Group:
+        self._file.seek(self._starts[index])
+        query_id, query, rows = orjson.loads(self._file.read(self._starts[index + 1] - self._starts[index]))
+        documents = [Document(*row) for row in rows]
+        rng = random.Random(f"{self.grouping.seed}\t{epoch}\t{query_id}\t{index}")
+        positives = [document for document in documents if document.positive]
+        negatives = [document for document in documents if not document.positive]
+        n_positives, n_negatives = self._counts(documents)
+        drawn = sample_places(positives, n_positives, rng) + sample_places(negatives, n_negatives, rng)
+        return Group(query, drawn, frozenset(document.doc_id for document in positives))
+
+    def _epoch_order(self, epoch: int) -> Sequence[int]:
+        if self._order[0] != epoch:
+            rng = random.Random(f"{self.grouping.seed}\t{epoch}")
+            self._order = (epoch, array("q", sample_places(range(len(self)), len(self), rng)))
+        return self._order[1]
+
+
+_HINTS = {
+    "query without text": 'give --queries or --dataset, or records with "query"',
+    "document without text": 'give --corpus or --dataset, or records with "text"',
+    "document without score": "label the records with rd-label first",
+    "query without a positive": "this loss needs documents with relevance > 0; ranknet and kl do not",
+    "query without a negative": "mine some with rd-mine",
+    "query without two documents to compare": "mine more with rd-mine",
+    "query without a document to learn from": "label the records with rd-label first",
+}

@@ -1,0 +1,183 @@
+"""What a student is trained on: a loss, or a weighted sum of losses such as `kl+0.2*lce`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from rdtools.core.errors import UsageError
+from rdtools.core.registry import check_name
+from rdtools.train.losses.table import LOSSES, PAPER, SUMS, Loss, explain
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Labels(NamedTuple):
+    """What groups are learned from, all (B, G): B groups of up to G documents."""
+
+    teacher: Tensor
+    """Float; NaN where a document has no score, or where there is no document."""
+    positive: Tensor
+    mask: Tensor
+    """Bool: there is a document."""
+    own: Tensor
+    """Bool: it is of this group, not of another one of the batch."""
+
+    def to(self, device: object) -> Labels:
+        return Labels(*(tensor.to(device, non_blocking=True) for tensor in self))  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Losses and their weights. Each counts over the groups and documents that have what it needs."""
+
+    name: str
+    losses: tuple[Loss, ...]
+    weights: tuple[float, ...]
+
+    @property
+    def needs_teacher(self) -> bool:
+        return any(loss.needs_teacher for loss in self.losses)
+
+    @property
+    def in_batch(self) -> bool:
+        return any(loss.in_batch for loss in self.losses)
+
+    @property
+    def ordinal(self) -> bool:
+        """Whether scores on any scales may be mixed."""
+        return all(loss.ordinal for loss in self.losses)
+
+    def check_scale(self, scale: str) -> None:
+        """Raise UsageError where one of the losses cannot learn from scores on this scale."""
+        for loss in self.losses:
+            loss.check_scale(scale)
+
+    def with_temperatures(self, teacher: float | None, student: float | None) -> Objective:
+        """Return it with the temperatures of those losses that have them.
+
+        Raises:
+            UsageError: none has, or a temperature is not above 0.
+        """
+        for side, value in (("teacher", teacher), ("student", student)):
+            if value is None:
+                continue
+            if not any(side in loss.temperatures for loss in self.losses):
+                kind = (
+                    "temperature"
+                    if not any(loss.temperatures for loss in self.losses)
+                    else f"--{side}-temperature"
+                )
+                raise UsageError(f"--loss {self.name} has no {kind} (--loss kl has)")
+            if value <= 0:
+                raise UsageError("temperatures must be greater than 0")
+        return self._each(lambda loss: loss.with_temperatures(teacher=teacher, student=student))
+
+    def with_options(self, name: str, **options: object) -> Objective:
+        """Return it with these options of the loss called `name`."""
+        return self._each(
+            lambda loss: replace(loss, options={**loss.options, **options}) if loss.name == name else loss
+        )
+
+    def counts(self, labels: Labels) -> list[int]:
+        """Return for each loss how many of the groups have what it needs."""
+        return [
+            int(loss.defined(labels.teacher, labels.positive, self._mask(loss, labels), labels.own).sum())
+            for loss in self.losses
+        ]
+
+    def parts(self, student: Tensor, labels: Labels, counts: Sequence[int]) -> list[Tensor]:
+        """Return for each loss the sum of its values over the groups that it is defined for, over its count.
+
+        With `counts` of all groups of a step, the parts of its batches add up to the means of the step.
+        """
+        return [
+            self._sum(loss, student, labels) / max(count, 1)
+            for loss, count in zip(self.losses, counts, strict=True)
+        ]
+
+    def total(self, parts: Sequence[Tensor]) -> Tensor:
+        """Return the weighted sum of the parts."""
+        weighted = [weight * part for weight, part in zip(self.weights, parts, strict=True)]
+        return sum(weighted[1:], weighted[0])
+
+    def __call__(self, student: Tensor, labels: Labels) -> Tensor:
+        """Return the weighted sum of the losses, each its mean over the groups that it is defined for."""
+        return self.total(self.parts(student, labels, self.counts(labels)))
+
+    def _sum(self, loss: Loss, student: Tensor, labels: Labels) -> Tensor:
+        teacher, positive, _, own = labels
+        mask = self._mask(loss, labels)
+        values = loss.values(student, teacher, positive, mask, own)
+        return values.masked_fill(~loss.defined(teacher, positive, mask, own), 0.0).sum()
+
+    def _mask(self, loss: Loss, labels: Labels) -> Tensor:
+        return labels.mask & ~labels.teacher.isnan() if loss.needs_teacher else labels.mask
+
+    def _each(self, change: Callable[[Loss], Loss]) -> Objective:
+        return replace(self, losses=tuple(map(change, self.losses)))
+
+
+def objective(spec: str, *, paper_compat: bool = False, in_batch_negatives: bool = False) -> Objective:
+    """Read `kl`, `kl:tevatron` or a sum such as `kl+0.2*lce`.
+
+    Args:
+        paper_compat: take the losses as the paper's own library computes them, see PAPER.
+        in_batch_negatives: take infonce for lce.
+
+    Raises:
+        UsageError: a name or a weight is wrong.
+    """
+    changes = {**(PAPER if paper_compat else {}), **({"lce": "infonce"} if in_batch_negatives else {})}
+    weights: dict[str, float] = {}
+    for weight, name in _terms(spec):
+        for inner_weight, inner in _terms(SUMS.get(name, name)):
+            inner = changes.get(inner, inner)
+            if inner in weights:
+                raise UsageError(f"--loss {spec}: {inner} stands twice (give it one weight)")
+            weights[inner] = weight * inner_weight
+    return Objective(spec, tuple(LOSSES[name] for name in weights), tuple(weights.values()))
+
+
+def explain_objective(spec: str) -> str:
+    """What `rd-train --explain-loss` prints: the loss, or what a sum means and then each of its losses."""
+    chosen = objective(spec)
+    texts = [explain(loss.name) for loss in chosen.losses]
+    if len(texts) > 1 or spec in SUMS:
+        terms = zip(chosen.weights, chosen.losses, strict=True)
+        formula = " + ".join(f"{weight:g} · {loss.name}" for weight, loss in terms)
+        texts.insert(0, f"{spec} = {formula}, each over the groups that have what it needs.")
+    return "\n\n".join([*texts, _NOTATION])
+
+
+_NOTATION = """\
+s are the student's scores, those of a bi-encoder times --scale; t are the teacher's. The loss is the mean
+over groups where it is defined."""
+
+
+def _terms(spec: str) -> list[tuple[float, str]]:
+    """Split a sum into weights and names."""
+    terms = []
+    for term in spec.split("+"):
+        weight, star, name = term.strip().rpartition("*")
+        name = name.strip()
+        if not name:
+            raise UsageError(f"--loss {spec}: a loss is missing (a sum is written kl+0.2*lce)")
+        if name not in SUMS:
+            known = [*LOSSES, *SUMS]
+            plain = [other for other in known if ":" not in other]
+            check_name(known if ":" in name else plain, name, "loss")
+        terms.append((_weight(spec, weight.strip()) if star else 1.0, name))
+    return terms
+
+
+def _weight(spec: str, text: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = 0.0
+    if not 0 < weight < float("inf"):
+        raise UsageError(f"--loss {spec}: the weight {text!r} is not a number above 0")
+    return weight

@@ -1,0 +1,182 @@
+"""Losses over groups: one query, its documents, student scores against judgements or a teacher.
+
+A loss is a pure function `(student, teacher, positive, mask) -> values`. It takes (B, G) tensors, B groups of
+up to G documents, `student` and `teacher` float scores, `positive` and `mask` bool, and returns one value a
+group, (B,). Where `mask` is False there is no document, and neither value nor gradient depends on what stands
+there, NaN included. What a loss needs of a group stands in its line of the table; the value of a group that
+lacks it, such as one of a single document, is finite but means nothing, and is left out of the mean.
+
+A new loss is a function and a line in LOSSES; a library's variant of one is a line named `loss:library`.
+Importing this needs no torch, so that names and docstrings are shown at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from rdtools.core.errors import UsageError
+from rdtools.core.log import log
+from rdtools.core.records import SCORE_SCALES
+from rdtools.train.losses.contrastive import infonce, lce
+from rdtools.train.losses.listwise import adr_mse, kl, kl_of_shares, lambda_loss, listmle, listnet, plistmle
+from rdtools.train.losses.masked import only
+from rdtools.train.losses.pairwise import margin_mse, margin_mse_by_teacher, ranknet, ranknet_by_place
+from rdtools.train.losses.pointwise import bce, bce_hard, mse
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LossFunction = Callable[..., "Tensor"]
+
+SCORE, POSITIVE, NEGATIVE, PAIR, ORDER = "score", "positive", "negative", "pair", "order"
+"""What a loss may need: the teacher's scores; a positive; a document that is none; two documents; two that
+the teacher does not tie."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss, what it needs of a group, and the scales of teacher scores that make sense to it."""
+
+    name: str
+    function: LossFunction
+    needs: tuple[str, ...]
+    scales: tuple[str, ...] = SCORE_SCALES
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the function."""
+    temperatures: Mapping[str, str] = field(default_factory=dict)
+    """Which option --teacher-temperature ("teacher") and --student-temperature ("student") set."""
+    in_batch: bool = False
+    """Whether the documents of the other groups of a batch take part."""
+    note: str = ""
+    """How it differs from what the function says of itself."""
+
+    @property
+    def needs_teacher(self) -> bool:
+        return SCORE in self.needs
+
+    @property
+    def ordinal(self) -> bool:
+        """Whether only the order of teacher scores counts, on any scale."""
+        return self.scales == SCORE_SCALES
+
+    def values(self, student: Tensor, teacher: Tensor, positive: Tensor, mask: Tensor, own: Tensor) -> Tensor:
+        """Return a value for each group, (B,); `own` are its documents, not others of the batch."""
+        if self.in_batch:
+            return self.function(student, teacher, positive, mask, own=own, **self.options)
+        return self.function(student, teacher, positive, mask & own, **self.options)
+
+    def defined(self, teacher: Tensor, positive: Tensor, mask: Tensor, own: Tensor) -> Tensor:
+        """Return which groups have what the loss needs, (B,) bool."""
+        mask = mask if self.in_batch else mask & own
+        defined = mask.sum(-1) > (PAIR in self.needs or ORDER in self.needs)
+        if POSITIVE in self.needs:
+            defined = defined & (mask & positive).any(-1)
+        if NEGATIVE in self.needs:
+            defined = defined & (mask & ~positive).any(-1)
+        if ORDER in self.needs:
+            defined = defined & (only(teacher, mask).amax(-1) > -only(-teacher, mask).amax(-1))
+        return defined
+
+    def with_temperatures(self, **temperatures: float | None) -> Loss:
+        """Return the loss at these temperatures, of those that it has."""
+        given = {self.temperatures[side]: t for side, t in temperatures.items() if side in self.temperatures}
+        return replace(self, options={**self.options, **{k: t for k, t in given.items() if t is not None}})
+
+    def check_scale(self, scale: str) -> None:
+        """Refuse teacher scores on a scale that the loss cannot learn from; warn where it hardly can.
+
+        Raises:
+            UsageError: with what would help.
+        """
+        if not self.needs_teacher:
+            return
+        if scale not in self.scales:
+            raise UsageError(f"--loss {self.name} does not fit {_UNFIT[scale]}")
+        if (
+            scale == "cosine"
+            and self.function in _SOFTMAX
+            and self.options.get("teacher_temperature", 1) == 1
+        ):
+            softer = "" if "teacher" in self.temperatures else "--loss kl with "
+            log.warning(
+                "softmax over cosines is nearly uniform at temperature 1, so there is little to learn "
+                "(%s--teacher-temperature 0.05 may suit)", softer,
+            )  # fmt: skip
+
+
+_DIFFERENCES = ("logit", "log-probability", "cosine", "dot", "bm25")
+"""Scales on which the difference of two scores means something that a student can learn."""
+
+_SOFTMAX = (kl, kl_of_shares, listnet)
+"""Losses that make a distribution of the teacher's scores."""
+
+_UNFIT = {
+    "unknown": "scores of unknown scale (say what they are, as in --score-scale logit)",
+    "probability": "scores that are probabilities (label with raw logits; --loss ranknet takes any scale)",
+    "log-probability": "scores that are log-probabilities (--loss kl and ranknet take them)",
+    "rank": "scores that are ranks (--loss ranknet needs the order only)",
+    "cosine": "scores that are cosines (--loss kl and ranknet take them)",
+    "dot": "scores that are dot products (--loss kl and ranknet take them)",
+    "bm25": "scores that are of BM25 (--loss kl and ranknet take them)",
+}
+
+_BOTH = {"teacher": "teacher_temperature", "student": "student_temperature"}
+_ONE = {"teacher_temperature": 1.0, "student_temperature": 1.0}
+
+LOSSES = {
+    loss.name: loss
+    for loss in (
+        Loss("lce", lce, (POSITIVE, NEGATIVE)),
+        Loss("infonce", infonce, (POSITIVE, NEGATIVE), in_batch=True),
+        Loss("ranknet", ranknet, (SCORE, ORDER)),
+        Loss("margin-mse", margin_mse, (SCORE, POSITIVE, NEGATIVE), _DIFFERENCES),
+        Loss("kl", kl, (SCORE, PAIR), _DIFFERENCES, _ONE, _BOTH),
+        Loss("listnet", listnet, (SCORE, PAIR), _DIFFERENCES),
+        Loss("listmle", listmle, (SCORE, PAIR)),
+        Loss("plistmle", plistmle, (SCORE, PAIR)),
+        Loss("lambda", lambda_loss, (SCORE, ORDER), ("probability", "logit", "cosine", "dot", "bm25")),
+        Loss("adr-mse", adr_mse, (SCORE, PAIR)),
+        Loss("mse", mse, (SCORE,), _DIFFERENCES),
+        Loss("bce", bce, (SCORE,), ("probability", "logit", "log-probability")),
+        Loss("bce-hard", bce_hard, (POSITIVE,)),
+        # Where libraries mean different things by one name.
+        Loss("kl:sentence-transformers", kl, (SCORE, PAIR), _DIFFERENCES, _ONE, _BOTH,
+             note="DistillKLDivLoss: as kl; its temperature is both of ours."),
+        Loss("kl:rankers", kl, (SCORE, PAIR), _DIFFERENCES, {**_ONE, "squared": False}, _BOTH,
+             note="KL_DivergenceLoss: without the factor T_s²."),
+        Loss("kl:tevatron", kl, (SCORE, PAIR), _DIFFERENCES,
+             {"teacher_temperature": 0.02, "student_temperature": 0.02, "squared": False}, _BOTH,
+             note="DistilTevatronTrainer: without the factor T_s²; both temperatures are 0.02 by default."),
+        Loss("kl:lightning-ir", kl, (SCORE, PAIR), _DIFFERENCES, {"squared": False},
+             note="KLDivergence: both temperatures are 1."),
+        Loss("kl:pylate", kl_of_shares, (SCORE, PAIR), _DIFFERENCES),
+        Loss("ranknet:sentence-transformers", ranknet, (SCORE, ORDER), options={"base": 2.0},
+             note="RankNetLoss: with the logarithm to the base 2."),
+        Loss("ranknet:lightning-ir", ranknet, (SCORE, ORDER), temperatures={"student": "factor"},
+             note="RankNet: s is first multiplied by the temperature, --student-temperature."),
+        Loss("ranknet:rankers", ranknet_by_place, (SCORE, PAIR)),
+        Loss("margin-mse:sentence-transformers", margin_mse, (SCORE, POSITIVE, NEGATIVE), _DIFFERENCES,
+             note="MarginMSELoss: as margin-mse, with one positive a group."),
+        Loss("margin-mse:rankers", margin_mse, (SCORE, POSITIVE, NEGATIVE), _DIFFERENCES,
+             note="MarginMSELoss: as margin-mse, with one positive a group."),
+        Loss("margin-mse:lightning-ir", margin_mse_by_teacher, (SCORE, ORDER), _DIFFERENCES),
+    )
+}  # fmt: skip
+
+SUMS = {"kl:flagembedding": "listnet+lce"}
+"""Names that stand for a sum. With in-batch negatives, FlagEmbedding's default, it is listnet+infonce."""
+
+PAPER = {"kl": "kl:rankers", "ranknet": "ranknet:rankers"}
+"""What --paper-compat takes in place of a loss: how the paper's own library computes it."""
+
+
+def explain(name: str) -> str:
+    """Describe one loss: its docstring, how a library's variant differs, the scales that it accepts."""
+    loss = LOSSES[name]
+    variant = f"Variant: {name.partition(':')[2]}'s {loss.note}\n" if loss.note else ""
+    scales = "any" if loss.ordinal else ", ".join(loss.scales)
+    accepted = scales if loss.needs_teacher else "no teacher scores are used"
+    return f"{name}: {inspect.getdoc(loss.function)}\n{variant}Score scales: {accepted}."

@@ -1,0 +1,69 @@
+"""Quantiles against numpy, intervals against scipy's bootstrap and their own coverage."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from rdtools.diagnose.bootstrap import _quantile_of_draw, intervals, quantile
+
+finite = st.lists(st.integers(-9, 9), min_size=1, max_size=20)
+shares = st.sampled_from([0.0, 0.25, 0.5, 0.9, 0.99, 1.0])
+
+
+@given(values=finite, share=shares)
+def test_quantiles_are_numpys(values, share):
+    assert quantile(np.sort(np.array(values, float)), share) == pytest.approx(np.quantile(values, share))
+
+
+def test_quantiles_of_infinite_values():
+    ordered = np.array([1.0, math.inf, math.inf])
+    assert [quantile(ordered, share) for share in (0.0, 0.25, 0.5, 1.0)] == [1, math.inf, math.inf, math.inf]
+
+
+@given(
+    drawn=st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 4)), min_size=1, max_size=12), share=shares
+)
+def test_a_quantile_of_a_draw_is_that_of_the_repeated_values(drawn, share):
+    drawn.sort()
+    values, times = (np.array(part) for part in zip(*drawn, strict=True))
+    found = _quantile_of_draw(values.astype(float), times, share)
+    repeated = np.repeat(values, times)
+    assert found == pytest.approx(np.quantile(repeated, share) if len(repeated) else math.nan, nan_ok=True)
+
+
+def test_against_scipys_bootstrap():
+    values = np.random.default_rng(5).gamma(2, size=300)
+    mean, median = intervals(np.stack([values, values], axis=1), [None, 0.5], 0.95, seed=0)
+    for bounds, statistic in ((mean, np.mean), (median, np.median)):
+        expected = stats.bootstrap(
+            (values,), statistic, n_resamples=2000, method="percentile", random_state=1
+        ).confidence_interval
+        assert bounds == pytest.approx([expected.low, expected.high], abs=0.03)
+
+
+def test_intervals_cover_the_mean_about_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(100):
+        low, high = intervals(rng.normal(size=(80, 1)), [None], 0.9, seed=trial)[0]
+        hits += low <= 0 <= high
+    assert 80 <= hits <= 97
+
+
+def test_undefined_values_do_not_count():
+    values = np.array([[1.0, math.nan, math.nan], [1.0, 3.0, math.nan], [1.0, math.nan, math.nan]])
+    bounds = intervals(values, [None, None, 0.5], 0.95, seed=0)
+    assert bounds[:2].tolist() == [[1, 1], [3, 3]]
+    assert np.isnan(bounds[2]).all()
+
+
+def test_the_seed_decides():
+    values = np.random.default_rng(1).normal(size=(30, 1))
+    first, again, other = (intervals(values, [None], 0.95, seed).tolist() for seed in (0, 0, 1))
+    assert first == again != other

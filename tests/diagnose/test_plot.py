@@ -1,0 +1,73 @@
+"""Drawings: what they show, and that the same values give the same bytes."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from rdtools.core.errors import RdError, UsageError
+from rdtools.diagnose.plot import _edges, check_plot, draw, sketch
+
+COLUMNS = ("margin", "kappa", "never")
+FILES = [
+    ("a.jsonl", np.array([[0.0, 1.0, math.nan], [0.0, 10.0, math.nan], [4.0, 1e5, math.nan]])),
+    ("b.jsonl", np.array([[4.0, math.inf, math.nan], [2.0, math.nan, math.nan]])),
+]
+
+
+@pytest.mark.parametrize("format", ["svg", "png"])
+def test_the_same_values_give_the_same_bytes(format):
+    picture = draw(COLUMNS, FILES, format, "temperature 1.0")
+    assert picture == draw(COLUMNS, FILES, format, "temperature 1.0")
+    assert picture != draw(COLUMNS, FILES[:1], format, "temperature 1.0")
+    assert picture.startswith(b"<?xml" if format == "svg" else b"\x89PNG")
+
+
+def test_a_panel_a_column_and_a_line_a_file(monkeypatch):
+    import matplotlib as mpl
+
+    monkeypatch.setitem(mpl.rcParams, "svg.fonttype", "none")
+    svg = draw(COLUMNS, FILES, "svg", "temperature 1.0").decode()
+    words = re.findall(r">([^<>\n]+)</text>", svg)
+    for word in ("margin", "kappa", "a.jsonl", "b.jsonl", "temperature 1.0"):
+        assert words.count(word) == 1, word
+    assert "never" not in words
+    assert "<dc:date>" not in svg
+    lines = re.findall(r"stroke: (#[0-9a-f]{6})", svg)
+    assert {"#0072b2", "#d55e00"} <= set(lines)
+
+
+def test_a_sketch_by_hand():
+    lines = list(sketch(("margin",), [("a", np.array([[0.0], [0.0], [4.0]])), ("bcd", np.array([[4.0]]))]))
+    # The most in a bin is all of bcd: 8 eighths; 2/3 of a are 6, and 1/3 is 3 (rounded up).
+    assert lines == [
+        "margin (0 to 4)",
+        "  a   |▆" + " " * 38 + "▃| 67% at most",
+        "  bcd |" + " " * 39 + "█| 100% at most",
+    ]
+
+
+def test_values_that_span_decades_have_bins_that_grow():
+    edges = _edges([("f", np.array([[1.0], [1e4]]))], 0, 4)
+    assert edges == pytest.approx([1, 10, 100, 1e3, 1e4])
+    assert _edges([("f", np.array([[0.0], [1e4]]))], 0, 4) == pytest.approx([0, 2500, 5000, 7500, 1e4])
+    assert list(sketch(COLUMNS, FILES))[3].startswith("kappa (1 to 1e+05, logarithmic)")
+
+
+def test_nothing_to_draw():
+    nothing = [("f", np.full((2, 3), math.nan))]
+    assert draw(COLUMNS, nothing, "svg").startswith(b"<?xml")
+    assert list(sketch(COLUMNS, nothing)) == []
+
+
+def test_what_cannot_be_drawn(monkeypatch):
+    with pytest.raises(UsageError, match=r"--plot out.pdf: a FILE.png, a FILE.svg or terminal is needed"):
+        check_plot("out.pdf")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(RdError, match=r"pip install 'ranking-distillation-tools\[plot\]'"):
+        check_plot("out.png")
+    check_plot("terminal")

@@ -1,0 +1,274 @@
+"""llm: tiny random causal models, against their own full vocabulary, one pair at a time."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from rdtools.core.errors import RdError, UsageError
+from rdtools.data.collection import Collection
+from rdtools.label.labeler import Labeler
+from rdtools.label.prompts import DEFAULT_TEMPLATE, Prompt, parse_prompt
+from rdtools.label.score_cache import ScoreCache
+from rdtools.label.teachers import TextPair, open_teacher
+from rdtools.models.loading import fingerprint
+from rdtools.search.resources import Resources
+
+CHAT = (
+    "{% for m in messages %}<|user|>{{ m['content'] }}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}{% if enable_thinking %}<think>{% endif %}"
+)
+TEXTS = ["the flow", "heat transfer in the boundary layer of a flat plate", "", "jet", "émigré 🙂 supersonic"]
+PAIRS = [
+    TextPair("q", str(n), query, text)
+    for n, text in enumerate(TEXTS)
+    for query in ("wing", "air flow of a jet")
+]
+
+
+def _tokenizer(chat: bool, bos: bool):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = ["ye", "yes", "Ġyes", "no", "Ġno", "Ġy", "<|end|>", "<|user|>", "<|assistant|>", "<s>"]
+    vocabulary = {token: number for number, token in enumerate(letters + words)}
+    merges = [("y", "e"), ("ye", "s"), ("Ġ", "yes"), ("n", "o"), ("Ġ", "no")]
+    fast = Tokenizer(models.BPE(vocabulary, merges))
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast.decoder = decoders.ByteLevel()
+    if bos:
+        fast.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", vocabulary["<s>"])]
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=fast, eos_token="<|end|>", bos_token="<s>", chat_template=CHAT if chat else None,
+        additional_special_tokens=["<|user|>", "<|assistant|>"],
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Tiny random causal models by name, each in a folder."""
+    from transformers import (
+        Gemma2Config,
+        Gemma2ForCausalLM,
+        GPT2Config,
+        GPT2LMHeadModel,
+        LlamaConfig,
+        LlamaForCausalLM,
+    )
+
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    kinds = {
+        # tied head, learned positions; rotary positions and a token of the beginning; capped logits
+        "gpt2": (GPT2LMHeadModel, GPT2Config, {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 256}),
+        "llama": (LlamaForCausalLM, LlamaConfig, {**size, "num_key_value_heads": 1, "max_position_embeddings": 256}),
+        "gemma2": (
+            Gemma2ForCausalLM, Gemma2Config,
+            {**size, "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 256, "final_logit_softcapping": 0.05},
+        ),
+    }  # fmt: skip
+    folders = {}
+    for name, (model, config, options) in kinds.items():
+        folder = tmp_path_factory.mktemp(name)
+        tokenizer = _tokenizer(chat=name == "llama", bos=name == "llama")
+        torch.manual_seed(1)
+        model(config(vocab_size=len(tokenizer), **options)).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        folders[name] = str(folder)
+    return folders
+
+
+def setting(**options):
+    return Resources(Collection(), device="cpu", **options)
+
+
+def scores(teacher, pairs=PAIRS):
+    found = [None] * len(pairs)
+    for places, values in teacher.score(pairs):
+        for place, value in zip(places, values, strict=True):
+            found[place] = value
+    return found
+
+
+def one_at_a_time(folder, prompts, yes, no, special=True):
+    """logit(yes) − logit(no) from the whole vocabulary at the last position."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(folder),
+        AutoModelForCausalLM.from_pretrained(folder).eval(),
+    )
+    yes, no = tokenizer.convert_tokens_to_ids([yes, no])
+    values = []
+    for prompt in prompts:
+        with torch.no_grad():
+            last = model(**tokenizer(prompt, return_tensors="pt", add_special_tokens=special)).logits[0, -1]
+        values.append(float(last[yes] - last[no]))
+    return values
+
+
+def test_the_vocabulary_is_never_computed(models):
+    teacher = open_teacher(f"llm:{models['gpt2']}", setting())
+    widths = []
+    teacher._model.register_forward_hook(lambda model, inputs, output: widths.append(output.logits.shape[-1]))
+    scores(teacher)
+    assert set(widths) == {2}
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2"])
+def test_scores_are_the_difference_of_two_logits_however_batched(models, name):
+    prompts = [DEFAULT_TEMPLATE.format(query=pair.query, document=pair.text) for pair in PAIRS]
+    expected = one_at_a_time(models[name], prompts, "Ġyes", "Ġno")
+    assert np.ptp(expected) > 1e-3  # they tell documents apart
+    for batch_tokens in (1, 500, 100_000):
+        teacher = open_teacher(f"llm:{models[name]}", setting(batch_tokens=batch_tokens))
+        np.testing.assert_allclose(scores(teacher), expected, atol=1e-5)
+    one = next(
+        Labeler([teacher]).label(
+            [{"query_id": "q", "query": "wing", "docs": [{"doc_id": "d", "text": "jet"}]}]
+        )
+    )
+    assert (one["teacher"], one["score_scale"]) == (models[name], "logit")
+
+
+def test_the_chat_template_is_used_only_where_asked(models):
+    prompt = parse_prompt("{query}? {document}", None, chat=True)
+    teacher = open_teacher(f"llm:{models['llama']}", setting(prompt=prompt))
+    prompts = [f"<|user|>{pair.query}? {pair.text}<|assistant|>" for pair in PAIRS]
+    np.testing.assert_allclose(
+        scores(teacher), one_at_a_time(models["llama"], prompts, "yes", "no", special=False), atol=1e-5
+    )
+    with pytest.raises(UsageError, match=r"^--chat: model .*gpt2.* has no chat template$"):
+        open_teacher(f"llm:{models['gpt2']}", setting(prompt=prompt))
+
+
+def test_other_prompts_and_answers(models):
+    prompt = parse_prompt("{{}} {query}\n{document} ->", " no, yes", chat=False)
+    teacher = open_teacher(f"llm:{models['gpt2']}", setting(prompt=prompt))
+    prompts = [f"{{}} {pair.query}\n{pair.text} ->" for pair in PAIRS]
+    np.testing.assert_allclose(
+        scores(teacher), one_at_a_time(models["gpt2"], prompts, "Ġno", "Ġyes"), atol=1e-5
+    )
+
+
+def test_answers_that_are_not_one_token_are_named(models):
+    with pytest.raises(
+        UsageError,
+        match=r"^model .*: after the prompt the answer ' nope' is not one token but 'Ġno' 'p' 'e' \(--answers",
+    ):
+        open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(no=" nope")))
+
+
+def test_answers_that_are_the_same_or_unknown_are_refused(models, monkeypatch):
+    with pytest.raises(UsageError, match=r"^model .*: its two answers are one token \(--answers"):
+        open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(no=" yes")))
+    from transformers import PreTrainedTokenizerFast
+
+    token = PreTrainedTokenizerFast.from_pretrained(models["gpt2"]).convert_tokens_to_ids("Ġno")
+    monkeypatch.setattr(PreTrainedTokenizerFast, "unk_token_id", token, raising=False)
+    with pytest.raises(UsageError, match="the answer ' no' is not one token but 'Ġno' "):
+        open_teacher(f"llm:{models['gpt2']}", setting())
+
+
+@pytest.mark.parametrize("limit", [100, 130, 140])
+def test_what_is_too_long_loses_the_end_of_the_document_then_of_the_query(models, limit):
+    teacher = open_teacher(f"llm:{models['gpt2']}", setting(max_length=limit, batch_tokens=1))
+    long = [
+        TextPair("q", "d", "wing of a jet", "the flow of air 🙂 " * 40),
+        TextPair("q", "e", "wing" * 90, "jet" * 90),
+    ]
+    prompts = []
+    for pair in long:  # characters are bytes here, and tokens but for yes, no and letters beyond ASCII
+        query, document = pair.query, pair.text
+        while (
+            len(teacher._tokenizer(DEFAULT_TEMPLATE.format(query=query, document=document))["input_ids"])
+            > limit
+        ):
+            query, document = (query, document[:-1]) if document else (query[:-1], document)
+        prompts.append(DEFAULT_TEMPLATE.format(query=query, document=document))
+    np.testing.assert_allclose(
+        scores(teacher, long), one_at_a_time(models["gpt2"], prompts, "Ġyes", "Ġno"), atol=1e-5
+    )
+
+
+def test_a_prompt_that_cannot_fit_is_one_line(models):
+    teacher = open_teacher(f"llm:{models['gpt2']}", setting(max_length=20))
+    with pytest.raises(RdError, match=r"^model .*: the prompt itself is longer than 20 tokens$"):
+        scores(teacher)
+
+
+def test_half_precision_makes_no_ties(models):
+    pairs = [TextPair("q", str(n), "wing", f"model {n}") for n in range(40)]
+    teacher = open_teacher(f"llm:{models['gpt2']}", setting(dtype="bfloat16"))
+    assert len(set(scores(teacher, pairs))) > 35
+
+
+def test_keys_cover_prompt_answers_chat_length_and_precision(models):
+    name = f"llm:{models['llama']}"
+    prompts = [
+        Prompt(), Prompt("{query}{document}:"), Prompt(yes=" no", no=" yes"),
+        Prompt(yes="yes", no="no", chat=True), Prompt("<|user|>" + DEFAULT_TEMPLATE, "yes", "no"),
+    ]  # fmt: skip
+    keys = [open_teacher(name, setting(prompt=prompt)).key for prompt in prompts]
+    keys += [
+        open_teacher(name, setting(**option)).key for option in ({"max_length": 99}, {"dtype": "bfloat16"})
+    ]
+    assert len(set(keys)) == len(keys)
+    assert all(fingerprint(models["llama"]) in key for key in keys)
+    assert open_teacher(name, setting(batch_tokens=7)).key == keys[0]
+
+
+def test_the_cache_serves_a_second_run(models, tmp_path):
+    record = {"query_id": "q", "query": "wing", "docs": [{"doc_id": t, "text": t} for t in TEXTS]}
+
+    def label():
+        teacher = open_teacher(f"llm:{models['gpt2']}", setting())
+        labeler = Labeler([teacher], cache=ScoreCache(str(tmp_path / "scores.db")))
+        return next(labeler.label([json.loads(json.dumps(record))])), labeler._computed
+
+    first, computed = label()
+    assert computed == len(TEXTS)
+    assert label() == (first, 0)
+
+
+def test_other_heads_and_missing_models_are_one_line(models, tmp_path):
+    with pytest.raises(RdError, match=r"^model no/such: neither a local folder.*llm:DIR"):
+        open_teacher("llm:no/such", setting())
+    with pytest.raises(UsageError, match=r"^--teacher llm: it needs a model, llm:MODEL$"):
+        open_teacher("llm", setting())
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("{query}", "it needs {query} and {document}, and nothing else in braces"),
+        ("{query} {document} {other}", "it needs"),
+        ("{query.__class__} {document}", "it needs"),
+        ("{query:>9} {document}", "it needs"),
+        ("{query!r} {document}", "it needs"),
+        ("{} {query} {document}", "it needs"),
+        ("{query} {document", "expected '}' before end of string (a brace that is text is doubled)"),
+        ("} {query} {document}", "Single '}' encountered in format string (a brace"),
+    ],
+)
+def test_prompts_are_checked(template, problem):
+    with pytest.raises(UsageError) as caught:
+        parse_prompt(template, None, chat=False)
+    assert str(caught.value).startswith(f"--prompt: {problem}")
+
+
+def test_braces_in_texts_are_text():
+    assert Prompt("{query}|{document}")("{document}", "{0} }{") == "{document}|{0} }{"
+
+
+def test_answers_are_two():
+    assert parse_prompt(None, None, chat=False) == Prompt(DEFAULT_TEMPLATE, " yes", " no")
+    assert parse_prompt(None, "A,B", chat=False) == Prompt(DEFAULT_TEMPLATE, "A", "B")
+    for wrong in ("yes", "yes,", ",no", "a,b,c"):
+        with pytest.raises(UsageError, match=r"two answers are needed, with a comma between: YES,NO$"):
+            parse_prompt(None, wrong, chat=False)

@@ -1,0 +1,223 @@
+"""rd-label as it is installed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+RECORDS = "".join(
+    json.dumps({"query_id": f"q{n}", "query": f"wing {n}", "extra": n, "docs": [
+        {"doc_id": f"d{m}", "text": f"flow {'wing ' * m}", "rank": m, "source": "bm25"} for m in range(1, 4)
+    ]}) + "\n"
+    for n in range(6)
+)  # fmt: skip
+
+
+def scores(text):
+    return [doc["score"] for line in text.splitlines() for doc in json.loads(line)["docs"]]
+
+
+@pytest.mark.parametrize("kind", ["ce", "be"])
+def test_splitting_the_stream_changes_no_score_beyond_1e_5(run, kind, tiny_ce, tiny_be):
+    teacher = f"{kind}:{tiny_ce if kind == 'ce' else tiny_be}"
+    lines = RECORDS.splitlines(keepends=True)
+    whole = run("rd-label", "--teacher", teacher, "--device", "cpu", stdin=RECORDS, check=True)
+    again = run("rd-label", "--teacher", teacher, "--device", "cpu", stdin=RECORDS, check=True)
+    part = run("rd-label", "--teacher", teacher, "--device", "cpu", stdin="".join(lines[4:]), check=True)
+    assert again.stdout == whole.stdout
+    assert scores(part.stdout) == pytest.approx(scores(whole.stdout)[12:], abs=1e-5)
+    first = json.loads(whole.stdout.splitlines()[0])
+    assert first["extra"] == 0
+    assert first["score_scale"] == ("logit" if kind == "ce" else "cosine")
+    assert [doc["rank"] for doc in first["docs"]] == [1, 2, 3]
+    assert whole.stderr == "rd-label: 6 records, 18 pairs: 18 scored\n"
+
+
+@pytest.mark.parametrize("kind", ["ce", "be"])
+def test_in_half_precision_it_changes_none_beyond_1e_2(run, kind, tiny_ce, tiny_be):
+    label = ("rd-label", "--teacher", f"{kind}:{tiny_ce if kind == 'ce' else tiny_be}", "--dtype", "bf16", "--device", "cpu")  # fmt: skip
+    whole = scores(run(*label, stdin=RECORDS, check=True).stdout)
+    alone = "".join(run(*label, stdin=line, check=True).stdout for line in RECORDS.splitlines())
+    assert scores(alone) == pytest.approx(whole, abs=1e-2)
+
+
+def test_reranking_is_a_pipe(run, tmp_path, tiny_ce):
+    (tmp_path / "corpus.tsv").write_text("d1\twing\nd2\tflow wing\nd3\tjet\n")
+    (tmp_path / "queries.tsv").write_text("q\twing flow\n")
+    bm25 = run(
+        "rd-mine", "queries.tsv", "--corpus", "corpus.tsv", "-n", "all", "-f", "trec", check=True
+    ).stdout
+    # A run has no texts: they come from the collection.
+    done = run(
+        "rd-label", "--teacher", f"ce:{tiny_ce}", "--corpus", "corpus.tsv", "--queries", "queries.tsv", "-f", "trec",
+        stdin=bm25, check=True,
+    )  # fmt: skip
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert {row[2] for row in rows} == {"d1", "d2"}
+    assert {row[5] for row in rows} == {tiny_ce}
+    assert float(rows[0][4]) >= float(rows[1][4])
+
+
+def test_a_cache_is_shared_by_runs(run, tiny_ce):
+    options = ("--teacher", f"ce:{tiny_ce}", "--cache", "scores.db", "--device", "cpu")
+    first = run("rd-label", *options, stdin="".join(RECORDS.splitlines(keepends=True)[:4]), check=True)
+    second = run("rd-label", *options, stdin=RECORDS, check=True)
+    assert first.stderr == "rd-label: 4 records, 12 pairs: 12 scored, 0 from the cache\n"
+    assert second.stderr == "rd-label: 6 records, 18 pairs: 6 scored, 12 from the cache\n"
+    assert second.stdout.startswith(first.stdout)
+
+
+def test_empty_input_is_empty_output_whatever_the_teacher(run):
+    done = run("rd-label")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "status", "message"),
+    [
+        ([], '{"query_id":"q","query":"x"}\n{"query_id":\n', 1, "rd-label: model cross-encoder/ms-marco-MiniLM-L6-v2: neither"),
+        (["--teacher", "qrels"], '{"query_id":"q"}\nnonsense\n', 1, "rd-label: <stdin>:2: not valid JSON: "),
+        (["--teacher", "bm25", "--corpus", "c.tsv"], '{"query_id":"q","query":"x","docs":[{"doc_id":"d"}]}\n', 1,
+         'rd-label: <stdin>:1: document "d" is not in the corpus\n'),
+        (["--teacher", "bm25"], "q Q0 d 1 2.5 t\n", 2, "rd-label: a corpus is needed (give --dataset or --corpus)\n"),
+        (["--teacher", "cee"], "", 2, "rd-label: unknown teacher 'cee'; did you mean 'ce'? "),
+        (["--normalize", "z"], "", 2, "rd-label: unknown normalization 'z'"),
+        (["--temperature", "0"], "", 2, "rd-label: --temperature 0: it must be above 0\n"),
+        (["--noise", "-1"], "", 2, "rd-label: --noise -1: a standard deviation is 0 or above\n"),
+        (["--rank-targets", "recip"], "", 2, "rd-label: unknown rank target 'recip'; did you mean 'reciprocal'?"),
+        (["--normalize", "none", "--normalize", "minmax"], "", 2,
+         "rd-label: --normalize is given 2 times for 1 teacher (once for all, or once for each)\n"),
+        (["--augment-doc", "drop:2"], "", 2, "rd-label: --augment-doc drop:2: a share above 0 and at most 1 is needed"),
+        (["--augmented-text", "student"], "", 2, "rd-label: unknown reader 'student'"),
+        (["--prompt", "{query}"], "", 2, "rd-label: --prompt: it needs {query} and {document}"),
+        (["--chat"], "", 2, "rd-label: --chat needs --teacher llm:MODEL\n"),
+        (["--answers", "a,b"], "", 2, "rd-label: --answers needs --teacher llm:MODEL\n"),
+        (["--combine", "mean"], "", 2, "rd-label: --combine needs several --teacher\n"),
+        (["--augmented-text", "both"], "", 2, "rd-label: --augmented-text needs --augment-query or --augment-doc\n"),
+        (["--teacher", "qrels", "--augment-doc", "drop:0.5"], '{"query_id":"q","docs":[]}\n', 2,
+         "rd-label: no teacher reads the augmented texts (--augmented-text both is for the student)\n"),
+        (["--answers", "yes"], "", 2, "rd-label: --answers 'yes': two answers are needed"),
+        (["--teacher", "qrels", "--temperature", "1e-39"], '{"query_id":"q","query":"x","docs":[{"doc_id":"d","relevance":1}]}\n', 1,
+         'rd-label: query "q", document "d": its score becomes 1e+39, which is no finite float32 (what was done to it: temperature)\n'),
+    ],
+)  # fmt: skip
+def test_errors_are_one_line(run, tmp_path, arguments, stdin, status, message):
+    (tmp_path / "c.tsv").write_text("d1\twing\n")
+    done = run("rd-label", *arguments, stdin=stdin)
+    assert done.returncode == status
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_skipped_records_are_counted_and_the_rest_goes_through(run, tmp_path):
+    (tmp_path / "c.tsv").write_text("d1\twing\nd2\tflow\n")
+    stdin = '{"query_id":"a","query":"wing","docs":[{"doc_id":"gone"}]}\n{"query_id":"b","query":"wing","docs":[{"doc_id":"d1"}]}\n'
+    done = run(
+        "rd-label", "--teacher", "bm25", "--corpus", "c.tsv", "--on-error", "skip", stdin=stdin, check=True
+    )
+    assert [json.loads(line)["query_id"] for line in done.stdout.splitlines()] == ["b"]
+    assert "1 bad line skipped" in done.stderr
+
+
+def test_a_ranking_without_scores_becomes_targets(run, tmp_path):
+    """An MS MARCO run has ranks of the whole collection; targets count ranks within the record."""
+    (tmp_path / "run.tsv").write_text("q\tb\t3\nq\tx\t4\nq\ta\t70\n")
+    stdin = '{"query_id":"q","docs":[{"doc_id":"a"},{"doc_id":"b"},{"doc_id":"c"}]}\n'
+    done = run(
+        "rd-label", "--teacher", "run:msmarco-run:run.tsv", "--rank-targets", "log", stdin=stdin, check=True
+    )
+    assert json.loads(done.stdout) == {
+        "query_id": "q",
+        "docs": [
+            {"doc_id": "a", "score": 0.63092977, "scores": {"run:msmarco-run:run.tsv": -70.0}},  # 1/log2(3)
+            {"doc_id": "b", "score": 1.0, "scores": {"run:msmarco-run:run.tsv": -3.0}},
+            {"doc_id": "c", "scores": {}},
+        ],
+        "teacher": "run:msmarco-run:run.tsv",
+        "score_scale": "unknown",
+        "transformations": [{"rank_targets": "log"}],
+    }
+    assert done.stderr == "rd-label: 1 record, 3 pairs: 2 scored, 1 without a score\n"
+
+
+def test_what_is_random_does_not_depend_on_how_the_input_was_split(run):
+    options = ("--teacher", "qrels", "--noise", "0.3", "--seed", "2", "--augment-query", "shuffle:1", "--augment-doc",
+               "drop:0.5", "--augment-doc", "crop:0.2", "--augmented-text", "both")  # fmt: skip
+    lines = RECORDS.splitlines(keepends=True)
+    whole = run("rd-label", *options, stdin=RECORDS, check=True).stdout
+    assert run("rd-label", *options, stdin="".join(lines[4:]), check=True).stdout == "".join(
+        whole.splitlines(keepends=True)[4:]
+    )
+    assert run("rd-label", *options, "--seed", "3", stdin=RECORDS, check=True).stdout != whole
+    first = json.loads(whole.splitlines()[0])
+    assert first["transformations"] == [{"noise": 0.3, "seed": 2}]
+    assert first["augmentation"] == {
+        "query": ["shuffle:1.0"], "doc": ["drop:0.5", "crop:0.2"], "text": "both", "seed": 2,
+    }  # fmt: skip
+    assert [doc["scores"] for doc in first["docs"]] == [{"qrels": 0.0}] * 3
+
+
+def test_each_teacher_has_its_normalization(run, tmp_path):
+    (tmp_path / "run.trec").write_text("q0 Q0 d1 1 30.0 t\nq0 Q0 d2 2 10.0 t\nq0 Q0 d3 3 20.0 t\n")
+    judged = RECORDS.splitlines()[0].replace('"rank": 3', '"rank": 3, "relevance": 4') + "\n"
+    done = run(
+        "rd-label", "--teacher", "qrels", "--normalize", "none", "--teacher", "run:run.trec", "--normalize", "minmax",
+        "--combine", "max", stdin=judged, check=True,
+    )  # fmt: skip
+    one = json.loads(done.stdout)
+    assert [doc["score"] for doc in one["docs"]] == [1.0, 0.0, 4.0]
+    assert [doc["scores"] for doc in one["docs"]] == [
+        {"qrels": 0.0, "run:run.trec": 30.0}, {"qrels": 0.0, "run:run.trec": 10.0}, {"qrels": 4.0, "run:run.trec": 20.0},
+    ]  # fmt: skip
+    assert one["transformations"] == [{"normalize": ["none", "minmax"]}, {"combine": "max"}]
+    assert (one["teacher"], one["score_scale"]) == ("max(qrels,run:run.trec)", "unknown")
+
+
+def test_paper_compat_writes_missing_scores_as_zero(run, tmp_path):
+    (tmp_path / "run.trec").write_text("q0 Q0 d1 1 -0.25 t\n")
+    arguments = ("--teacher", "run:run.trec", "--score-scale", "log-probability")
+    line = RECORDS.splitlines()[0] + "\n"
+    done = run("rd-label", *arguments, "--paper-compat", stdin=line, check=True)
+    assert scores(done.stdout) == [-0.25, 0.0, 0.0]
+    assert done.stderr == "rd-label: 1 record, 3 pairs: 1 scored, 2 without a score, written as 0\n"
+    correct = json.loads(run("rd-label", *arguments, stdin=line, check=True).stdout)
+    assert [doc.get("score") for doc in correct["docs"]] == [-0.25, None, None]
+
+
+def test_help_says_what_the_prompt_and_the_paper_are(run):
+    from rdtools.label.prompts import DEFAULT_TEMPLATE
+
+    text = run("rd-label", "--help", check=True).stdout
+    assert DEFAULT_TEMPLATE.replace("\n", "\\n") in "".join(line.strip() for line in text.splitlines())
+    words = " ".join(text.replace("-\n", "-").split())
+    assert "0 for what a teacher did not score" in words[words.index("--paper-compat The arithmetic") :]
+
+
+def test_options_of_models_reach_the_teachers(tmp_path, monkeypatch):
+    from rdtools.cli.label import label
+    from rdtools.label import teachers
+    from rdtools.label.prompts import Prompt
+
+    opened = []
+
+    class Nothing:
+        name, scale, key, needs_text = "nothing", "logit", None, False
+
+        def __init__(self, spec, setting):
+            opened.append((spec, setting))
+
+        def score(self, pairs):
+            yield range(len(pairs)), [1.0] * len(pairs)
+
+    monkeypatch.setattr(teachers, "open_teacher", Nothing)
+    (tmp_path / "records.jsonl").write_text(RECORDS)
+    label(
+        [str(tmp_path / "records.jsonl")], ["llm:model"], prompt="{query} {document}", answers="A,B", chat=True,
+        paper_compat=True, seed=4, dtype="bf16", max_length=9, output=str(tmp_path / "out.jsonl"),
+    )  # fmt: skip
+    ((spec, setting),) = opened
+    assert spec == "llm:model"
+    assert setting.prompt == Prompt("{query} {document}", "A", "B", chat=True)
+    assert (setting.paper_compat, setting.seed, setting.dtype, setting.max_length) == (True, 4, "bfloat16", 9)
+    assert scores((tmp_path / "out.jsonl").read_text()) == [1.0] * 18

@@ -1,0 +1,43 @@
+"""What the tests of mining share: a source whose ranking is known, a corpus, and a query mined from it."""
+
+from __future__ import annotations
+
+from rdtools.data.corpus import Corpus
+from rdtools.mine.miner import Miner
+from rdtools.mine.options import Selection
+from rdtools.mine.sampling import top
+from rdtools.mine.sources import Found
+
+
+class Fixed:
+    """A source that gives the same ranking to every query."""
+
+    batch = 1
+
+    def __init__(self, doc_ids, scores=None, name="fixed", scale="dot"):
+        self.name, self.scale = name, scale if scores is not None else None
+        self.doc_ids, self.scores = doc_ids, scores
+
+    def search(self, wanted):
+        known = dict(zip(self.doc_ids, self.scores or [], strict=False))
+        return [
+            Found(
+                self.doc_ids[: one.depth],
+                self.scores and self.scores[: one.depth],
+                {doc_id: known[doc_id] for doc_id in one.positives if doc_id in known},
+            )
+            for one in wanted
+        ]
+
+
+CORPUS = Corpus([(f"d{n}", f"text {n}") for n in range(10)] + [("copy", "Ｔext \n 1"), ("e", "")])
+QUERY = {"query_id": "q", "query": "x", "docs": [], "mine": [1]}
+
+
+def mined(sources, qrels=None, **selection):
+    miner = Miner(sources, Selection(**{"sampling": top, **selection}), {"q": qrels or {}}, CORPUS)
+    return next(miner.mine([QUERY])), list(miner.account.lines())
+
+
+def ids(record):
+    return [doc["doc_id"] for doc in record["docs"]]

@@ -1,0 +1,384 @@
+"""rd-mine as it is installed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rdtools.data.collection import Collection
+from rdtools.formats.qrels import read_qrels
+from rdtools.formats.records import dump
+from rdtools.mine.miner import Miner
+from rdtools.mine.options import Selection
+from rdtools.mine.sources import open_source
+from rdtools.search.resources import Resources
+
+CORPUS = "".join(f"d{n}\t{'wing ' * (n % 4)}{'flow ' * (n % 3)}number{n}\n" for n in range(40))
+QUERIES = "q1\twing flow\nq2\tflow\nq3\twing number7\nq4\tnothing\n"
+QRELS = "q1 0 d5 1\nq2 0 d8 1\nq2 0 d9 0\nq3 0 d7 2\n"
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "corpus.tsv").write_text(CORPUS)
+    (tmp_path / "queries.tsv").write_text(QUERIES)
+    (tmp_path / "qrels").write_text(QRELS)
+    return tmp_path
+
+
+MINE = ("--corpus", "corpus.tsv", "--qrels", "qrels")
+
+
+@pytest.mark.parametrize("source", ["bm25", "random"])
+def test_split_input_gives_the_same_bytes_and_so_does_a_second_run(run, files, source):
+    lines = QUERIES.splitlines(keepends=True)
+    options = (*MINE, "--from", source, "-n", 5)
+    whole = run("rd-mine", *options, stdin=QUERIES, check=True).stdout
+    halves = [
+        run("rd-mine", *options, stdin="".join(part), check=True).stdout for part in (lines[:2], lines[2:])
+    ]
+    assert "".join(halves) == whole
+    assert run("rd-mine", "queries.tsv", *options, check=True).stdout == whole
+    assert run("rd-mine", *options, "--queries", "queries.tsv", check=True).stdout == whole
+    if source == "random":
+        assert run("rd-mine", *options, "--seed", 1, stdin=QUERIES, check=True).stdout != whole
+
+
+def test_a_dense_source_gives_the_same_bytes_to_a_part_of_the_input(run, files, tiny_be):
+    options = (*MINE, "--from", f"dense:{tiny_be}", "-n", "all", "--depth", 9, "--device", "cpu")
+    whole = run("rd-mine", *options, stdin=QUERIES, check=True).stdout
+    setting = Resources(Collection(corpus_path=str(files / "corpus.tsv")), device="cpu")
+    source = open_source(f"dense:{tiny_be}", setting)
+    qrels = read_qrels(str(files / "qrels"))
+    miner = Miner([source], Selection(num_negatives=None, depth=9), qrels, setting.collection.corpus)
+    queries = [line.split("\t") for line in QUERIES.splitlines()[1:]]
+    part = miner.mine({"query_id": query_id, "query": text, "docs": []} for query_id, text in queries)
+    first, rest = whole.split("\n", 1)
+    assert rest == "".join(dump(record).decode() for record in part)
+    assert json.loads(first)["query_id"] == "q1"
+
+
+def test_retrieval_is_the_same_with_and_without_judgements(run, files):
+    options = ("queries.tsv", "--corpus", "corpus.tsv", "-n", "all", "--depth", 5, "-f", "trec")
+    bare = run("rd-mine", *options, check=True).stdout
+    assert run("rd-mine", *options, "--qrels", "qrels", check=True).stdout == bare
+    assert run("rd-mine", *options, "--qrels", "qrels", "--add-positives", check=True).stdout == bare
+    first = bare.splitlines()[0].split()
+    assert first[:2] + first[3:4] + first[5:] == ["q1", "Q0", "1", "bm25"]
+
+
+def test_a_run_of_several_sources_holds_all_their_documents_in_order(run, files):
+    options = ("queries.tsv", "--corpus", "corpus.tsv", "--from", "bm25", "--from", "random", "-n", "all")
+    written = run("rd-mine", *options, "--depth", 4, "-f", "trec", check=True).stdout
+    records = run("rd-mine", *options, "--depth", 4, check=True).stdout
+    for record in map(json.loads, records.splitlines()):
+        ranking = [line.split() for line in written.splitlines() if line.startswith(record["query_id"] + " ")]
+        assert [row[2] for row in ranking] == [doc["doc_id"] for doc in record["docs"]]
+        assert [float(row[4]) for row in ranking] == [*range(len(ranking), 0, -1)]
+        assert {row[5] for row in ranking} <= {"bm25+random", "random"}
+        assert all(("score" in doc) is (doc["source"] == "bm25") for doc in record["docs"])
+
+
+@pytest.mark.parametrize("paper", [(), ("--paper-compat",)])
+def test_the_options_are_those_of_the_room(run, files, paper):
+    options = (
+        "--near-copies",
+        0.3,
+        "--false-negatives",
+        "relabel",
+        "--relative-margin",
+        0.1,
+        "--max-score",
+        9,
+    )
+    sources = ("--from", "bm25", "--from", "graph", "--depth", 6, "--range-min", 1, "--seed", 3)
+    done = run(
+        "rd-mine", "queries.tsv", *MINE, *sources, *options, "-n", 12, "--pad", "--sample", 0.8, *paper, check=True
+    )  # fmt: skip
+    setting = Resources(Collection(corpus_path=str(files / "corpus.tsv")), seed=3)
+    selection = Selection(
+        num_negatives=12, depth=6, range_min=1, near_copies=0.3, false_negatives="relabel", relative_margin=0.1,
+        max_score=9, pad=True, share=0.8, paper_compat=bool(paper), seed=3,
+    )  # fmt: skip
+    opened = [open_source(name, setting) for name in ("bm25", "graph")]
+    miner = Miner(opened, selection, read_qrels(str(files / "qrels")), setting.collection.corpus)
+    records = list(miner.mine(Collection(queries_path=str(files / "queries.tsv")).queries([])))
+    assert done.stdout == "".join(dump(record).decode() for record in records)
+    assert done.stderr.endswith("".join(f"rd-mine: {line}\n" for line in miner.account.lines()))
+    assert len(records) == 3
+    assert any(doc.get("relabelled") for record in records for doc in record["docs"])
+
+
+def test_records_come_from_standard_input_also_where_a_dataset_has_queries(run, files):
+    dataset = files / "data"
+    (dataset / "qrels").mkdir(parents=True)
+    corpus = [{"_id": f"d{n}", "text": f"text {n}"} for n in range(20)]
+    (dataset / "corpus.jsonl").write_text("".join(json.dumps(line) + "\n" for line in corpus))
+    (dataset / "queries.jsonl").write_text('{"_id": "other", "text": "never looked at"}\n')
+    (dataset / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n")
+    docs = [{"doc_id": f"d{n}", "score": score} for n, score in ((1, 3.0), (2, 2.8), (3, 2.0))]
+    record = {"query_id": "q1", "query": "x", "docs": docs, "teacher": "t", "score_scale": "logit"}
+    options = ("--dataset", "data:test", "--from", "records", "--absolute-margin", 0.5, "-n", 3, "--pad")
+    done = run("rd-mine", *options, stdin=json.dumps(record) + "\n", check=True)
+    mined = json.loads(done.stdout)
+    assert [(doc["doc_id"], doc.get("score")) for doc in mined["docs"][:2]] == [("d1", 3.0), ("d3", 2.0)]
+    assert [doc["source"] for doc in mined["docs"][2:]] == ["random", "random"]
+    assert (mined["teacher"], mined["score_scale"]) == ("t", "logit")
+    assert (
+        "rd-mine: 1 query: 1 positives (1 query), 3 negatives (1 query), 2 negatives that --pad drew (1 query)\n"
+        "rd-mine: records: 1 left out, positives by id (1 query), 1 dropped by --absolute-margin (1 query), "
+        "1 candidates (1 query)\n"
+    ) in done.stderr
+
+
+def test_the_help_says_what_random_and_the_papers_arithmetic_are(run):
+    text = " ".join(run("rd-mine", "--help", check=True).stdout.split())
+    assert "(--from random) or of a deep pool (--from bm25 --depth 10000 --sampling random)" in text
+    assert "positives and their copies are candidates and padding too" in text
+    assert "--absolute-margin lets s⁺ − M itself pass" in text
+
+
+def test_k1_and_b_count(run, files):
+    options = ("queries.tsv", "--corpus", "corpus.tsv", "-n", "all", "-f", "trec")
+    outputs = {
+        run("rd-mine", *options, "--k1", k1, "--b", b, check=True).stdout
+        for k1, b in [(1.2, 0.75), (0.9, 0.4), (0, 0)]
+    }
+    assert len(outputs) == 3
+
+
+def test_unknown_fields_travel(run, files):
+    record = {"query_id": 7, "query": "wing", "mine": {"a": [1, None]}, "docs": []}
+    done = run("rd-mine", *MINE, "-n", 1, stdin=json.dumps(record) + "\n", check=True)
+    mined = json.loads(done.stdout)
+    assert mined["mine"] == record["mine"]
+    assert mined["query_id"] == "7"
+
+
+def test_the_account_is_on_stderr_and_quiet_silences_it(run, files):
+    done = run("rd-mine", "queries.tsv", *MINE, "-n", 3, check=True)
+    assert "rd-mine: 4 queries: 3 positives (3 queries)" in done.stderr
+    assert "rd-mine: bm25: " in done.stderr
+    assert run("rd-mine", "queries.tsv", *MINE, "-n", 3, "--quiet", check=True).stderr == ""
+
+
+def test_an_index_is_kept_and_checked_against_the_corpus(run, files):
+    options = ("queries.tsv", *MINE, "--index", "index")
+    first = run("rd-mine", *options, check=True)
+    second = run("rd-mine", *options, check=True)
+    assert "indexed in" in first.stderr
+    assert "indexed in" not in second.stderr
+    assert second.stdout == first.stdout
+    (files / "corpus.tsv").write_text(CORPUS + "d99\tnew\n")
+    third = run("rd-mine", *options)
+    assert (third.returncode, third.stdout) == (1, "")
+    assert "it was built from another corpus (give another --index, or remove it)" in third.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (
+            ["queries.tsv"],
+            2,
+            "rd-mine: a corpus is needed (give --dataset or --corpus)\nTry 'rd-mine --help' for help.\n",
+        ),
+        (
+            ["queries.tsv", *MINE, "--from", "bm52"],
+            2,
+            "rd-mine: unknown source 'bm52'; did you mean 'bm25'? ",
+        ),
+        (
+            ["queries.tsv", *MINE, "--sampling", "topp"],
+            2,
+            "rd-mine: unknown sampling 'topp'; did you mean 'top'? ",
+        ),
+        (
+            ["queries.tsv", *MINE, "-n", "many"],
+            2,
+            "rd-mine: --num-negatives many: a whole number or all is needed\n",
+        ),
+        (
+            ["queries.tsv", *MINE, "--range-min", "100"],
+            2,
+            "rd-mine: --range-min 100 leaves nothing of --depth 100\n",
+        ),
+        (
+            ["queries.tsv", "--corpus", "none.tsv"],
+            1,
+            "rd-mine: none.tsv: cannot open: No such file or directory\n",
+        ),
+        (["none.tsv", *MINE], 1, "rd-mine: none.tsv: cannot open: No such file or directory\n"),
+        (["bad.jsonl", *MINE], 1, 'rd-mine: bad.jsonl:2: missing "query_id"\n'),
+        (
+            ["notext.jsonl", *MINE],
+            1,
+            'rd-mine: notext.jsonl:1: query "q1" has no text (field "query" is missing)\n',
+        ),
+        (["queries.tsv", "--corpus", "twice.tsv"], 1, 'rd-mine: twice.tsv:3: doc_id "d1" stands twice\n'),
+        (
+            ["queries.tsv", *MINE, "-n", "all", "--sampling", "random"],
+            2,
+            "rd-mine: --sampling does nothing here: -n all keeps what the sources found\n",
+        ),
+        (
+            ["queries.tsv", *MINE, "--queries", "queries.tsv"],
+            2,
+            "rd-mine: --queries does nothing here: queries.tsv brings the queries\n",
+        ),
+        *(
+            (
+                ["queries.tsv", *MINE, "--from", "bm25", *option],
+                2,
+                f"rd-mine: {option[0]} does nothing here: no source is dense:MODEL or graph:dense:MODEL\n",
+            )
+            for option in (
+                ["--device", "cpu"],
+                ["--dtype", "float32"],
+                ["--batch-tokens", "9"],
+                ["--max-length", "9"],
+            )
+        ),
+        *(
+            (
+                ["queries.tsv", *MINE, "--from", "random", *option],
+                2,
+                f"rd-mine: {option[0]} does nothing here: no source is bm25 or graph\n",
+            )
+            for option in (["--k1", "1.2"], ["--b", "1"])
+        ),
+        (
+            ["queries.tsv", *MINE, "--score-scale", "logit"],
+            2,
+            "rd-mine: --score-scale does nothing here: no source is run:FILE or records\n",
+        ),
+        (["queries.tsv", "--dataset", "nowhere"], 2, "rd-mine: dataset nowhere: no such folder "),
+        (
+            ["queries.tsv", *MINE, "--false-negatives", "relabel"],
+            2,
+            "rd-mine: --false-negatives relabel: nothing is suspected "
+            "(give --relative-margin, --absolute-margin or --near-copies)\n",
+        ),
+        (
+            ["queries.tsv", *MINE, "--near-copies", ".5", "--false-negatives", "relable"],
+            2,
+            "rd-mine: unknown fate of false negatives 'relable'; did you mean 'relabel'? ",
+        ),
+        (
+            ["queries.tsv", *MINE, "--from", "graph:bm25"],
+            2,
+            "rd-mine: --from graph:bm25: graph takes dense:MODEL, or nothing for BM25\n",
+        ),
+    ],
+)
+def test_errors_are_one_line_and_write_nothing(run, files, arguments, status, message):
+    (files / "bad.jsonl").write_text('{"query_id":"q1","query":"wing"}\n{"query":"wing"}\n')
+    (files / "notext.jsonl").write_text('{"query_id":"q1"}\n')
+    (files / "twice.tsv").write_text("d1\tx\nd2\tx\nd1\tx\n")
+    done = run("rd-mine", *arguments, "-o", "out.jsonl")
+    assert (done.returncode, done.stdout) == (status, "")
+    assert (
+        done.stderr.split("indexed in")[-1]
+        .splitlines()[-1 if status == 1 else -2]
+        .startswith(message.splitlines()[0])
+    )
+    assert not (files / "out.jsonl").exists()
+
+
+def test_bad_queries_can_be_skipped_and_are_counted(run, files):
+    stdin = '{"query_id":"q1","query":"wing"}\n{"query":"lost"}\n{"query_id":"q2","query":"flow"}\n'
+    done = run("rd-mine", *MINE, "--on-error", "skip", stdin=stdin, check=True)
+    assert len(done.stdout.splitlines()) == 2
+    assert "rd-mine: warning: <stdin>: 1 bad line skipped" in done.stderr
+
+
+def test_documents_that_stand_twice_and_queries_without_text_can_be_skipped(run, files):
+    (files / "twice.tsv").write_text("d1\twing\nd1\tflow\n")
+    stdin = '{"query_id":"q1","query":"wing flow"}\n{"query_id":"q2"}\n'
+    options = ("--corpus", "twice.tsv", "-n", "all", "-f", "trec", "--on-error", "skip")
+    done = run("rd-mine", *options, stdin=stdin, check=True)
+    assert [line.split()[:3] for line in done.stdout.splitlines()] == [["q1", "Q0", "d1"]]
+    assert "rd-mine: warning: twice.tsv: 1 bad line skipped\n" in done.stderr
+    assert "rd-mine: warning: <stdin>: 1 bad line skipped\n" in done.stderr
+    done = run("rd-mine", "--from", "random", *options, stdin=stdin, check=True)  # it searches for no text
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["q1", "q2"]
+
+
+@pytest.mark.parametrize(("own", "written"), [("", "logit"), (',"score_scale":"cosine"', "cosine")])
+def test_a_stated_scale_is_that_of_scores_that_do_not_say_theirs(run, files, own, written):
+    record = f'{{"query_id":"q1","query":"x","docs":[{{"doc_id":"d1","score":0.5}}]{own}}}\n'
+    (files / "run.jsonl").write_text(record)
+    stated = ("-n", "all", "--score-scale", "logit")
+    for source in ("records", "run:run.jsonl"):
+        done = run("rd-mine", "--from", source, *stated, stdin=record, check=True)
+        assert json.loads(done.stdout)["score_scale"] == written
+    bare = run("rd-mine", "--from", "records", *stated, stdin='{"query_id":"q","docs":[{"doc_id":"d"}]}')
+    assert "score_scale" not in json.loads(bare.stdout)
+    done = run("rd-label", "--teacher", "qrels", "--score-scale", "logit", stdin=record, check=True)
+    assert json.loads(done.stdout)["score_scale"] == "logit"
+
+
+@pytest.mark.parametrize("limit", ["--max-score", "--min-score", "--absolute-margin"])
+def test_no_limit_is_held_against_two_scales(run, files, limit):
+    def record(number: int, scale: str) -> str:
+        docs = [{"doc_id": "d1", "text": "x", "score": 0.5}]
+        return json.dumps({"query_id": f"q{number}", "query": "x", "docs": docs, "score_scale": scale}) + "\n"
+
+    both = record(1, "logit") + record(2, "cosine")
+    mine = ("rd-mine", "--from", "records", "-n", 1, "--quiet")
+    done = run(*mine, limit, 0.5, stdin=both)
+    assert (done.returncode, done.stderr) == (
+        1,
+        'rd-mine: <stdin>:2: the scores of query "q2" are cosine, those before logit '
+        "(no limit fits both: mine each scale by itself)\n",
+    )
+    assert len(run(*mine, stdin=both, check=True).stdout.splitlines()) == 2
+    stated = record(1, "logit") + record(2, "unknown")
+    run(*mine, limit, 0.5, "--score-scale", "logit", stdin=stated, check=True)
+
+
+def test_empty_input_is_empty_output(run, files):
+    done = run("rd-mine", *MINE, "--from", "dense:no/such-model")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.slow
+def test_scifact_bm25_and_minilm(run, scifact, minilm):
+    """BM25 0.679 and 0.913, MiniLM 0.645: the figures known for this collection."""
+    for source, ndcg, recall, tolerance in [
+        ("bm25", 0.679, 0.913, 0.005),
+        (f"dense:{minilm}", 0.645, None, 0.002),
+    ]:
+        mined = run(
+            "rd-mine", "--dataset", f"{scifact}:test", "--from", source, "-n", "all", "--depth", 1000, "-f", "trec",
+            check=True, timeout=1800,
+        )  # fmt: skip
+        done = run("rd-eval", f"{scifact}:test", "-f", "jsonl", stdin=mined.stdout, check=True)
+        values = {row["measure"]: row["value"] for row in map(json.loads, done.stdout.splitlines())}
+        assert values["nDCG@10"] == pytest.approx(ndcg, abs=tolerance)
+        if recall is not None:
+            assert values["R@100"] == pytest.approx(recall, abs=0.005)
+
+
+def test_scifact_bm25(run, scifact):
+    mined = run(
+        "rd-mine", "--dataset", f"{scifact}:test", "-n", "all", "--depth", 1000, "-f", "trec", check=True
+    )
+    done = run(
+        "rd-eval",
+        scifact / "qrels" / "test.trec",
+        "-m",
+        "nDCG@10",
+        "-m",
+        "R@100",
+        stdin=mined.stdout,
+        check=True,
+    )
+    assert done.stdout == "bm25\tnDCG@10\t0.6791\nbm25\tR@100\t0.9127\n"
+
+
+def test_a_bad_query_loses_none_of_those_before_it(run, files):
+    done = run("rd-mine", *MINE, "-n", 5, stdin="q1\twing flow\nq2\tflow\nno tabulator\n")
+    assert done.returncode == 1
+    assert [json.loads(line)["query_id"] for line in done.stdout.splitlines()] == ["q1", "q2"]

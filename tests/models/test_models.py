@@ -1,0 +1,144 @@
+"""Models: batching changes nothing, and what cannot be loaded is one line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from rdtools.core.errors import RdError, UsageError
+from rdtools.models.embedding_cache import EmbeddingCache
+from rdtools.models.encoding import BiEncoder, logits, pad, token_batches
+from rdtools.models.loading import Loading, fingerprint, load_bi_encoder, load_cross_encoder, pick_device
+
+TEXTS = [
+    "the flow",
+    "heat transfer in the boundary layer of a flat plate",
+    "jet",
+    "supersonic wind tunnel data",
+    "jet",
+]
+
+
+def test_token_batches_are_longest_first_and_within_the_budget():
+    assert list(token_batches([3, 9, 5, 5, 1], 10)) == [[1], [2, 3], [0, 4]]
+    assert list(token_batches([20], 10)) == [[0]]
+    assert list(token_batches([], 10)) == []
+
+
+@pytest.mark.parametrize("batch_tokens", [8, 64, 4096])
+def test_bi_encoder_equals_sentence_transformers(tiny_be, batch_tokens):
+    model = load_bi_encoder(tiny_be, Loading(device="cpu"))
+    encoder = BiEncoder(model, batch_tokens)
+    expected = model.encode(TEXTS, normalize_embeddings=True)
+    np.testing.assert_allclose(encoder.encode_documents(TEXTS), expected, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode_queries(TEXTS), expected, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode_queries(TEXTS, alone=False), expected, atol=1e-6)
+    assert encoder.encode_queries([]).shape == (0, 32)
+
+
+def test_a_query_is_encoded_the_same_alone_and_among_others(tiny_be):
+    encoder = BiEncoder(load_bi_encoder(tiny_be, Loading(device="cpu")))
+    together = encoder.encode_queries(TEXTS)
+    assert all(
+        (encoder.encode_queries([text])[0] == row).all() for text, row in zip(TEXTS, together, strict=True)
+    )
+
+
+def test_two_labels_score_as_the_difference_of_the_logits(tiny_ce):
+    model, tokenizer = load_cross_encoder(tiny_ce, Loading(device="cpu"), num_labels=1)
+    features = tokenizer(["the flow"], ["jet"]).data
+    batch = pad(tokenizer, features, [0], model.device)
+    two = torch.nn.Linear(32, 2)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        pooled = model.bert(**batch).pooler_output
+        model.classifier = two
+        score = logits(model, batch)
+        expected = two(pooled)
+    assert score.shape == (1,)
+    torch.testing.assert_close(score[0], expected[0, 1] - expected[0, 0])
+
+
+def test_a_missing_model_is_one_line_with_the_way_out():
+    with pytest.raises(
+        RdError, match=r"^model no/such: neither a local folder, nor cached, nor reachable .*ce:DIR"
+    ):
+        load_cross_encoder("no/such")
+    with pytest.raises(RdError, match=r"^model no/such: neither a local folder.*be:DIR"):
+        load_bi_encoder("no/such")
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(RdError, match=r"^model .*: cannot load it: "):
+        load_cross_encoder(str(tmp_path))
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    (tmp_path / "2_Dense").mkdir()
+    (tmp_path / "2_Dense" / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(RdError, match=r"2_Dense/pytorch_model\.bin is a pickle, which is never opened"):
+        load_bi_encoder(str(tmp_path))
+
+
+def test_code_of_a_model_is_not_run_unasked(tmp_path, monkeypatch):
+    """Neither a module of a bi-encoder nor the class of a cross-encoder, nor by a library that would."""
+    (tmp_path / "own.py").write_text("from pathlib import Path\nPath(__file__).with_name('ran').touch()\n")
+    (tmp_path / "modules.json").write_text('[{"idx":0,"name":"0","path":"","type":"own.Module"}]')
+    classes = {"AutoConfig": "own.Config", "AutoModelForSequenceClassification": "own.Model"}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": classes}))
+    says = r"^model .*: it brings its own code \(--trust-remote-code runs it\)$"
+    for load in (load_bi_encoder, load_cross_encoder):
+        with pytest.raises(RdError, match=says):
+            load(str(tmp_path))
+    monkeypatch.setattr(
+        "sentence_transformers.SentenceTransformer", lambda *_, **__: pytest.fail("it was asked")
+    )
+    with pytest.raises(RdError, match=says):
+        load_bi_encoder(str(tmp_path))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_fingerprints_tell_models_apart_wherever_they_stand(tmp_path):
+    first, second = (tmp_path / "checkpoints" / name for name in ("a", "b"))
+    for folder, weights in ((first, b"1"), (second, b"2")):
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(weights)
+    before = fingerprint(str(first))
+    assert before != fingerprint(str(second))
+    (first / "checkpoints").mkdir()
+    (first / "checkpoints" / "model.safetensors").write_bytes(b"3")  # of an unfinished run: not this model
+    assert fingerprint(str(first)) == before
+
+
+def test_a_limit_without_room_for_a_token_is_no_limit_to_tokenizers_and_refused(tiny_be, tiny_ce):
+    for least, load in ((3, lambda loading: load_bi_encoder(tiny_be, loading)),
+                        (4, lambda loading: load_cross_encoder(tiny_ce, loading))):  # fmt: skip
+        with pytest.raises(UsageError) as error:
+            load(Loading(device="cpu", max_length=least - 1))
+        special = least - 1
+        assert str(error.value) == (
+            f"--max-length {special}: {special} tokens are special ones of this model, so {least} is the least"
+        )
+        load(Loading(device="cpu", max_length=least))
+
+
+def test_unknown_devices_are_usage_errors():
+    with pytest.raises(UsageError, match="--device warp cannot be used here"):
+        pick_device("warp")
+
+
+def test_texts_that_come_again_are_encoded_once():
+    asked = []
+
+    def encode(texts):
+        asked.append(texts)
+        return np.array([[len(text)] for text in texts], np.float32)
+
+    remembered = EmbeddingCache(encode)
+    assert remembered(["a", "bb", "a"]) == {"a": 1, "bb": 2}
+    assert list(remembered(["ccc", "bb"])) == ["ccc", "bb"]
+    assert remembered([]) == {}
+    assert asked == [["a", "bb"], ["ccc"]]

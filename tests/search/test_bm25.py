@@ -1,0 +1,150 @@
+"""BM25 against computations of its own, by the formula: scores, rankings with their ties, texts that are not there."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import bm25s
+import numpy as np
+import pytest
+import Stemmer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from search.bm25_by_formula import plain, words
+
+from rdtools.search import bm25 as room
+from rdtools.search.bm25 import Bm25
+from rdtools.search.tokenizer import Analyzer, Vocabulary, tokenize
+
+PARAMETERS = [(1.2, 0.75), (0.9, 0.4), (2.0, 0.0), (0.0, 1.0)]
+WORDS = "boundary layers layer flowing flow plates wing wings the of heat jet jets nozzle".split()
+
+
+def ranking(scores: list[float], depth: int) -> list[tuple[int, float]]:
+    found = [(row, score) for row, score in enumerate(scores) if score > 0]
+    return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:depth]
+
+
+def searched(index: Bm25, queries: list[str], depths: list[int]) -> list[list[tuple[int, float]]]:
+    return [
+        list(zip(rows.tolist(), scores.tolist(), strict=True))
+        for rows, scores in index.search(queries, depths)
+    ]
+
+
+def some_texts(n: int, longest: int = 12) -> list[str]:
+    rng = random.Random(5)
+    return [" ".join(rng.choices(WORDS, k=rng.randint(0, longest))) for _ in range(n)]
+
+
+@pytest.mark.parametrize(("k1", "b"), PARAMETERS)
+def test_scores_and_rankings_are_those_of_the_formula(k1, b):
+    texts = some_texts(60)
+    scores, index = plain(texts, k1, b), Bm25.build(texts, k1, b)
+    queries = ["boundary layer flow", "jets jet jet of heat", "nothing known", "", "the"]
+    for query in queries:
+        exact = scores(query, rounded=False)
+        np.testing.assert_allclose(index.score_rows(query, range(60)), exact, rtol=2e-6, atol=1e-7)
+        np.testing.assert_allclose([index.score_text(query, text) for text in texts], exact, rtol=1e-12)
+        single_precision = scores(query, rounded=True)
+        assert index.score_rows(query, range(60)).tolist() == single_precision
+        for depth in (1, 7, 1000):
+            assert searched(index, [query], [depth]) == [ranking(single_precision, depth)]
+
+
+def test_hand_worked():
+    # N = 2, df = 1: idf = ln(1 + 1.5/1.5) = ln 2; |d| = avgdl = 1: tf/(tf + k1) = 1/2.2
+    index = Bm25.build(["wing", "nozzle"], 1.2, 0.75)
+    assert searched(index, ["wing"], [5]) == [[(0, pytest.approx(math.log(2) / 2.2))]]
+    assert index.score_rows("wing", [0, 1]).tolist() == pytest.approx([math.log(2) / 2.2, 0.0])
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["", "the of and"], ["nozzle"]])
+def test_nothing_to_find_is_nothing_found(texts, tmp_path):
+    index = Bm25.build(texts, 1.2, 0.75)
+    index.save(tmp_path)
+    for each in (index, Bm25.load(tmp_path)):
+        assert searched(each, ["wing", ""], [5, 1]) == [[], []]
+        assert each.score_rows("wing", range(len(texts))).tolist() == [0.0] * len(texts)
+        assert each.score_text("wing", "wing") == 0.0
+    assert list(index.search([], [])) == []
+
+
+def test_saved_and_loaded_is_the_same(tmp_path):
+    texts = ["boundary layer", "a jet and a nozzle", "wing", "Größe_2 ﬁn"]
+    index = Bm25.build(texts, 0.9, 0.4)
+    index.save(tmp_path)
+    again = Bm25.load(tmp_path)
+    assert (again.k1, again.b) == (0.9, 0.4)
+    queries = ["jet wing", "größe_2", "layers"]
+    assert searched(again, queries, [9] * 3) == searched(index, queries, [9] * 3)
+    assert [len(found) for found in searched(again, queries, [9] * 3)] == [2, 1, 1]
+    assert again.score_text("jet", "jet jet") == index.score_text("jet", "jet jet") > 0
+
+
+@pytest.mark.parametrize(("k1", "b"), [(1.2, 0.75), (0.0, 1.0)])
+def test_rankings_reach_over_blocks_of_rows(k1, b):
+    """More rows than the loops hold at once; with k1 = 0 every score is one of few, so that ties decide."""
+    texts = some_texts(70_000, longest=3)
+    for row in range(0, 70_000, 700):
+        texts[row] += " rare"
+    scores, index = plain(texts, k1, b), Bm25.build(texts, k1, b)
+    queries = ["rare", "jet nozzle", "rare heat", "wing rare flow rare"]
+    depths = [1000, 50, 2500, 80_000]
+    expected = [ranking(scores(query, True), depth) for query, depth in zip(queries, depths, strict=True)]
+    assert searched(index, queries, depths) == expected
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join), max_size=12),
+    st.lists(st.lists(st.sampled_from(WORDS), max_size=4).map(" ".join), max_size=9),
+    st.integers(1, 14),
+    st.sampled_from(PARAMETERS),
+    st.integers(1, 4),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_ranking_depends_on_the_batch_or_the_threads(texts, queries, depth, parameters, processors):
+    scores, index = plain(texts, *parameters), Bm25.build(texts, *parameters)
+    depths = [depth + place for place in range(len(queries))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "_processors", lambda: processors)
+        together = searched(index, queries, depths)
+    assert together == [
+        ranking(scores(query, True), each) for query, each in zip(queries, depths, strict=True)
+    ]
+
+
+def test_a_batch_that_needs_much_room_is_searched_in_parts(monkeypatch):
+    index = Bm25.build(some_texts(300), 1.2, 0.75)
+    queries = ["wing jet", "heat", "boundary flow"] * 5
+    whole = searched(index, queries, [50] * 15)
+    monkeypatch.setattr(room, "_KEYS", 300)  # room for one query
+    assert searched(index, queries, [50] * 15) == whole
+
+
+def test_words_are_those_of_bm25s():
+    texts = [
+        *some_texts(20),
+        "The U.S. isn't naïve: x2 a_b  ß Éclair's İstanbul",
+        "running RUNS ran _ __ 7 77",
+    ]
+    stems = Analyzer().stems
+    expected = bm25s.tokenize(
+        texts, stopwords="en", stemmer=Stemmer.Stemmer("english"), return_ids=False, show_progress=False
+    )
+    assert [stems(text) for text in texts] == expected
+    vocabulary = Vocabulary()
+    tokens, lengths = tokenize(texts, vocabulary)
+    names = list(vocabulary.stems)
+    assert [names[token] for token in tokens] == [word for text in expected for word in text]
+    assert lengths.tolist() == [len(text) for text in expected]
+
+
+def test_scores_are_those_of_bm25s_to_the_last_bit():
+    texts, queries = some_texts(400, longest=40), ["boundary layer flow", "jets jet jet of heat", "wing"]
+    index, peer = Bm25.build(texts, 0.9, 0.4), bm25s.BM25(method="lucene", k1=0.9, b=0.4)
+    peer.index([words(text) for text in texts], show_progress=False)
+    for query in queries:
+        theirs = peer.get_scores([word for word in words(query) if word in peer.vocab_dict])
+        assert index.score_rows(query, range(400)).tolist() == theirs.tolist()

@@ -1,0 +1,112 @@
+"""The examples run as they stand: the paper's scripts as command lines, and the ablation's Makefile."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import WORDS
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def shell(script: str, folder: Path, commands: Path, **variables: str) -> str:
+    """Run a bash script in a folder, its first failure being its last line; return what it wrote."""
+    environment = {**os.environ, **variables, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def blocks(document: Path) -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `data`, 60 documents and 12 + 4 queries in BEIR layout, triples and a run."""
+    folder = tmp_path_factory.mktemp("collection")
+    rng = random.Random(0)
+    (folder / "data" / "qrels").mkdir(parents=True)
+    texts = [" ".join(rng.choices(WORDS, k=12)) for _ in range(60)]
+    queries = [" ".join(texts[number].split()[:3]) for number in range(16)]
+    with open(folder / "data" / "corpus.jsonl", "w") as corpus:
+        for number, text in enumerate(texts):
+            print(json.dumps({"_id": f"d{number}", "title": "", "text": text}), file=corpus)
+    with open(folder / "data" / "queries.jsonl", "w") as file:
+        for number, query in enumerate(queries):
+            print(json.dumps({"_id": f"q{number}", "text": query}), file=file)
+    for split, numbers in (("train", range(12)), ("test", range(12, 16))):
+        rows = [f"q{number}\td{number}\t{1 + number % 2}" for number in numbers]
+        table = "\n".join(["query-id\tcorpus-id\tscore", *rows, ""])
+        (folder / "data" / "qrels" / f"{split}.tsv").write_text(table)
+    triples = [
+        {"query_id": f"q{n}", "doc_id_a": f"d{n}", "doc_id_b": [f"d{n + 20}", f"d{n + 30}"]}
+        for n in range(12)
+    ]
+    (folder / "triples.jsonl").write_text("".join(f"{json.dumps(triple)}\n" for triple in triples))
+    run = [f"q{n} Q0 d{(n + r) % 60} {r} {99 - r} splade\n" for n in range(12) for r in range(1, 40)]
+    (folder / "splade.trec").write_text("".join(run))
+    return folder
+
+
+def test_the_papers_scripts_as_command_lines(collection, warm_bin, tiny_be, tiny_ce):
+    script = "\n".join(blocks(EXAMPLES / "paper.md"))
+    printed = shell(script, collection, warm_bin, BE=tiny_be, CE=tiny_ce)
+
+    def records(name: str) -> list[dict]:
+        return [json.loads(line) for line in (collection / name).read_text().splitlines()]
+
+    for name in ("random", "bm25", "dense", "ensemble", "splade"):
+        mined = records(f"{name}.jsonl")
+        assert len(mined) == 12
+        for record in mined:
+            positives = {doc["doc_id"] for doc in record["docs"] if doc.get("relevance", 0) > 0}
+            assert positives == {record["query_id"].replace("q", "d")}, name
+            assert 8 <= len(record["docs"]) <= 16, name
+    assert {doc.get("source") for record in records("graph.jsonl") for doc in record["docs"]} == {
+        "qrels",
+        "graph",
+    }
+    assert 0 < len(records("triples-half.jsonl")) < 12
+    assert all("score" in doc for record in records("ensemble-labelled.jsonl") for doc in record["docs"])
+    assert 3 <= len(records("low-entropy.jsonl")) < 12
+    lettered = re.findall(r"\$\^\{\\mathrm\{[a-z]+\}\}\$", printed)
+    assert lettered, printed
+    measures = {line.split("\t")[2] for line in (collection / "measures.tsv").read_text().splitlines()}
+    assert measures == {"AP(rel=2)", "nDCG@10", "R(rel=2)@100", "P@10", "RR", "RR@10"}
+
+
+def ablation(folder: Path, commands: Path, goal: str, **variables: str) -> str:
+    settings = " ".join(f"'{name}={value}'" for name, value in variables.items())
+    return shell(f"make -s -f {EXAMPLES}/ablation/Makefile {goal} {settings}", folder, commands)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_the_ablation(collection, warm_bin, tiny_be):
+    small = {
+        "DATASET": "data", "MODEL": tiny_be, "SOURCES": "ensemble", "LOSSES": "kl", "STUDENTS": "be", "SEEDS": "0 1",
+        "TRAIN": "--layers 2 --group-size 8 --batch-size 4 --max-steps 2 --lr 1e-3",
+    }  # fmt: skip
+    table = ablation(collection, warm_bin, "table", **small)
+    [row] = [line for line in table.splitlines() if line.startswith("| kl ")]
+    assert row.startswith("| kl | ensemble |")
+    assert "±" in row
+    assert (
+        ablation(collection, warm_bin, "-n out/be/kl/ensemble/1.trec", **small) == ""
+    )  # nothing is made twice
+    assert len((EXAMPLES / "ablation" / "Makefile").read_text().splitlines()) <= 80
+    whole = ablation(collection, warm_bin, "-n table", DATASET="data", MODEL=tiny_be, OUT="other")
+    assert whole.count("rd-train") == 4 * 4 * 2 * 3

@@ -1,0 +1,66 @@
+"""Processes of torchrun: alone they change nothing; a group of one adds and hands on as larger ones do."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+import torch
+
+from rdtools.core.errors import RdError, UsageError
+from rdtools.train.torchrun import Processes, Torchrun, join
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    values = {
+        "RANK": 0,
+        "WORLD_SIZE": 1,
+        "LOCAL_WORLD_SIZE": 1,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, str(value))
+
+
+def fail():
+    raise RdError("the input is empty")
+
+
+def test_without_torchrun_there_is_one_process():
+    processes = join("cpu")
+    assert type(processes) is Processes
+    assert (processes.rank, processes.count, processes.leads) == (0, 1, True)
+    tensor = torch.ones(2)
+    processes.add([tensor])
+    assert tensor.tolist() == [1, 1]
+    assert processes.from_first(lambda: 5) == 5
+    with pytest.raises(RdError, match="the input is empty"):
+        processes.from_first(fail)
+
+
+def test_a_group_keeps_shapes_and_hands_on_what_the_first_makes(environment):
+    processes = Torchrun(torch.device("cpu"))
+    try:
+        tensors = [torch.arange(6.0).reshape(2, 3), torch.tensor(7.0)]
+        expected = [tensor.clone() for tensor in tensors]
+        processes.add(tensors)
+        torch.testing.assert_close(tensors, expected)
+        assert processes.from_first(lambda: {"a": [1]}) == {"a": [1]}
+        with pytest.raises(RdError, match="the input is empty"):
+            processes.from_first(fail)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_several_machines_are_refused(environment, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(
+        UsageError, match=r"^the processes of torchrun must be on one machine \(--nnodes 1\)$"
+    ):
+        join("cpu")

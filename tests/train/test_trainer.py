@@ -1,0 +1,616 @@
+"""Students and the loop: saved models score as trained ones do, and how a step is cut changes nothing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import WORDS
+
+from rdtools.core.errors import RdError, UsageError
+from rdtools.models.loading import Loading
+from rdtools.train import gradient_cache
+from rdtools.train import trainer as room
+from rdtools.train.checkpoints import OutputFolder, check_output_folder
+from rdtools.train.groups import Grouping, Groups
+from rdtools.train.in_batch import share_negatives
+from rdtools.train.losses.objective import Objective, objective
+from rdtools.train.losses.table import LOSSES
+from rdtools.train.students import BiEncoderStudent, CrossEncoderStudent, Shape
+from rdtools.train.torchrun import Processes
+from rdtools.train.trainer import Settings, Trainer, check_shares, schedule, train_student
+
+CPU = Loading(device="cpu")
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def records(count=6, docs=5, seed=0):
+    rng = random.Random(seed)
+    text = lambda most: " ".join(rng.choices(WORDS, k=rng.randint(1, most)))  # noqa: E731
+    return [
+        {
+            "query_id": f"q{q}",
+            "query": text(8),
+            "score_scale": "logit",
+            "docs": [
+                {"doc_id": f"d{q}-{d}", "text": text(40), "score": rng.gauss(0, 2), "relevance": int(d == 0)}
+                for d in range(docs - q % 3)  # groups of unequal size
+            ],
+        }
+        for q in range(count)
+    ]
+
+
+@pytest.fixture(params=["be", "ce"])
+def make(request, tiny_be, tiny_ce):
+    """A function that makes the same new student at each call."""
+    kind, name = (BiEncoderStudent, tiny_be) if request.param == "be" else (CrossEncoderStudent, tiny_ce)
+    return lambda **shape: kind(Shape(name, **shape), CPU)
+
+
+def trainer(student, data=None, loss="kl", grouping=Grouping(), processes=Processes(), **settings):
+    defaults = {"epochs": None, "max_steps": 5, "batch_size": 3, "lr": 1e-3, "seed": 3}
+    defaults.update(settings)
+    goal = loss if isinstance(loss, Objective) else objective(loss)
+    groups = Groups(data or records(), goal, grouping)
+    return Trainer(student, groups, goal, Settings(**defaults), processes)
+
+
+def run(one, folder, **about):
+    target = OutputFolder(
+        folder, {"options": {"student": "be:tiny", "loss": "kl", **about}, "data": one.groups.provenance}
+    )
+    return train_student(one, target)
+
+
+def weights(student):
+    return {name: tensor.clone() for name, tensor in student.module.state_dict().items()}
+
+
+def gradients(student):
+    return {name: p.grad.clone() for name, p in student.module.named_parameters() if p.grad is not None}
+
+
+def equal(left, right):
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def score(student, groups):
+    batch = student.batch(groups)
+    with torch.no_grad():
+        return batch.scores(student.encode_rows(batch, range(len(batch.lengths))))
+
+
+@pytest.mark.parametrize("shape", [{}, {"similarity": "dot"}, {"query_max_len": 6, "doc_max_len": 12}])
+def test_the_saved_bi_encoder_scores_as_the_trained_one(tiny_be, tmp_path, shape):
+    from sentence_transformers import SentenceTransformer
+
+    student = BiEncoderStudent(Shape(tiny_be, **shape), CPU)
+    one = trainer(student)
+    list(run(one, tmp_path / "out"))
+    saved = SentenceTransformer(str(tmp_path / "out"), device="cpu", local_files_only=True)
+    assert saved.similarity_fn_name == shape.get("similarity", "cosine")
+    assert saved.max_seq_length == shape.get("doc_max_len", 64)
+    groups = [g for g in one.groups.slice(0, 6) if len(g.query.split()) <= 4]  # words are tokens here
+    assert groups
+    for group, row in zip(groups, score(student, groups), strict=True):
+        documents = saved.encode_document([document.text for document in group.documents])
+        expected = saved.similarity(saved.encode_query([group.query]), documents)[0]
+        torch.testing.assert_close(row[: len(expected)] / student.scale, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [{}, {"query_max_len": 9, "doc_max_len": 12}])
+def test_the_saved_cross_encoder_predicts_the_trained_logits(tiny_ce, tmp_path, shape):
+    from sentence_transformers import CrossEncoder
+
+    student = CrossEncoderStudent(Shape(tiny_ce, **shape), CPU)
+    one = trainer(student)
+    list(run(one, tmp_path / "out"))
+    saved = CrossEncoder(str(tmp_path / "out"), device="cpu", local_files_only=True)
+    groups = one.groups.slice(0, 6)
+    for group, row in zip(groups, score(student, groups), strict=True):
+        expected = saved.predict([(group.query, document.text) for document in group.documents])
+        torch.testing.assert_close(row[: len(expected)], torch.tensor(expected), atol=1e-5, rtol=1e-5)
+
+
+def test_a_saved_model_is_safetensors_and_tells_what_it_is(make, tmp_path):
+    student = make()
+    list(run(trainer(student), tmp_path / "out", lr=1e-3))
+    names = {path.name for path in (tmp_path / "out").rglob("*")}
+    assert "model.safetensors" in names
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl"))]
+    about = json.loads((tmp_path / "out" / "rd-train.json").read_text())
+    assert about["options"]["lr"] == 1e-3
+    assert about["data"]["groups"] == 6
+    assert about["step"] == 5
+    assert str(tmp_path) not in (tmp_path / "out" / "README.md").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_micro_batches_change_no_score(make):
+    student = make()
+    groups = trainer(student).groups.slice(0, 6)
+    whole = score(student, groups)
+    batch = student.batch(groups)
+    parts = list(gradient_cache.chunks(batch.lengths, 2))
+    with torch.no_grad():
+        encoded = gradient_cache.in_input_order([student.encode_rows(batch, rows) for rows in parts], parts)
+    torch.testing.assert_close(batch.scores(encoded), whole, atol=1e-5, rtol=1e-5)
+    one_by_one = [score(student, [group])[0] for group in groups]
+    for row, alone in zip(whole, one_by_one, strict=True):
+        torch.testing.assert_close(row[: len(alone)], alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("dropout", "loss"),
+    [(False, "margin-mse"), (True, "margin-mse"), (True, "kl+0.2*lambda"), (True, "infonce")],
+)
+def test_gradient_caching_gives_the_plain_gradient(make, monkeypatch, dropout, loss):
+    """With dropout, the plain step is cut as the cached one is, so that both draw the same."""
+    monkeypatch.setattr(
+        gradient_cache, "token_batches", lambda lengths, budget: gradient_cache.chunks(lengths, 4)
+    )
+    found = []
+    for mini_batch_size in (None, 4):
+        student = make()
+        one = trainer(student, loss=loss, mini_batch_size=mini_batch_size)
+        student.module.train(dropout)
+        torch.manual_seed(3)
+        groups = one.groups.slice(0, 6)
+        value = one.gather([share_negatives(groups) if loss == "infonce" else groups])[0]
+        found.append((value, gradients(student), torch.rand(1)))
+    (plain_loss, plain, plain_next), (cached_loss, cached, cached_next) = found
+    assert cached_loss == pytest.approx(plain_loss, rel=1e-6)
+    assert torch.equal(plain_next, cached_next)  # the generator goes on from the same state
+    assert cached.keys() == plain.keys()
+    for name in plain:
+        torch.testing.assert_close(cached[name], plain[name], atol=1e-6, rtol=1e-4, msg=name)
+    assert any(gradient.abs().max() > 1e-3 for gradient in plain.values())
+
+
+def test_accumulated_batches_equal_one_large_batch(make):
+    found = []
+    for batch_size, accumulate in ((6, 1), (2, 3), (4, 2)):  # the last: batches of 4 and 2
+        student = make()
+        one = trainer(student, batch_size=batch_size, accumulate=accumulate, epochs=1, max_steps=None)
+        student.module.eval()
+        one.optimizer.zero_grad = lambda: None  # keep what the step has gathered
+        row = one.step()
+        found.append((row["loss"], gradients(student)))
+    for loss, gradient in found[1:]:
+        assert loss == pytest.approx(found[0][0], rel=1e-5)
+        for name, expected in found[0][1].items():
+            torch.testing.assert_close(gradient[name], expected, atol=1e-6, rtol=1e-3, msg=name)
+
+
+def learning(student, loss, steps):
+    """The losses of training on a teacher that follows the judgements, and whether positives end up first."""
+    data = records(4, docs=4)
+    for record in data:
+        for place, doc in enumerate(record["docs"]):
+            doc["score"] = 1.5 if place == 0 else -1.5
+    one = trainer(student, data, loss=loss, max_steps=steps, batch_size=4, lr=3e-3)
+    losses = [row["loss"] for row in one.run()]
+    groups = one.groups.slice(0, 4)
+    ranked = zip(groups, score(student, groups), strict=True)
+    return losses, all(row[: len(group.documents)].argmax() == 0 for group, row in ranked)
+
+
+@pytest.mark.parametrize("loss", ["lce", "ranknet", "margin-mse", "kl"])
+def test_training_learns(make, loss):
+    losses, first = learning(make(), loss, 40)
+    assert losses[-1] < losses[0] / 2
+    assert first
+
+
+@pytest.mark.parametrize("loss", {loss.function: name for name, loss in LOSSES.items()}.values())
+def test_every_loss_teaches(tiny_be, loss):
+    losses, first = learning(BiEncoderStudent(Shape(tiny_be, scale=10), CPU), loss, 15)
+    assert losses[-1] < losses[0]
+    assert first
+
+
+def test_the_seed_decides_everything(make, tmp_path):
+    results = []
+    for place, seed in enumerate((3, 3, 4)):
+        student = make()
+        rows = list(run(trainer(student, seed=seed), tmp_path / str(place)))
+        results.append((weights(student), [row.get("loss") for row in rows]))
+    assert equal(results[0][0], results[1][0])
+    assert results[0][1] == results[1][1]
+    assert not equal(results[0][0], results[2][0])
+
+
+def test_a_resumed_run_ends_with_the_same_bits(make, tmp_path):
+    options = {"max_steps": 7, "accumulate": 2, "log_steps": 1, "save_steps": 2}
+    undisturbed = make()
+    expected = list(run(trainer(undisturbed, **options), tmp_path / "whole"))
+    for row in run(trainer(make(), **options), tmp_path / "cut"):
+        if row["step"] == 5:  # step 5 is lost, the checkpoint is of step 4
+            break
+    assert [path.name for path in (tmp_path / "cut" / "checkpoints").iterdir()] == ["step-4"]
+    resumed = make()
+    one = trainer(resumed, **options)
+    target = OutputFolder(
+        tmp_path / "cut", {"options": {"student": "be:tiny", "loss": "kl"}, "data": one.groups.provenance}
+    )
+    target.resume(one)
+    rows = list(train_student(one, target))
+    assert [row["step"] for row in rows[:-1]] == [5, 6, 7]
+    assert rows[:-1] == expected[4:-1]
+    assert (rows[-1]["docs"], rows[-1]["tokens"]) == (expected[-1]["docs"], expected[-1]["tokens"])
+    assert equal(weights(resumed), weights(undisturbed))
+    left = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("cut", "whole")]
+    assert left[0] == left[1]
+    assert not (tmp_path / "cut" / "checkpoints").exists()
+
+
+def test_resume_refuses_other_data_and_other_options(tiny_be, tmp_path):
+    student = BiEncoderStudent(Shape(tiny_be), CPU)
+    one = trainer(student, save_steps=2, log_steps=1)
+    next(row for row in run(one, tmp_path / "out", lr=1e-3) if row["step"] == 3)
+    place = str(tmp_path / "out" / "checkpoints" / "step-2")
+    about = {"options": {"lr": 1e-5}, "data": one.groups.provenance}
+    with pytest.raises(RdError) as error:
+        OutputFolder(tmp_path / "out", about).resume(one)
+    assert str(error.value) == f"{place}: --lr was 0.001, not 1e-05 (--overwrite starts anew)"
+    other = Groups(records(seed=1), objective("kl"))
+    with pytest.raises(RdError) as error:
+        OutputFolder(tmp_path / "out", {"options": {"lr": 1e-3}, "data": other.provenance}).resume(one)
+    assert str(error.value) == f"{place}: it was trained on other data (--overwrite starts anew)"
+
+
+def test_what_may_stand_in_the_output_folder(tmp_path):
+    out = tmp_path / "out"
+    check_output_folder(out)
+    out.mkdir()
+    check_output_folder(out)
+    (out / "checkpoints" / "step-2").mkdir(parents=True)
+    with pytest.raises(
+        RdError, match=r"out: it holds an unfinished run \(--resume goes on, --overwrite starts anew\)"
+    ):
+        check_output_folder(out)
+    check_output_folder(out, resume=True)
+    check_output_folder(out, overwrite=True)
+    assert not list(out.iterdir())
+    (out / "rd-train.json").touch()
+    with pytest.raises(RdError, match=r"out: it holds a trained model \(--overwrite replaces it\)"):
+        check_output_folder(out)
+    check_output_folder(out, resume=True)
+    check_output_folder(out, overwrite=True)
+    (out / "rd-train.json").unlink()
+    (out / "thesis.tex").touch()
+    with pytest.raises(RdError, match=r"out: it holds files that rd-train did not write"):
+        check_output_folder(out, overwrite=True)
+    with pytest.raises(RdError, match=r"thesis.tex: it is not a folder"):
+        check_output_folder(out / "thesis.tex")
+
+
+def test_overwriting_replaces_the_model_whole(tiny_be, tmp_path):
+    list(run(trainer(BiEncoderStudent(Shape(tiny_be), CPU), max_steps=1), tmp_path / "out"))
+    (tmp_path / "out" / "stale").touch()
+    check_output_folder(tmp_path / "out", overwrite=True)
+    list(run(trainer(BiEncoderStudent(Shape(tiny_be), CPU), max_steps=2), tmp_path / "out"))
+    assert json.loads((tmp_path / "out" / "rd-train.json").read_text())["step"] == 2
+    assert not (tmp_path / "out" / "stale").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_mount_point_is_refused_before_the_training(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr("os.path.ismount", lambda path: str(path) == str(tmp_path / "out"))
+    with pytest.raises(
+        RdError, match=r"out: it is a mount point, which cannot be replaced \(give a folder in it"
+    ):
+        check_output_folder(tmp_path / "out")
+    check_output_folder(tmp_path / "out" / "be")
+
+
+def test_a_model_that_cannot_take_its_place_is_not_lost(tiny_be, tmp_path, monkeypatch):
+    """A folder may also be bound to its name by a mount of the same file system."""
+    (tmp_path / "out").mkdir()
+    rename = Path.rename
+
+    def refuse(self, target):
+        if self.name == "out":
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    kept = tmp_path / f"out.{os.getpid()}"
+    with pytest.raises(RdError) as error:
+        list(run(trainer(BiEncoderStudent(Shape(tiny_be), CPU), max_steps=1), tmp_path / "out"))
+    busy = os.strerror(errno.EBUSY)
+    assert str(error.value) == f"{tmp_path / 'out'}: cannot be replaced: {busy} (the new one is {kept})"
+    assert BiEncoderStudent(Shape(str(kept)), CPU)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", kept.name]
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(tiny_be, tmp_path):
+    (tmp_path / f".out.{os.getpid()}.part").mkdir()
+    (tmp_path / f".out.{os.getpid()}.part" / "half").touch()
+    list(run(trainer(BiEncoderStudent(Shape(tiny_be), CPU), max_steps=1), tmp_path / "out"))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert not (tmp_path / "out" / "half").exists()
+
+
+def test_the_card_names_the_losses_that_were_minimised(tiny_be, tmp_path):
+    goal = objective("kl+0.5*lce", paper_compat=True, in_batch_negatives=True)
+    list(run(trainer(BiEncoderStudent(Shape(tiny_be), CPU), loss=goal, max_steps=1), tmp_path / "out"))
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert (
+        "by the loss `kl:rankers+0.5*infonce` (`rd-train --explain-loss kl:rankers+0.5*infonce` gives" in card
+    )
+
+
+def test_a_number_of_documents_that_no_group_fits_is_refused(tiny_be):
+    with pytest.raises(UsageError, match=r"^--max-docs 2: the first group has [345] documents$"):
+        trainer(BiEncoderStudent(Shape(tiny_be), CPU), max_steps=None, max_docs=2)
+
+
+@pytest.mark.parametrize(
+    ("limit", "steps", "groups"),
+    [({"epochs": 2}, 4, 12), ({"max_steps": 3}, 3, 9), ({"max_docs": 20}, 2, None), ({"max_docs": 5}, 1, 1)],
+)
+def test_how_long_a_run_is(tiny_be, limit, steps, groups):
+    one = trainer(BiEncoderStudent(Shape(tiny_be), CPU), **{"max_steps": None, **limit})
+    assert one.steps == steps
+    if groups is not None:
+        assert one.total_groups == groups
+    else:
+        assert (
+            sum(len(group.documents) for group in one.groups.slice(0, one.total_groups)) <= limit["max_docs"]
+        )
+    rows = list(one.run())
+    assert [row["step"] for row in rows] == list(range(1, steps + 1))
+    seen = one.groups.slice(0, one.total_groups)
+    assert rows[-1]["docs"] == sum(len(group.documents) for group in seen)
+
+
+def test_schedule():
+    assert [schedule(step, 6, 2 / 6) for step in range(6)] == pytest.approx(
+        [1 / 3, 2 / 3, 1, 3 / 4, 2 / 4, 1 / 4]
+    )
+    assert [schedule(step, 4, 0.0) for step in range(4)] == [1, 3 / 4, 2 / 4, 1 / 4]
+    assert [schedule(step, 3, 1.0) for step in range(3)] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert schedule(0, 1, 0.1) > 0
+
+
+@pytest.mark.parametrize("layers", ["2", "0,2", "1,3"])
+def test_layers_are_those_of_the_model(make, tmp_path, layers):
+    whole, cut = make(), make(layers=layers)
+    kept = [0, 1] if layers == "2" else [int(x) for x in layers.split(",")]
+    before, after = weights(whole), weights(cut)
+    names = [name for name in after if "layer.0." in name]
+    assert names
+    for place, layer in enumerate(kept):
+        for name in names:
+            assert torch.equal(
+                after[name.replace("layer.0.", f"layer.{place}.")],
+                before[name.replace("layer.0.", f"layer.{layer}.")],
+            )
+    assert not [name for name in after if "layer.2." in name]
+    cut.save(tmp_path / "cut")
+    again = type(cut)(Shape(str(tmp_path / "cut")), CPU)
+    groups = trainer(cut).groups.slice(0, 3)
+    torch.testing.assert_close(score(again, groups), score(cut, groups), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ("5", "--layers 5: the model has 4 layers, 0 to 3"),
+        ("0,4", "--layers 0,4: the model has 4 layers, 0 to 3"),
+        ("0", "--layers 0: the model has 4 layers, 0 to 3"),
+        ("two", "--layers two: give a number, or numbers separated by commas"),
+    ],
+)
+def test_layers_that_do_not_exist(make, layers, message):
+    with pytest.raises(UsageError) as error:
+        make(layers=layers)
+    assert str(error.value) == message
+
+
+def test_lengths_cut_the_query_and_then_the_document(tiny_ce, tiny_be):
+    query, document = " ".join(["flow"] * 20), " ".join(["jet"] * 70)
+    docs = [{"doc_id": "a", "text": document, "score": 1.0}, {"doc_id": "b", "text": "wing", "score": 0.0}]
+    data = [{"query_id": "1", "query": query, "score_scale": "logit", "docs": docs}]
+    groups = Groups(data, objective("kl")).slice(0, 1)
+    cross = CrossEncoderStudent(Shape(tiny_ce, query_max_len=5, doc_max_len=12), CPU)
+    flow, jet = cross.tokenizer.convert_tokens_to_ids(["flow", "jet"])
+    longest = max(cross.batch(groups).features["input_ids"], key=len)
+    assert (longest.count(flow), longest.count(jet)) == (5, 12)
+    unlimited = CrossEncoderStudent(Shape(tiny_ce), CPU)
+    longest = max(unlimited.batch(groups).features["input_ids"], key=len)
+    assert (longest.count(flow), longest.count(jet), len(longest)) == (20, 41, 64)
+    short = [replace(groups[0], query="flow")]
+    longest = max(cross.batch(short).features["input_ids"], key=len)
+    assert (longest.count(flow), longest.count(jet)) == (1, 16)  # the query leaves its room to the document
+    for flag, limit in (("--query-max-len", {"query_max_len": 2}), ("--doc-max-len", {"doc_max_len": 1})):
+        with pytest.raises(
+            UsageError, match=f"^{flag} [12]: 2 tokens are special ones of this model, so 3 is"
+        ):
+            BiEncoderStudent(Shape(tiny_be, **limit), CPU)
+    bi = BiEncoderStudent(Shape(tiny_be, query_max_len=5, doc_max_len=12), CPU)
+    assert sorted(map(len, bi.batch(groups).features["input_ids"])) == [3, 5, 12]  # two are special
+
+
+def test_equal_texts_are_encoded_once(tiny_be):
+    data = records(2)
+    data[1]["docs"] = data[0]["docs"]
+    groups = Groups(data, objective("kl")).slice(0, 2)
+    batch = BiEncoderStudent(Shape(tiny_be), CPU).batch(groups)
+    assert len(batch.lengths) == 2 + 5
+
+
+def test_in_batch_negatives_are_the_documents_of_the_other_queries(tiny_be):
+    student = BiEncoderStudent(Shape(tiny_be), CPU)
+    one = trainer(student, loss="infonce")
+    student.module.eval()
+    groups = one.groups.slice(0, 3)
+    texts = [document.text for group in groups for document in group.documents]
+    queries, documents = (
+        torch.nn.functional.normalize(student.model.encode(some, convert_to_tensor=True), dim=-1)
+        for some in ([group.query for group in groups], texts)
+    )
+    scores = 20 * queries @ documents.T
+    firsts = [texts.index(group.documents[0].text) for group in groups]
+    expected = torch.nn.functional.cross_entropy(scores, torch.tensor(firsts))
+    assert one.gather([share_negatives(groups)])[0] == pytest.approx(expected.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_keeps_float32_weights(make, dtype):
+    student = make()
+    rows = list(trainer(student, dtype=dtype, max_steps=2, dropout=False).run())
+    exact = list(trainer(make(), max_steps=2, dropout=False).run())
+    assert rows[0]["loss"] == pytest.approx(exact[0]["loss"], rel=0.05)
+    assert rows[0]["loss"] != exact[0]["loss"]
+    assert {parameter.dtype for parameter in student.module.parameters()} == {torch.float32}
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tiny_be):
+    student = BiEncoderStudent(Shape(tiny_be), CPU)
+    one = trainer(student, max_steps=3)
+    before = weights(student)
+    one.objective = objective("kl").with_options("kl", student_temperature=float("nan"))
+    with pytest.raises(RdError, match=r"^step 1: the loss is nan \(lower --lr\)$"):
+        list(one.run())
+    assert equal(weights(student), before)
+
+
+def test_a_collapsed_student_is_warned_about_once(make, caplog):
+    """All weights of a bi-encoder's embeddings or of a cross-encoder's head 0: every text is as any other."""
+    student = make()
+    for name, parameter in student.module.named_parameters():
+        if "embeddings" in name or "classifier" in name:
+            parameter.data.zero_()
+    list(trainer(student, max_steps=45, batch_size=1, lr=0.0, dropout=False).run())
+    assert caplog.messages == [
+        "for 20 steps the student has given all documents of a query the same score, so that it has collapsed "
+        "(a lower --lr, more --warmup, another --loss or --seed may help)"
+    ]
+
+
+def test_a_student_that_tells_documents_apart_is_not_warned_about(make, caplog):
+    list(trainer(make(), max_steps=25, batch_size=1).run())
+    assert not caplog.messages
+
+
+def test_losses_of_a_sum_are_logged_and_count_their_own_groups(make):
+    """Half of the groups have no positive: the weighted means are those of each half by itself."""
+    data = records(6)
+    for record in data[:3]:
+        record["docs"][0]["relevance"] = 0
+    one = trainer(make(), data, loss="kl+0.2*lce", epochs=1, max_steps=None, batch_size=4, accumulate=2)
+    one.student.module.eval()
+    groups = one.groups.slice(0, 6)
+    judged = [group for group in groups if any(document.positive for document in group.documents)]
+    assert len(judged) == 3
+    expected = [
+        objective(name)(score(one.student, some), room.labels(some)).item()
+        for name, some in (("kl", groups), ("lce", judged))
+    ]
+    row = one.step()
+    assert row["parts"] == {
+        "kl": pytest.approx(expected[0], rel=1e-4),
+        "lce": pytest.approx(expected[1], rel=1e-4),
+    }
+    assert row["loss"] == pytest.approx(expected[0] + 0.2 * expected[1], rel=1e-4)
+
+
+class Alone(Processes):
+    """One of two processes that nobody adds up with."""
+
+    count = 2
+
+    def __init__(self, rank):
+        super().__init__()
+        self.rank = rank
+
+    def add(self, tensors):
+        assert all(isinstance(tensor, torch.Tensor) for tensor in tensors)
+
+
+@pytest.mark.parametrize(
+    ("loss", "accumulate"), [("kl+0.2*lce", 1), ("ranknet", 2), ("infonce", 2), ("infonce", 3)]
+)
+def test_the_gradients_of_two_processes_add_up_to_that_of_one(tiny_be, loss, accumulate):
+    data = records(5)
+    data[0]["docs"][0]["relevance"] = 0  # groups that lce or infonce cannot use
+    found = []
+    for processes in (Processes(), Alone(0), Alone(1)):
+        student = BiEncoderStudent(Shape(tiny_be), CPU)
+        one = trainer(
+            student,
+            data + records(1, seed=1),
+            loss=loss,
+            batch_size=3,
+            accumulate=accumulate,
+            processes=processes,
+        )
+        student.module.eval()
+        result = one.gather(one._batches())
+        found.append((torch.tensor(result), one.progress.tokens, gradients(student)))
+    (value, tokens, gradient), *halves = found
+    torch.testing.assert_close(sum(half[0] for half in halves), value)
+    # A text that stands in both halves is encoded twice.
+    assert sum(half[1] for half in halves) >= tokens
+    for name in gradient:
+        torch.testing.assert_close(
+            sum(half[2][name] for half in halves), gradient[name], atol=1e-6, rtol=1e-4
+        )
+
+
+def test_a_process_without_groups_adds_zeros(tiny_be):
+    student = BiEncoderStudent(Shape(tiny_be), CPU)
+    one = trainer(student, batch_size=1, processes=Alone(1))
+    one._trained = list(student.module.parameters())
+    assert one.gather(one._batches()) == [0.0, 0.0]
+    assert all(not gradient.any() for gradient in gradients(student).values())
+    assert len(gradients(student)) == len(list(student.module.parameters()))
+
+
+def test_in_batch_negatives_want_a_batch_for_each_process():
+    check_shares(objective("infonce"), Settings(accumulate=2), Alone(0))
+    check_shares(objective("lce"), Settings(accumulate=1), Alone(0))
+    with pytest.raises(UsageError) as error:
+        check_shares(objective("infonce"), Settings(accumulate=1), Alone(0))
+    assert str(error.value) == (
+        "in-batch negatives on 2 processes need --accumulate 2 or more (a batch stays in one process)"
+    )
+
+
+def test_the_papers_cross_encoder_is_trained_on_its_log_probability(tiny_ce):
+    """log softmax of class 1 of two logits is log σ of their difference."""
+    groups = trainer(CrossEncoderStudent(Shape(tiny_ce), CPU)).groups.slice(0, 2)
+    logits = score(CrossEncoderStudent(Shape(tiny_ce), CPU), groups)
+    papers = score(CrossEncoderStudent(Shape(tiny_ce, log_probability=True), CPU), groups)
+    two = torch.stack([torch.zeros_like(logits), logits], -1).log_softmax(-1)[..., 1]
+    torch.testing.assert_close(papers, two)
+
+
+def test_unfit_models_are_one_line(tiny_be, tiny_ce, tmp_path):
+    with pytest.raises(UsageError, match="--similarity and --scale are for bi-encoders"):
+        CrossEncoderStudent(Shape(tiny_ce, scale=2.0), CPU)
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    config = AutoConfig.from_pretrained(tiny_ce)
+    config.num_labels = 2
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
+    CrossEncoderStudent(Shape(tiny_ce), CPU).tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(RdError, match=rf"^model {tmp_path}: its head has more than one label"):
+        CrossEncoderStudent(Shape(str(tmp_path)), CPU)
+
+
+def test_a_new_head_depends_on_the_seed(tiny_be):
+    folder = str(Path(tiny_be).parent / "plain")
+    heads = [CrossEncoderStudent(Shape(folder, seed=seed), CPU).model.classifier.weight for seed in (1, 1, 2)]
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
