@@ -1,26 +1,32 @@
-"""The way in and out of every command: shared flags, signals, errors as one line, exit status."""
+"""The entry points of all commands: signals, errors as one line, exit status, options that all have."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import inspect
-import math
 import os
 import signal
 import sys
 import traceback
 import typing
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import typer
 
 from rdtools import __version__
+from rdtools.cli import options
 from rdtools.core import log
 from rdtools.core.errors import RdError, UsageError
+from rdtools.core.flags import OptionGroup, flag
 
 INTERRUPTED = 130
+GIVEN, PLUGINS = "given", "plugins"
+
+Command = Callable[..., None]
+Groups = Sequence[type[OptionGroup]]
 
 
 class NoInputError(Exception):
@@ -34,10 +40,11 @@ class _Stopped(BaseException):
         self.status = status
 
 
-def entry_point(name: str, command: Callable[..., None]) -> Callable[[], None]:
-    """Return the entry point `name` of `command`, whose signature is its flags."""
-    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(name)(_with_shared_flags(name, command))
+def entry_point(
+    name: str, command: Callable[..., None], plugins: Sequence[type[OptionGroup]] = ()
+) -> Callable[[], None]:
+    """Return the entry point `name` of `command`, whose parameters are groups of options."""
+    app = typer_command(name, command, plugins)
 
     def main() -> None:
         if hasattr(signal, "SIGPIPE"):
@@ -93,11 +100,11 @@ def _tracebacks() -> Iterator[None]:
         raise
 
 
-def need_input(paths: list[str] | None) -> list[str]:
+def need_input(paths: Sequence[str]) -> Sequence[str]:
     """Return the FILES, none meaning stdin; never wait at a terminal for somebody to type records."""
     if not paths and sys.stdin is not None and sys.stdin.isatty():
         raise NoInputError
-    return paths or []
+    return paths
 
 
 def _stop(signum: int, frame: object) -> None:
@@ -109,52 +116,58 @@ def _complain(name: str, message: str, *, colon: bool = True) -> None:
         print(f"{name}{':' if colon else ''} {log.one_line(message)}", file=sys.stderr, flush=True)
 
 
-def _with_shared_flags(name: str, command: Callable[..., None]) -> Callable[..., None]:
-    """Add to the flags of `command` those that every command has and none needs to see."""
+def _show_version(wanted: bool, command: str) -> None:
+    print(f"{command} {__version__}")
 
-    def show_version(wanted: bool) -> None:
-        if wanted:
-            print(f"{name} {__version__}")
-            raise typer.Exit
 
-    flags: dict[str, tuple[Any, Any]] = {
-        "quiet": (
-            Annotated[bool, typer.Option("--quiet", help="Print nothing on stderr but errors.")],
-            False,
-        ),
-        "verbose": (
-            Annotated[bool, typer.Option("--verbose", "-v", help="Print more detail on stderr.")],
-            False,
-        ),
-        "debug": (Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")], False),
-        "version": (
-            Annotated[
-                bool,
-                typer.Option(
-                    "--version", help="Print the version and exit.", callback=show_version, is_eager=True
-                ),
-            ],
-            False,
-        ),
+@dataclass(frozen=True)
+class EveryCommand(OptionGroup):
+    """The options that every command has and no room needs to see."""
+
+    heading: ClassVar[str] = "Every command"
+
+    quiet: bool = flag("--quiet", default=False, help="Print only errors on stderr.")
+    verbose: bool = flag("--verbose", "-v", default=False, help="Print more detail on stderr.")
+    debug: bool = flag("--debug", default=False, help="Show the traceback of an error.")
+    version: bool = flag("--version", default=False, act=_show_version, help="Print the version and exit.")
+
+
+def groups_of(command: Callable[..., None]) -> dict[str, type[OptionGroup]]:
+    """Return the groups of options that a command takes: parameter -> dataclass."""
+    hints = typing.get_type_hints(command)
+    return {
+        name: hints[name] for name in inspect.signature(command).parameters if name not in (GIVEN, PLUGINS)
     }
 
+
+def typer_command(
+    name: str, command: Callable[..., None], plugins: Sequence[type[OptionGroup]] = ()
+) -> typer.Typer:
+    """Return the Typer application of `command`, whose parameters are groups of options.
+
+    A parameter `given` gets the options that the command line gives. The groups of `plugins` follow the
+    command's own; it gets their objects, in order, as the parameter `plugins`.
+    """
+    own = groups_of(command)
+    groups = [*own.values(), *plugins, EveryCommand]
+
     @functools.wraps(command)
-    def wrapper(**arguments: Any) -> None:
-        quiet, verbose, _, _ = (arguments.pop(flag) for flag in flags)
-        log.configure(name, quiet=quiet, verbose=verbose)
-        for flag, value in arguments.items():
-            if isinstance(value, float) and not math.isfinite(value):  # nan is below no limit and above none
-                raise UsageError(f"--{flag.replace('_', '-')} {value}: a finite number is needed")
+    def wrapper(context: typer.Context, **values: Any) -> None:
+        log.configure(name, quiet=values["quiet"], verbose=values["verbose"])
+        given = options.given_on(context)
+        objects = options.objects_from(groups, values, given)
+        arguments: dict[str, Any] = dict(zip(own, objects, strict=False))
+        if GIVEN in inspect.signature(command).parameters:
+            arguments[GIVEN] = given
+        if plugins:
+            arguments[PLUGINS] = objects[len(own) : -1]
         command(**arguments)
 
-    hints = typing.get_type_hints(command, include_extras=True)
-    own = inspect.signature(command).parameters.values()
     keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [parameter.replace(annotation=hints[parameter.name], kind=keyword) for parameter in own]
-    parameters += [
-        inspect.Parameter(flag, keyword, default=default, annotation=annotation)
-        for flag, (annotation, default) in flags.items()
-    ]
+    context = inspect.Parameter("context", keyword, annotation=typer.Context)
+    parameters = [context, *options.parameters_of(groups)]
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return wrapper
+    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(name, cls=options.grouped(groups))(wrapper)
+    return app

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rdtools.cli import options
-from rdtools.cli.command import entry_point, need_input
+from rdtools.cli import old_options as options
+from rdtools.cli.old_command import entry_point, need_input
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import log, plural
 from rdtools.core.output import open_output

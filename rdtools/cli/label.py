@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from rdtools.cli import options
-from rdtools.cli.command import entry_point, need_input
+from rdtools.cli import old_options as options
+from rdtools.cli.old_command import entry_point, need_input
 from rdtools.core.records import Record
 from rdtools.core.registry import check_name, split_spec
 from rdtools.core.streams import unless_empty

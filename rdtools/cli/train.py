@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rdtools import __version__
-from rdtools.cli import options
-from rdtools.cli.command import entry_point, need_input
+from rdtools.cli import old_options as options
+from rdtools.cli.old_command import entry_point, need_input
 from rdtools.core.errors import UsageError
 from rdtools.core.registry import check_name, resolve, split_spec
 from rdtools.train.losses.objective import Objective, explain_objective, objective

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rdtools.core.errors import RdError
+from rdtools.core.flags import flag
 from rdtools.core.log import printable
 from rdtools.core.streams import STDIN
 
@@ -38,6 +39,16 @@ class Terminal(Output):
         rows = data.decode(errors="backslashreplace").split("\n")
         shown = ("\t".join(map(printable, row.split("\t"))) for row in rows)
         super().write("\n".join(shown).encode())
+
+
+def output_flag() -> Any:
+    return flag(
+        "--output",
+        "-o",
+        default=None,
+        metavar="FILE",
+        help="Write to FILE, whole or not at all (.gz, .zst by name).",
+    )
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from rdtools.core.errors import BadLine
-from rdtools.core.records import Doc, Record
+from rdtools.core.flags import flag
+from rdtools.core.records import SCORE_SCALES, Doc, Record
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -82,6 +83,13 @@ class OneScale:
         if scale != self._first:
             problem = f'the scores of query "{record["query_id"]}" are {scale}, those before {self._first}'
             raise BadLine(problem, self._hint)
+
+
+def score_scale_flag() -> Any:
+    return flag(
+        "--score-scale", default=None, metavar="SCALE", choices=SCORE_SCALES, kind="score scale",
+        help=f"State the scale of scores that do not say it: {', '.join(SCORE_SCALES)}.",
+    )  # fmt: skip
 
 
 def floats(scores: ArrayLike) -> list[float]:

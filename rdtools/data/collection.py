@@ -15,8 +15,17 @@ from rdtools.core.log import track
 from rdtools.core.records import Qrels, Record
 from rdtools.data.corpus import Corpus, read_corpus_file
 from rdtools.data.datasets import Dataset, open_dataset
+from rdtools.data.options import CorpusOptions
 from rdtools.formats import Reading, read_records
 from rdtools.formats.qrels import read_qrels
+
+_FIELDS = {"dataset": "dataset_id", "corpus": "corpus_path", "queries": "queries_path", "qrels": "qrels_path"}
+
+
+def open_collection(where: CorpusOptions, reading: Reading = Reading()) -> Collection:
+    """Return the collection that the options name; nothing is read yet."""
+    paths = {_FIELDS[option]: value for option, value in vars(where).items()}
+    return Collection(**paths, reading=reading)
 
 
 @dataclass(frozen=True)

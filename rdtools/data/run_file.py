@@ -9,9 +9,8 @@ from rdtools.core.log import track
 from rdtools.core.records import Record
 from rdtools.core.registry import split_spec
 from rdtools.core.scores import scale_of
-from rdtools.formats import read_records
+from rdtools.formats import Reading, read_records
 from rdtools.formats.table import RUNS
-from rdtools.search.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class RunFile:
     scale: str | None
 
 
-def read_run_file(argument: str, setting: Resources) -> RunFile:
+def read_run_file(argument: str, reading: Reading, score_scale: str | None) -> RunFile:
     """Read FILE or FORMAT:FILE, the latter where the content does not tell the format.
 
     Raises:
@@ -32,7 +31,7 @@ def read_run_file(argument: str, setting: Resources) -> RunFile:
     input_format, path = (name, path) if name in RUNS and path else (None, argument)
     records: dict[str, Record] = {}
     scales = set()
-    reading = replace(setting.reading, input_format=input_format, ranked=True)
+    reading = replace(reading, input_format=input_format, ranked=True)
     for record in track(read_records([path], reading), "reading run", "query"):
         if record["query_id"] in records:
             raise RdError(f'{path}: query "{record["query_id"]}" stands twice')
@@ -40,7 +39,7 @@ def read_run_file(argument: str, setting: Resources) -> RunFile:
             doc.pop("text", None)
         records[record["query_id"]] = record
         if scores_by_doc(record):
-            scales.add(scale_of(record, setting.score_scale))
+            scales.add(scale_of(record, score_scale))
     if len(scales) > 1:
         raise RdError(f"{path}: scores on several scales: {', '.join(sorted(scales))}")
     return RunFile(records, scales.pop() if scales else None)

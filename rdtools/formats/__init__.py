@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rdtools.core.errors import BadLine, InputError, RdError
+from rdtools.core.flags import OptionGroup, flag
 from rdtools.core.log import log
+from rdtools.core.output import output_flag
 from rdtools.core.records import Record
 from rdtools.core.registry import resolve
 from rdtools.core.streams import DEFAULT_MAX_LINE, STDIN, Lines, open_lines
@@ -18,20 +21,44 @@ from rdtools.formats.table import FRAMES, QUERIES, READERS, RUNS, SCORE_READERS,
 
 
 @dataclass(frozen=True)
-class Reading:
+class Reading(OptionGroup):
     """How input is read: its format (recognised where None), and what happens to bad lines.
 
-    The lines of a query in a run must stand together, unless told that the caller merges records. Where a
-    run is asked for (`ranked`), queries without documents are no input. Where of documents `only_scores` are
-    asked for, the reader may give no more (`scores.Scores`).
+    The lines of a query in a run must be together, unless the caller merges records (`together`). Where a
+    run is needed (`ranked`), queries without documents are refused. With `only_scores` the reader may leave
+    out all of a document but its score (`scores.Scores`).
     """
 
-    input_format: str | None = None
-    max_line: int = DEFAULT_MAX_LINE
-    on_error: str = "fail"
+    heading: ClassVar[str] = "Input"
+
+    input_format: str | None = flag(
+        "--input-format", default=None, metavar="NAME", choices=READERS, kind="input format",
+        help=f"Format of the input: {', '.join(READERS)} (recognised by its first line where unambiguous).",
+    )  # fmt: skip
+    max_line: int = flag(
+        "--max-line", default=DEFAULT_MAX_LINE, metavar="BYTES", min=1, help="A longer line is bad input."
+    )
+    on_error: str = flag(
+        "--on-error", default="fail", metavar="fail|skip", choices=("fail", "skip"),
+        kind="way to treat errors",
+        help="A bad record ends the command (fail) or is dropped and counted (skip).",
+    )  # fmt: skip
     together: bool = True
     ranked: bool = False
     only_scores: bool = False
+
+
+@dataclass(frozen=True)
+class Writing(OptionGroup):
+    """Where records are written, and in which format."""
+
+    heading: ClassVar[str] = "Output"
+
+    format: str = flag(
+        "--format", "-f", default="jsonl", metavar="NAME", choices=WRITERS, kind="format",
+        help=f"Format of the output: {', '.join(WRITERS)}.",
+    )  # fmt: skip
+    output: str | None = output_flag()
 
 
 def read_records(

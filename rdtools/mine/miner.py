@@ -19,6 +19,7 @@ from rdtools.data.corpus import Corpus
 from rdtools.formats.runs import Columns
 from rdtools.mine.judged_query import JudgedQuery
 from rdtools.mine.options import FALSE_NEGATIVES, Selection
+from rdtools.mine.sampling import SAMPLING
 from rdtools.mine.sources import RECORDS, Found, Source, Wanted
 from rdtools.mine.tally import Counts, Tally
 
@@ -28,7 +29,7 @@ _SLACK = 16  # candidates asked for beyond those needed, in place of copies of a
 
 
 class Miner:
-    """Turns queries into records with candidates from `sources`; counts what it does in `account`.
+    """Turns queries into records with candidates from `sources`; counts what it does in `tally`.
 
     Raises:
         UsageError: padding is asked for, and there is no corpus to take it from.
@@ -39,7 +40,7 @@ class Miner:
     ) -> None:
         if selection.pad and corpus is None:
             raise UsageError("--pad: it takes documents from a corpus (give --dataset or --corpus)")
-        self.account = Tally()
+        self.tally = Tally()
         self._sources = sources
         self._selection = selection
         self._group = selection.is_group
@@ -63,7 +64,7 @@ class Miner:
 
     def mine(self, queries: Iterable[Record]) -> Iterator[Record]:
         """Yield one record for each query of the sample, in order."""
-        queries = filter(self._in_sample, queries) if self._selection.share < 1 else iter(queries)
+        queries = filter(self._in_sample, queries) if self._selection.sample < 1 else iter(queries)
         for records in _batches(queries, self._batch):
             batch = [
                 JudgedQuery(record, self._qrels.get(record["query_id"], {}), self._corpus)
@@ -74,8 +75,8 @@ class Miner:
                 yield self._mine(query, found)
 
     def _in_sample(self, record: Record) -> bool:
-        inside = self._generator(record, "sample").random() < self._selection.share
-        self.account.not_sampled += not inside
+        inside = self._generator(record, "sample").random() < self._selection.sample
+        self.tally.not_sampled += not inside
         return inside
 
     def _generator(self, record: Record, purpose: str) -> random.Random:
@@ -95,7 +96,7 @@ class Miner:
             name = self._sources[0].name
             columns = self._columns(name, answers[0])
             counts[name, "candidates"] = len(columns)
-            self.account.add(counts)
+            self.tally.add(counts)
             return self._record(query, columns)
         pools: list[list[Doc]] = []
         seen: set[str] = set()
@@ -111,7 +112,7 @@ class Miner:
             docs = self._training_group(query, answers, pools, seen, counts)
         else:
             docs = self._ranking(query, answers, list(chain.from_iterable(pools)), counts)
-        self.account.add(counts)
+        self.tally.add(counts)
         return self._record(query, docs)
 
     def _columns(self, name: str, found: Found) -> Columns:
@@ -145,7 +146,9 @@ class Miner:
             relabelled += [doc for doc in pool if doc.get("relevance") != query.grades.get(doc["doc_id"])]
             candidates += as_judged
             ranks += range(1, len(as_judged) + 1)
-        places = self._selection.sampling(candidates, ranks, n, self._generator(query.record, "negatives"))
+        places = SAMPLING[self._selection.sampling](
+            candidates, ranks, n, self._generator(query.record, "negatives")
+        )
         drawn = [candidates[place] for place in places]
         negatives = [doc for doc in drawn if doc["doc_id"] not in query.positives]
         counts["", "positives drawn as negatives"] = len(drawn) - len(negatives)
@@ -238,7 +241,7 @@ class Miner:
         assert found.rows is not None and found.scores is not None and self._corpus is not None  # noqa: PT018
         ranks = range(1, self._selection.depth + 1)
         ranked = zip(ranks, found.rows, found.doc_ids, found.scores, strict=False)
-        if self._selection.with_text:
+        if not self._selection.no_text:
             texts = self._corpus.texts
             docs: list[Doc] = [
                 {"doc_id": doc_id, "text": texts[row], "score": score, "rank": rank, "source": name}
@@ -324,7 +327,7 @@ class Miner:
     ) -> Doc:
         keep = self._keeps_docs and doc_id in query.own
         doc = query.own[doc_id].copy() if keep else Doc(doc_id=doc_id)
-        if not self._selection.with_text:
+        if self._selection.no_text:
             doc.pop("text", None)
         elif (text := query.text(doc_id)) is not None:
             doc["text"] = text

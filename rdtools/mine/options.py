@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rdtools.core.errors import UsageError
-from rdtools.mine.sampling import Sampling, uniform
+from rdtools.core.flags import OptionGroup, flag, seed_flag
+from rdtools.core.scores import score_scale_flag
+from rdtools.mine.sampling import SAMPLING
+from rdtools.mine.sources import SOURCES
 
 FALSE_NEGATIVES = {"drop": "dropped by", "keep": "kept against", "relabel": "relabelled by"}
 """What may become of suspected false negatives (`--false-negatives`), in the words of the account."""
 
 
+_SCORE = "negatives whose score in their source is"
+
+
+def count_or_all(title: str, text: str) -> int | None:
+    """Read `N|all`; None is all."""
+    if text == "all":
+        return None
+    if not text.isdecimal():
+        raise UsageError(f"{title} {text}: a whole number or all is needed")
+    return int(text)
+
+
 @dataclass(frozen=True)
-class Selection:
+class Candidates(OptionGroup):
+    """Where queries and their candidates come from."""
+
+    heading: ClassVar[str] = "Candidates"
+
+    queries_files: tuple[str, ...] = flag("[QUERIES]...", default=(), help="Queries; - is standard input.")
+    sources: tuple[str, ...] = flag(
+        "--from", default=("bm25",), metavar="SOURCE", choices=SOURCES, kind="source", spec=True,
+        help="bm25; random (the whole corpus); dense:MODEL; graph, the BM25 neighbours of the "
+        "positives; graph:dense:MODEL, those by embedding; run:FILE (run:msmarco-run:FILE for ranks); or "
+        "records (the docs of the input, by score). May be repeated: --depth is the quota of each.",
+    )  # fmt: skip
+    score_scale: str | None = score_scale_flag()
+
+
+@dataclass(frozen=True)
+class Selection(OptionGroup):
     """What is kept of the candidates. `num_negatives` None keeps all: retrieval, not a training group.
 
     Suspected false negatives are the candidates that are not scored below a margin, and those whose
@@ -21,7 +53,6 @@ class Selection:
     `absolute_margin` M those below s⁺ − M (2407.15831). To relabel is 2505.16967's way.
 
     Attributes:
-        share: how much of the queries is mined, each drawn by its id.
         as_run: a run is what will be written. Scores of one source would hide the documents of the others
             there, so with several sources none is given: their order is the ranking.
         paper_compat: as the code of 2505.21058 has it. Positives, and copies of their texts, may be drawn as
@@ -32,35 +63,81 @@ class Selection:
         UsageError: options that do not go together, or a number out of its range.
     """
 
-    num_negatives: int | None = 15
-    depth: int = 100
-    range_min: int = 0
-    sampling: Sampling = uniform
-    relative_margin: float | None = None
-    absolute_margin: float | None = None
-    near_copies: float | None = None
-    false_negatives: str | None = None
-    max_score: float | None = None
-    min_score: float | None = None
-    pad: bool = False
-    share: float = 1.0
-    add_positives: bool = False
-    with_text: bool = True
+    heading: ClassVar[str] = "Selection"
+
+    num_negatives: int | None = flag(
+        "--num-negatives", "-n", default=15, metavar="N|all",
+        parse=lambda text: count_or_all("--num-negatives", text),
+        help="Negatives of a query; all: retrieval instead.",
+    )  # fmt: skip
+    depth: int = flag(
+        "--depth", default=100, metavar="N", min=1, help="Candidates of each source, not counting positives."
+    )
+    range_min: int = flag(
+        "--range-min", default=0, metavar="N", min=0, help="Skip the first N candidates of each source."
+    )
+    sampling: str = flag(
+        "--sampling", default="random", metavar="NAME", choices=SAMPLING, kind="sampling",
+        help="Choice in the pool: random; top, sources taking turns; log-random (weight 1/ln(1 + rank), "
+        "ranks counted in each source); stratified (one from each of N quantiles of the scores) or "
+        "stratified-width (one from each of N equal intervals).",
+    )  # fmt: skip
+    relative_margin: float | None = flag(
+        "--relative-margin", default=None, metavar="R",
+        help=f"Keep {_SCORE} below s⁺ − R·|s⁺|, s⁺ the lowest score of a positive.",
+    )  # fmt: skip
+    absolute_margin: float | None = flag(
+        "--absolute-margin", default=None, metavar="M", help=f"Keep {_SCORE} below s⁺ − M."
+    )
+    near_copies: float | None = flag(
+        "--near-copies", default=None, metavar="J", above=0, max=1,
+        help="Suspect also documents that share at least J of their runs of 3 words with a positive: "
+        "|A ∩ B|/|A ∪ B| of the two sets, ignoring letter case and punctuation.",
+    )  # fmt: skip
+    false_negatives: str | None = flag(
+        "--false-negatives", default=None, metavar="drop|keep|relabel", choices=FALSE_NEGATIVES,
+        kind="treatment of false negatives", default_text="drop",
+        needs=("--relative-margin", "--absolute-margin", "--near-copies"),
+        help="Drop suspected false negatives, keep them as negatives and count them, or relabel them as "
+        "positives of relevance 1, marked relabelled.",
+    )  # fmt: skip
+    max_score: float | None = flag("--max-score", default=None, metavar="S", help=f"Keep {_SCORE} at most S.")
+    min_score: float | None = flag(
+        "--min-score", default=None, metavar="S", help=f"Keep {_SCORE} at least S."
+    )
+    pad: bool = flag(
+        "--pad", default=False,
+        help="Where fewer than -n negatives remain, add random documents of the corpus that no source "
+        "returned (source random, no score: label them afterwards).",
+    )  # fmt: skip
+    sample: float = flag(
+        "--sample", default=1.0, metavar="SHARE", above=0, max=1,
+        help="Mine this share of the queries, drawn by seed and query_id.",
+    )  # fmt: skip
+    add_positives: bool = flag(
+        "--add-positives", default=False, help="With -n all: add judged positives that no source found."
+    )
+    no_text: bool = flag("--no-text", default=False, help="Write ids without texts.")
+    paper_compat: bool = flag(
+        "--paper-compat", default=False,
+        help="Draw as the code of arXiv 2505.21058 does: positives and their copies may be drawn as "
+        "candidates and padding (a drawn positive takes a negative's place, and is written once, as a "
+        "positive). Padding may repeat documents already in the group, and --absolute-margin keeps s⁺ − M "
+        "itself. One difference remains: the paper counts only documents that pass the margin towards a "
+        "source's quota; rd-mine counts all.",
+    )  # fmt: skip
+    seed: int = seed_flag()
     as_run: bool = False
-    paper_compat: bool = False
-    seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.range_min >= self.depth:
             raise UsageError(f"--range-min {self.range_min} leaves nothing of --depth {self.depth}")
         if self.pad and not self.is_group:
             raise UsageError("--pad: it fills the groups of -n N, and -n all makes none")
-        for option, share in (("--sample", self.share), ("--near-copies", self.near_copies)):
-            if share is not None and not 0 < share <= 1:
-                raise UsageError(f"{option} {share:g}: it must be above 0 and at most 1")
         if self.false_negatives is not None and not self.margins and self.near_copies is None:
             tests = "--relative-margin, --absolute-margin or --near-copies"
-            raise UsageError(f"--false-negatives {self.false_negatives}: nothing is suspected (give {tests})")
+            raise UsageError(f"--false-negatives {self.false_negatives} needs {tests}")
 
     @property
     def is_group(self) -> bool:

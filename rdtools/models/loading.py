@@ -12,7 +12,6 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,20 +19,11 @@ import torch
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import bars_shown
+from rdtools.models.options import ModelOptions
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-
-@dataclass(frozen=True)
-class Loading:
-    """Where a model runs, in what precision, and where its input is cut (tokens; None: its own limit)."""
-
-    device: str | None = None
-    dtype: str = "float32"
-    max_length: int | None = None
-    trust_remote_code: bool = False
 
 
 def pick_device(name: str | None) -> torch.device:
@@ -51,7 +41,7 @@ def pick_device(name: str | None) -> torch.device:
     return device
 
 
-def load_bi_encoder(name: str, loading: Loading = Loading()) -> SentenceTransformer:
+def load_bi_encoder(name: str, loading: ModelOptions = ModelOptions()) -> SentenceTransformer:
     """Load a local folder or a hub name as a SentenceTransformer (a plain transformer gets mean pooling).
 
     Raises:
@@ -93,7 +83,7 @@ def _check_modules(name: str) -> None:
 
 
 def load_cross_encoder(
-    name: str, loading: Loading = Loading(), num_labels: int | None = None
+    name: str, loading: ModelOptions = ModelOptions(), num_labels: int | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a sequence classifier and its tokenizer, whose `model_max_length` is made finite.
 
@@ -121,7 +111,7 @@ def load_cross_encoder(
 
 
 def load_causal_model(
-    name: str, loading: Loading = Loading()
+    name: str, loading: ModelOptions = ModelOptions()
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a causal language model and its tokenizer, which pads on the right; `model_max_length` is finite.
 
@@ -141,7 +131,7 @@ def load_causal_model(
     return model.to(pick_device(loading.device)).eval(), tokenizer
 
 
-def _load(kind: Any, name: str, loading: Loading, **config: Any) -> tuple[Any, list[str]]:
+def _load(kind: Any, name: str, loading: ModelOptions, **config: Any) -> tuple[Any, list[str]]:
     """Load a model of `transformers`; return it and the names of the weights that its files lack."""
     model, info = kind.from_pretrained(
         name, use_safetensors=True, dtype=getattr(torch, loading.dtype), output_loading_info=True,

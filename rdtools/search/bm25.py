@@ -159,23 +159,28 @@ class Bm25:
         return ThreadPoolExecutor(_processors())
 
 
-def open_bm25(setting: Resources) -> Bm25:
+def open_bm25(resources: Resources) -> Bm25:
     """Index the corpus, or load its index; with an index and no corpus, take that index as it is.
 
     Raises:
         RdError: see `kept_index`. UsageError: there is neither a corpus nor an index.
     """
-    settings = {"k1": setting.k1, "b": setting.b, "analysis": "english", "arrays": list(Postings._fields)}
-    if not setting.collection.has_corpus and setting.index is not None:
-        folder = index_folder(setting.index, "bm25", settings)
+    settings = {
+        "k1": resources.search.k1,
+        "b": resources.search.b,
+        "analysis": "english",
+        "arrays": list(Postings._fields),
+    }
+    if not resources.collection.has_corpus and resources.search.index is not None:
+        folder = index_folder(resources.search.index, "bm25", settings)
         if folder.exists():
             return load_index(folder, Bm25.load)
-    corpus = setting.collection.corpus
+    corpus = resources.collection.corpus
 
     def build() -> Bm25:
-        return Bm25.build(corpus.texts, setting.k1, setting.b)
+        return Bm25.build(corpus.texts, resources.search.k1, resources.search.b)
 
-    return kept_index(setting.index, "bm25", settings, corpus, build, Bm25.save, Bm25.load)
+    return kept_index(resources.search.index, "bm25", settings, corpus, build, Bm25.save, Bm25.load)
 
 
 def _idf(count: int, n: int) -> float:

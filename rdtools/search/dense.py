@@ -26,11 +26,11 @@ class DenseIndex:
         place_of_row: (rows,) the place of each document of the corpus.
     """
 
-    def __init__(self, model: str, setting: Resources) -> None:
-        self.corpus = setting.collection.corpus
+    def __init__(self, model: str, resources: Resources) -> None:
+        self.corpus = resources.collection.corpus
         self._model = model
-        loaded = load_bi_encoder(model, setting.loading)
-        self.encoder = BiEncoder(loaded, setting.batch_tokens)
+        loaded = load_bi_encoder(model, resources.model)
+        self.encoder = BiEncoder(loaded, resources.model.batch_tokens)
         places: dict[str, int] = {}
         of_row = [places.setdefault(text, len(places)) for text in self.corpus.texts]
         self.place_of_row: NDArray[np.int64] = np.array(of_row, np.int64)
@@ -40,10 +40,12 @@ class DenseIndex:
         def encode() -> NDArray[np.float32]:
             return self.encoder.encode_documents(list(places), f"encoding with {model}")
 
-        settings = {"dtype": setting.dtype, "max_length": loaded.max_seq_length}
-        if setting.index is not None:
+        settings = {"dtype": resources.model.dtype, "max_length": loaded.max_seq_length}
+        if resources.search.index is not None:
             settings["model"] = self.fingerprint
-        self.embeddings = kept_index(setting.index, "dense", settings, self.corpus, encode, _save, _load)
+        self.embeddings = kept_index(
+            resources.search.index, "dense", settings, self.corpus, encode, _save, _load
+        )
 
     @cached_property
     def fingerprint(self) -> str:

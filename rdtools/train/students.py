@@ -20,13 +20,13 @@ from rdtools.core.errors import RdError, UsageError
 from rdtools.models.encoding import logits, pad
 from rdtools.models.layers import _numbered, keep_layers
 from rdtools.models.loading import (
-    Loading,
     check_room,
     load_bi_encoder,
     load_cross_encoder,
     positions,
     quiet_libraries,
 )
+from rdtools.models.options import ModelOptions
 from rdtools.train.groups import Group
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class BiEncoderStudent(Student):
 model = SentenceTransformer("DIR")
 scores = model.similarity(model.encode_query([query]), model.encode_document(documents))"""
 
-    def __init__(self, shape: Shape, loading: Loading = Loading()) -> None:
+    def __init__(self, shape: Shape, loading: ModelOptions = ModelOptions()) -> None:
         self.module = self.model = load_bi_encoder(shape.model, loading)
         self.tokenizer = self.model.tokenizer
         if not getattr(self.tokenizer, "is_fast", False):
@@ -171,7 +171,7 @@ class CrossEncoderStudent(Student):
 
 scores = CrossEncoder("DIR").predict([(query, document) for document in documents])  # logits"""
 
-    def __init__(self, shape: Shape, loading: Loading = Loading()) -> None:
+    def __init__(self, shape: Shape, loading: ModelOptions = ModelOptions()) -> None:
         if shape.similarity is not None or shape.scale is not None:
             raise UsageError("--similarity and --scale are for bi-encoders (--student be:MODEL)")
         torch.manual_seed(shape.seed)

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import softmax
+from settings import resources
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
@@ -35,7 +36,6 @@ from rdtools.diagnose.columns.score_shares import PaperEntropies
 from rdtools.diagnose.columns.student_kl import StudentKl, kl_bits, open_divergence
 from rdtools.diagnose.diagnosis import Diagnosis
 from rdtools.formats import Reading
-from rdtools.search.resources import Resources
 
 
 def record(query_id: str, scores: list[float | None], positives: int = 0, **fields) -> Record:
@@ -273,7 +273,7 @@ def test_a_run_to_cover_comes_in_any_order_and_without_added_positives(tmp_path)
 
 
 def test_a_student_of_ranks_or_probabilities_is_refused(tmp_path):
-    setting = Resources(Collection())
+    setting = resources(Collection())
     for scale in ("probability", "rank"):
         text = f'{{"query_id":"a","docs":[{{"doc_id":"d","score":1}}],"score_scale":"{scale}"}}\n'
         (tmp_path / "run").write_text(text)

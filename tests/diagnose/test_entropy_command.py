@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from settings import resources
 
 from rdtools.data.collection import Collection
 from rdtools.diagnose.columns.geometry import open_geometry
-from rdtools.search.resources import Resources
 
 HEAD = "pairwise_entropy_bits\tlistwise_entropy_bits\tlistwise_entropy_share\ttied_pairs\tmargin\tkappa"
 
@@ -348,7 +348,7 @@ def test_density_among_the_corpus(tiny_be, tmp_path):
     rare = [" ".join(rng.choice(words[4:], 6)) for _ in range(6)]
     texts = dict(enumerate(dict.fromkeys(common + rare)))
     (tmp_path / "corpus.tsv").write_text("".join(f"{i}\t{text}\n" for i, text in texts.items()))
-    setting = Resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")), device="cpu")
+    setting = resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
     geometry = open_geometry(tiny_be, setting, alpha=0.99, distance="cosine", neighbours=4, among="corpus")
     ids = [str(i) for i in texts]
     groups = [{"query_id": "q", "docs": [{"doc_id": i} for i in part]} for part in (ids[:6], ids[-6:])]

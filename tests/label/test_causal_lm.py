@@ -7,15 +7,15 @@ import json
 import numpy as np
 import pytest
 import torch
+from settings import resources
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.data.collection import Collection
 from rdtools.label.labeler import Labeler
 from rdtools.label.prompts import DEFAULT_TEMPLATE, Prompt, parse_prompt
 from rdtools.label.score_cache import ScoreCache
-from rdtools.label.teachers import TextPair, open_teacher
+from rdtools.label.teachers import TeacherResources, TextPair, open_teacher
 from rdtools.models.loading import fingerprint
-from rdtools.search.resources import Resources
 
 CHAT = (
     "{% for m in messages %}<|user|>{{ m['content'] }}{% endfor %}"
@@ -84,7 +84,7 @@ def models(tmp_path_factory):
 
 
 def setting(**options):
-    return Resources(Collection(), device="cpu", **options)
+    return resources(Collection(), TeacherResources, **options)
 
 
 def scores(teacher, pairs=PAIRS):

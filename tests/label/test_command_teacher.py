@@ -13,14 +13,14 @@ import time
 from pathlib import Path
 
 import pytest
+from settings import resources
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.data.collection import Collection
 from rdtools.formats import Reading
 from rdtools.label.labeler import Labeler
 from rdtools.label.targets import ScoreTarget
-from rdtools.label.teachers import command, open_teacher
-from rdtools.search.resources import Resources
+from rdtools.label.teachers import TeacherResources, command, open_teacher
 
 BIN = Path(sys.executable).parent
 EACH = """
@@ -61,7 +61,7 @@ def records(count, text="wing"):
 
 
 def labelled(spec, count=50, target=ScoreTarget(), **options):
-    setting = Resources(Collection(), device="cpu", **options)
+    setting = resources(Collection(), TeacherResources, **options)
     specs = [spec] if isinstance(spec, str) else spec
     return list(Labeler([open_teacher(one, setting) for one in specs], target).label(records(count)))
 
@@ -83,7 +83,7 @@ def test_a_stream_larger_than_every_pipe_and_buffer_goes_through(monkeypatch):
     """64 KiB fit into a pipe: 400 records of 20 KB each way, and no more than 100 KB held in memory."""
     monkeypatch.setattr(command, "_HELD_BYTES", 100_000)
     for name in ("at once", "at the end"):
-        setting = Resources(Collection())
+        setting = resources(Collection(), TeacherResources)
         labeler = Labeler([open_teacher(cmd(PROGRAMS[name]), setting)])
         done = list(labeler.label(records(400, text="wing" * 13)))
         assert [record["n"] for record in done] == list(range(400))
@@ -118,7 +118,12 @@ def test_a_record_leaves_once_its_answer_is_there(tmp_path):
             while not mark.exists():
                 time.sleep(0.01)
 
-    assert next(Labeler([open_teacher(cmd(program), Resources(Collection()))]).label(slow()))["n"] == 0
+    assert (
+        next(Labeler([open_teacher(cmd(program), resources(Collection(), TeacherResources))]).label(slow()))[
+            "n"
+        ]
+        == 0
+    )
     assert read == [0, 1]
 
 
@@ -212,7 +217,8 @@ def test_an_error_upstream_ends_the_program_too():
         raise RdError("bad input")
 
     teacher = open_teacher(
-        cmd("import sys; print(end='', flush=True); sys.stdin.read()"), Resources(Collection())
+        cmd("import sys; print(end='', flush=True); sys.stdin.read()"),
+        resources(Collection(), TeacherResources),
     )
     real = subprocess.Popen
 
@@ -239,7 +245,7 @@ def test_an_error_upstream_ends_the_program_too():
 )
 def test_arguments_that_are_none(argument, message):
     with pytest.raises(UsageError) as caught:
-        open_teacher(f"cmd:{argument}", Resources(Collection()))
+        open_teacher(f"cmd:{argument}", resources(Collection(), TeacherResources))
     assert str(caught.value) == message
 
 

@@ -13,6 +13,7 @@ from threading import Timer
 import numpy as np
 import pytest
 import torch
+from settings import resources
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.data.collection import Collection
@@ -20,10 +21,9 @@ from rdtools.label.augment import Augmentation, Step
 from rdtools.label.labeler import WINDOW_PAIRS, Labeler
 from rdtools.label.score_cache import ScoreCache, score_key
 from rdtools.label.targets import ScoreTarget
-from rdtools.label.teachers import TEACHERS, open_teacher
-from rdtools.search.resources import Resources
+from rdtools.label.teachers import TEACHERS, TeacherResources, open_teacher
 
-CPU = Resources(Collection(), device="cpu")
+CPU = resources(Collection(), TeacherResources)
 
 
 class Fixed:
@@ -190,7 +190,7 @@ def test_a_query_of_which_the_teacher_scored_nothing_is_no_ranking():
 
 
 def test_input_beyond_the_models_positions_is_cut(tiny_be, tiny_ce):
-    setting = Resources(Collection(), device="cpu", max_length=1000)
+    setting = resources(Collection(), TeacherResources, max_length=1000)
     for teacher in (f"be:{tiny_be}", f"ce:{tiny_ce}"):
         long = record("wing " * 500)
         assert "score" in next(Labeler([open_teacher(teacher, setting)]).label([long]))["docs"][0]
@@ -391,11 +391,11 @@ def test_cross_encoder_scores_are_the_raw_logits(tiny_ce):
     from sentence_transformers import CrossEncoder
     from torch.nn import Identity
 
-    expected = CrossEncoder(tiny_ce, device="cpu").predict(
+    expected = CrossEncoder(tiny_ce).predict(
         [("x", doc["text"]) for doc in PAIRS["docs"]], activation_fn=Identity()
     )
     for batch_tokens in (1, 40, 4096):
-        setting = Resources(Collection(), device="cpu", batch_tokens=batch_tokens)
+        setting = resources(Collection(), TeacherResources, batch_tokens=batch_tokens)
         one = next(
             Labeler([open_teacher(f"ce:{tiny_ce}", setting)]).label(
                 [record(*(d["doc_id"] for d in PAIRS["docs"]))]
@@ -406,7 +406,7 @@ def test_cross_encoder_scores_are_the_raw_logits(tiny_ce):
 
 
 def test_half_precision_makes_no_ties(tiny_ce):
-    setting = Resources(Collection(), device="cpu", dtype="bfloat16")
+    setting = resources(Collection(), TeacherResources, dtype="bfloat16")
     letters = "abcdefgh"
     names = [f"wing {a} of model {b}" for a in letters for b in letters]
     one = next(Labeler([open_teacher(f"ce:{tiny_ce}", setting)]).label([record(*names)]))
@@ -437,7 +437,7 @@ def two_logits(folder):
     from torch.nn import Identity
 
     pairs = [("x", doc["text"]) for doc in PAIRS["docs"]]
-    return CrossEncoder(folder, num_labels=2, device="cpu").predict(pairs, activation_fn=Identity())
+    return CrossEncoder(folder, num_labels=2).predict(pairs, activation_fn=Identity())
 
 
 def test_two_labels_score_as_the_difference_of_their_logits(labels):
@@ -456,7 +456,7 @@ def test_more_than_two_labels_are_refused(labels):
 
 def test_paper_compat_takes_the_log_softmax_of_the_second_label(labels, tiny_ce):
     """rankers' cross-encoder: F.log_softmax(logits, dim=-1)[:, 1]; here log(e^b / (e^a + e^b)) in float64."""
-    paper = Resources(Collection(), device="cpu", paper_compat=True)
+    paper = resources(Collection(), TeacherResources, paper_compat=True)
     teacher = open_teacher(f"ce:{labels[2]}", paper)
     one = next(Labeler([teacher]).label([deepcopy(PAIRS)]))
     a, b = two_logits(labels[2]).astype(np.float64).T
@@ -478,9 +478,7 @@ def test_an_index_and_a_cache_hash_the_weights_once(tiny_be, tmp_path, monkeypat
         monkeypatch.setattr(module, "fingerprint", lambda name: hashed.append(name) or "hash")
     (tmp_path / "corpus.tsv").write_text("jet\ttext of jet\n")
     collection = Collection(corpus_path=str(tmp_path / "corpus.tsv"))
-    teacher = open_teacher(
-        f"be:{tiny_be}", Resources(collection, index=str(tmp_path / "index"), device="cpu")
-    )
+    teacher = open_teacher(f"be:{tiny_be}", resources(collection, index=str(tmp_path / "index")))
     assert teacher.key.startswith("be hash ")
     assert open_teacher(f"be:{tiny_be}", CPU).key == teacher.key
     assert hashed == [tiny_be, tiny_be]  # once for each of the two teachers
@@ -494,8 +492,8 @@ def test_bi_encoder_scores_are_the_similarity(tiny_be, tmp_path, indexed):
     if indexed:  # the corpus holds two of the four texts, one of them changed
         (tmp_path / "corpus.tsv").write_text("jet\ttext of jet\nthe flow\tanother text\n")
         collection = Collection(corpus_path=str(tmp_path / "corpus.tsv"))
-        setting = Resources(collection, index=str(tmp_path / "index"), device="cpu")
-    model = SentenceTransformer(tiny_be, device="cpu")
+        setting = resources(collection, index=str(tmp_path / "index"))
+    model = SentenceTransformer(tiny_be)
     texts = [doc["text"] for doc in PAIRS["docs"]]
     expected = model.similarity(model.encode(["x"]), model.encode(texts))[0]
     teacher = open_teacher(f"be:{tiny_be}", setting)
@@ -510,7 +508,7 @@ def test_given_teachers(tmp_path):
     (tmp_path / "qrels").write_text("q 0 a 2\n")
     (tmp_path / "corpus.tsv").write_text("a\twing flow\nb\tjet\n")
     collection = Collection(corpus_path=str(tmp_path / "corpus.tsv"), qrels_path=str(tmp_path / "qrels"))
-    setting = Resources(collection, index=str(tmp_path / "index"), score_scale="dot")
+    setting = resources(collection, index=str(tmp_path / "index"), score_scale="dot")
 
     def scores(spec, setting=setting):
         one = record("a", "b") | {"query": "flow"}
@@ -522,10 +520,13 @@ def test_given_teachers(tmp_path):
     (tmp_path / "run.tsv").write_text("q\tb\t1\nq\tz\t2\nq\ta\t3\n")
     assert scores(f"run:msmarco-run:{tmp_path}/run.tsv", CPU) == ("rank", [-3.0, -1.0])
     assert scores("qrels") == ("dot", [2.0, 0.0])
-    assert scores("qrels", Resources(collection))[0] == "unknown"
+    assert scores("qrels", resources(collection))[0] == "unknown"
     # idf = ln(1 + 1.5/1.5) = ln 2; |d| = 1 where the mean is 1.5: tf/(tf + 1.2·(1 − 0.75 + 0.75/1.5)) = 1/1.9
     assert scores("bm25") == ("bm25", [pytest.approx(0.6931472 / 1.9, rel=1e-6), 0.0])
-    assert scores("bm25", Resources(Collection(), index=str(tmp_path / "index")))[1] == scores("bm25")[1]
+    assert (
+        scores("bm25", resources(Collection(), TeacherResources, index=str(tmp_path / "index")))[1]
+        == scores("bm25")[1]
+    )
 
 
 @pytest.mark.parametrize("name", TEACHERS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from rdtools.data.corpus import Corpus
 from rdtools.mine.miner import Miner
 from rdtools.mine.options import Selection
-from rdtools.mine.sampling import top
 from rdtools.mine.sources import Found
 
 
@@ -35,8 +34,8 @@ QUERY = {"query_id": "q", "query": "x", "docs": [], "mine": [1]}
 
 
 def mined(sources, qrels=None, **selection):
-    miner = Miner(sources, Selection(**{"sampling": top, **selection}), {"q": qrels or {}}, CORPUS)
-    return next(miner.mine([QUERY])), list(miner.account.lines())
+    miner = Miner(sources, Selection(**{"sampling": "top", **selection}), {"q": qrels or {}}, CORPUS)
+    return next(miner.mine([QUERY])), list(miner.tally.lines())
 
 
 def ids(record):

@@ -10,7 +10,6 @@ from rdtools.data.corpus import Corpus
 from rdtools.mine.judged_query import JudgedQuery, jaccard, shingles
 from rdtools.mine.miner import Miner
 from rdtools.mine.options import Selection
-from rdtools.mine.sampling import top
 
 TEXTS = {
     "p": "Heat flows from a hot plate to cold air.",
@@ -26,9 +25,9 @@ SCORES = [9.0, 8.0, 7.0, 2.0, 1.0]
 
 
 def mined(qrels, sources=None, **selection):
-    options = {"num_negatives": 2, "sampling": top, **selection}
+    options = {"num_negatives": 2, "sampling": "top", **selection}
     miner = Miner(sources or [Fixed(RANKED, SCORES)], Selection(**options), {"q": qrels}, CORPUS)
-    return next(miner.mine([QUERY]))["docs"], list(miner.account.lines())
+    return next(miner.mine([QUERY]))["docs"], list(miner.tally.lines())
 
 
 def test_suspects_are_dropped_unless_told_otherwise():
@@ -126,7 +125,7 @@ def test_what_cannot_be_compared_passes_and_is_counted():
     assert "passed" not in mined({"p": 1}, near_copies=0.5)[1][1]
     miner = Miner([Fixed(RANKED)], Selection(near_copies=0.5), {"q": {"p": 1}}, None)
     next(miner.mine([QUERY]))
-    assert f"4 {words}, 4 candidates" in list(miner.account.lines())[1]
+    assert f"4 {words}, 4 candidates" in list(miner.tally.lines())[1]
 
 
 def test_no_text_is_compared_unless_asked_for(monkeypatch):

@@ -5,19 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from search.bm25_by_formula import exact
+from settings import resources
 
 from rdtools.core.errors import UsageError
 from rdtools.data.collection import Collection
 from rdtools.mine.miner import Miner
 from rdtools.mine.options import Selection
-from rdtools.mine.sampling import top
 from rdtools.mine.sources import Found, Wanted, open_source
-from rdtools.search.resources import Resources
 
 
 def setting_of(tmp_path, texts, **options):
     (tmp_path / "corpus.tsv").write_text("".join(f"{doc_id}\t{text}\n" for doc_id, text in texts.items()))
-    return Resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")), device="cpu", **options)
+    return resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")), **options)
 
 
 def wanted(positives, depth=10, query_id="q"):
@@ -81,9 +80,7 @@ def test_dense_neighbours_are_those_of_brute_force_alone_or_together(tmp_path, t
     asked = [wanted(["d5", "d8"], 6), wanted([], 6), wanted(["d2"], 3), wanted(["d2", "lost"], 4)]
     together = source.search(asked)
     assert [source.search([one])[0] for one in asked] == together
-    embeddings = SentenceTransformer(tiny_be, device="cpu").encode(
-        list(texts.values()), normalize_embeddings=True
-    )
+    embeddings = SentenceTransformer(tiny_be).encode(list(texts.values()), normalize_embeddings=True)
     names = np.array(list(texts))
 
     def ranking(positive, positives):
@@ -110,7 +107,7 @@ def test_sources_of_one_command_share_an_index_and_those_of_another_do_not(tmp_p
 
 def test_neighbours_have_a_rank_and_no_score_and_margins_cannot_judge_them(tmp_path):
     setting = setting_of(tmp_path, BY_HAND | {"copy": "JET"})
-    selection = Selection(num_negatives=2, sampling=top, absolute_margin=0.0)
+    selection = Selection(num_negatives=2, sampling="top", absolute_margin=0.0)
     corpus = setting.collection.corpus
     miner = Miner([open_source("graph", setting)], selection, {"q": {"jet": 1, "both": -1}}, corpus)
     record = next(miner.mine([{"query_id": "q", "query": "x", "docs": []}]))
@@ -121,7 +118,7 @@ def test_neighbours_have_a_rank_and_no_score_and_margins_cannot_judge_them(tmp_p
         {"doc_id": "both", "text": "wing jet", "relevance": -1, "rank": 4, "source": "graph"},
     ]
     assert "score_scale" not in record
-    assert list(miner.account.lines())[1] == (
+    assert list(miner.tally.lines())[1] == (
         "graph: 2 left out, copies of a positive (1 query), 3 passed unfiltered, no scored positive (1 query), "
         "3 candidates (1 query)"
     )
@@ -131,7 +128,7 @@ def test_a_query_without_positives_is_said_to_have_no_candidates(tmp_path):
     setting = setting_of(tmp_path, BY_HAND)
     miner = Miner([open_source("graph", setting)], Selection(num_negatives=2), {}, setting.collection.corpus)
     assert next(miner.mine([{"query_id": "q", "query": "jet", "docs": []}]))["docs"] == []
-    assert list(miner.account.lines()) == ["1 query: 2 negatives missing (1 query)", "graph: no candidates"]
+    assert list(miner.tally.lines()) == ["1 query: 2 negatives missing (1 query)", "graph: no candidates"]
 
 
 @pytest.mark.parametrize("argument", ["bm25", "dense", "dense:", "random"])

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from settings import resources
 
 from rdtools.data.collection import Collection
 from rdtools.formats.records import dump, parse_record
 from rdtools.label.labeler import Labeler
 from rdtools.mine.miner import Miner
 from rdtools.mine.options import Selection
-from rdtools.mine.sampling import top
 from rdtools.mine.sources import open_source
-from rdtools.search.resources import Resources
 
 DOCUMENTS = {f"d{n:02}": f"{'wing ' * (n % 4)}{'flow ' * (n % 3)}number{n}" for n in range(60)}
 QUERIES = [("q1", "wing flow"), ("q2", "flow number7"), ("q3", "number9"), ("q4", "nothing of it")]
@@ -35,13 +34,13 @@ def score_of(doc_id):
 @pytest.fixture
 def setting(tmp_path):
     (tmp_path / "corpus.tsv").write_text("".join(f"{key}\t{text}\n" for key, text in DOCUMENTS.items()))
-    return Resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
+    return resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
 
 
 def mine(records, sources, setting, **selection):
     opened = [open_source(source, setting) for source in sources]
     miner = Miner(opened, Selection(**selection), QRELS, setting.collection.corpus)
-    return [parse_record(dump(record)) for record in miner.mine(records)], list(miner.account.lines())
+    return [parse_record(dump(record)) for record in miner.mine(records)], list(miner.tally.lines())
 
 
 def label(records):
@@ -56,7 +55,7 @@ def test_a_pool_that_a_teacher_ranks(setting):
     """The paper's "Cross-Encoder": BM25's first 100, ranked again, the best of them."""
     pool, _ = mine(queries(), ["bm25"], setting, num_negatives=None, depth=20, add_positives=True)
     labelled = label(pool)
-    again, _ = mine(labelled, ["records"], setting, num_negatives=15, sampling=top)
+    again, _ = mine(labelled, ["records"], setting, num_negatives=15, sampling="top")
     for before, record in zip(labelled, again, strict=True):
         relevant = {d for d in QRELS.get(record["query_id"], {}) if d in ("d05", "d11", "d30", "d09")}
         positives = [doc["doc_id"] for doc in record["docs"][: len(relevant)]]
@@ -113,7 +112,7 @@ def test_relabelled_documents_are_positives_from_then_on(setting):
     relabelled = [doc["doc_id"] for doc in once[0]["docs"] if doc.get("relabelled")]
     assert relabelled
     assert all(score_of(doc_id) >= min(score_of("d05"), score_of("d11")) - 0.5 for doc_id in relabelled)
-    twice, _ = mine(once, ["records"], setting, num_negatives=4, sampling=top)
+    twice, _ = mine(once, ["records"], setting, num_negatives=4, sampling="top")
     assert {doc["doc_id"] for doc in twice[0]["docs"] if doc.get("relevance", 0) > 0} == {
         "d05", "d11", *relabelled,
     }  # fmt: skip
@@ -153,9 +152,11 @@ def test_splitting_the_input_changes_nothing(setting, share):
 def test_documents_judged_not_relevant_may_be_negatives_and_keep_their_grade(tmp_path):
     """Cranfield judges a query's source document -1; TREC judges many 0."""
     (tmp_path / "corpus.tsv").write_text("source\twing flow wing\na\twing\nb\tflow\np\twing flow\n")
-    setting = Resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
+    setting = resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
     judged = {"q": {"source": -1, "a": 0, "p": 1}}
-    miner = Miner([open_source("bm25", setting)], Selection(sampling=top), judged, setting.collection.corpus)
+    miner = Miner(
+        [open_source("bm25", setting)], Selection(sampling="top"), judged, setting.collection.corpus
+    )
     docs = next(miner.mine([{"query_id": "q", "query": "wing flow", "docs": []}]))["docs"]
     assert [(doc["doc_id"], doc.get("relevance")) for doc in docs] == [
         ("p", 1), ("source", -1), ("b", None), ("a", 0),
@@ -164,17 +165,17 @@ def test_documents_judged_not_relevant_may_be_negatives_and_keep_their_grade(tmp
 
 def test_only_judgements_below_one_are_no_positives(tmp_path):
     (tmp_path / "corpus.tsv").write_text("source\twing flow\na\twing\n")
-    setting = Resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
+    setting = resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
     sources = [open_source("bm25", setting), open_source("graph", setting)]
     miner = Miner(
         sources,
-        Selection(sampling=top, absolute_margin=0.0),
+        Selection(sampling="top", absolute_margin=0.0),
         {"q": {"source": -1}},
         setting.collection.corpus,
     )
     docs = next(miner.mine([{"query_id": "q", "query": "wing flow", "docs": []}]))["docs"]
     assert [(doc["doc_id"], doc.get("relevance")) for doc in docs] == [("source", -1), ("a", None)]
-    assert list(miner.account.lines()) == [
+    assert list(miner.tally.lines()) == [
         "1 query: 2 negatives (1 query), 13 negatives missing (1 query)",
         "bm25: 2 passed unfiltered, no scored positive (1 query), 2 candidates (1 query)",
         "graph: no candidates",
@@ -185,7 +186,7 @@ def test_only_judgements_below_one_are_no_positives(tmp_path):
 def test_empty_and_equal_documents_and_a_corpus_below_the_depth(tmp_path, source):
     rows = ["p\twing flow", "p2\tWING  flow", "e1\t", "e2\t ", "a\twing jet", "a2\twing jet", "b\tflow"]
     (tmp_path / "corpus.tsv").write_text("\n".join(rows) + "\n")
-    setting = Resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
+    setting = resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
     miner = Miner(
         [open_source(source, setting)],
         Selection(depth=1000),
@@ -196,6 +197,6 @@ def test_empty_and_equal_documents_and_a_corpus_below_the_depth(tmp_path, source
     assert docs[0]["doc_id"] == "p"
     expected = {"a", "a2", "b"} | ({"e1", "e2"} if source == "random" else set())
     assert {doc["doc_id"] for doc in docs[1:]} == expected
-    lines = list(miner.account.lines())
+    lines = list(miner.tally.lines())
     assert "1 positives not in the corpus (1 query)" in lines[0]
     assert "1 left out, copies of a positive (1 query)" in lines[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from settings import resources
 
 from rdtools.data.collection import Collection
 from rdtools.formats.qrels import read_qrels
@@ -12,7 +13,6 @@ from rdtools.formats.records import dump
 from rdtools.mine.miner import Miner
 from rdtools.mine.options import Selection
 from rdtools.mine.sources import open_source
-from rdtools.search.resources import Resources
 
 CORPUS = "".join(f"d{n}\t{'wing ' * (n % 4)}{'flow ' * (n % 3)}number{n}\n" for n in range(40))
 QUERIES = "q1\twing flow\nq2\tflow\nq3\twing number7\nq4\tnothing\n"
@@ -48,7 +48,7 @@ def test_split_input_gives_the_same_bytes_and_so_does_a_second_run(run, files, s
 def test_a_dense_source_gives_the_same_bytes_to_a_part_of_the_input(run, files, tiny_be):
     options = (*MINE, "--from", f"dense:{tiny_be}", "-n", "all", "--depth", 9, "--device", "cpu")
     whole = run("rd-mine", *options, stdin=QUERIES, check=True).stdout
-    setting = Resources(Collection(corpus_path=str(files / "corpus.tsv")), device="cpu")
+    setting = resources(Collection(corpus_path=str(files / "corpus.tsv")))
     source = open_source(f"dense:{tiny_be}", setting)
     qrels = read_qrels(str(files / "qrels"))
     miner = Miner([source], Selection(num_negatives=None, depth=9), qrels, setting.collection.corpus)
@@ -96,16 +96,16 @@ def test_the_options_are_those_of_the_room(run, files, paper):
     done = run(
         "rd-mine", "queries.tsv", *MINE, *sources, *options, "-n", 12, "--pad", "--sample", 0.8, *paper, check=True
     )  # fmt: skip
-    setting = Resources(Collection(corpus_path=str(files / "corpus.tsv")), seed=3)
+    setting = resources(Collection(corpus_path=str(files / "corpus.tsv")), seed=3)
     selection = Selection(
         num_negatives=12, depth=6, range_min=1, near_copies=0.3, false_negatives="relabel", relative_margin=0.1,
-        max_score=9, pad=True, share=0.8, paper_compat=bool(paper), seed=3,
+        max_score=9, pad=True, sample=0.8, paper_compat=bool(paper), seed=3,
     )  # fmt: skip
     opened = [open_source(name, setting) for name in ("bm25", "graph")]
     miner = Miner(opened, selection, read_qrels(str(files / "qrels")), setting.collection.corpus)
     records = list(miner.mine(Collection(queries_path=str(files / "queries.tsv")).queries([])))
     assert done.stdout == "".join(dump(record).decode() for record in records)
-    assert done.stderr.endswith("".join(f"rd-mine: {line}\n" for line in miner.account.lines()))
+    assert done.stderr.endswith("".join(f"rd-mine: {line}\n" for line in miner.tally.lines()))
     assert len(records) == 3
     assert any(doc.get("relabelled") for record in records for doc in record["docs"])
 

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from mined import QUERY, Fixed, ids, mined
+from settings import resources
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.data.collection import Collection
@@ -16,10 +17,8 @@ from rdtools.formats.records import dump
 from rdtools.formats.runs import Columns, ranking
 from rdtools.mine.miner import Miner
 from rdtools.mine.options import Selection
-from rdtools.mine.sampling import top
 from rdtools.mine.sources import SOURCES, Found, open_source
 from rdtools.mine.sources.answers import answer
-from rdtools.search.resources import Resources
 
 
 def test_a_training_group_leads_with_all_positives_and_keeps_no_copy_of_them():
@@ -54,7 +53,7 @@ def test_a_run_of_one_source_has_the_bytes_of_its_records(tmp_path):
     """Columns take the place of documents there; equal texts, and so ties, are among them."""
     corpus = tmp_path / "corpus.tsv"
     corpus.write_text("".join(f"d{n}\twing {'flow ' * (n % 5)}{'plate' * (n % 2)}\n" for n in range(40)))
-    setting = Resources(Collection(corpus_path=str(corpus)))
+    setting = resources(Collection(corpus_path=str(corpus)))
     queries = [
         {"query_id": f"q{n}", "query": text, "docs": []}
         for n, text in enumerate(["flow", "plate wing", "of"])
@@ -72,7 +71,7 @@ def test_a_run_of_one_source_has_the_bytes_of_its_records(tmp_path):
             seen.append(
                 [
                     *runs,
-                    list(miner.account.lines()),
+                    list(miner.tally.lines()),
                     [list(map(ranked_doc, record["docs"])) for record in records],
                 ]
             )
@@ -100,13 +99,13 @@ def test_depth_counts_after_positives_and_earlier_sources_and_ranks_stay():
 def test_more_copies_of_a_positive_than_were_reckoned_with_cost_no_depth(tmp_path):
     rows = [f"c{n:02}\tWing flow" for n in range(40)] + [f"d{n}\twing jet" for n in range(6)]
     (tmp_path / "corpus.tsv").write_text("\n".join(["p\twing flow", *rows]) + "\n")
-    setting = Resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
+    setting = resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
     for name in ("bm25", "random", "graph"):
-        selection = Selection(num_negatives=4, depth=4, sampling=top)
+        selection = Selection(num_negatives=4, depth=4, sampling="top")
         miner = Miner([open_source(name, setting)], selection, {"q": {"p": 1}}, setting.collection.corpus)
         docs = next(miner.mine([{"query_id": "q", "query": "wing flow", "docs": []}]))["docs"]
         assert [doc["doc_id"][0] for doc in docs] == ["p", "d", "d", "d", "d"], name
-    assert "left out, copies of a positive" in list(miner.account.lines())[1]
+    assert "left out, copies of a positive" in list(miner.tally.lines())[1]
 
 
 def test_top_takes_turns_between_sources():
@@ -166,7 +165,7 @@ def test_empty_texts_are_copies_only_of_empty_positives():
 
 
 def test_no_text_writes_ids_only():
-    record, _ = mined([Fixed(["d2"])], {"d1": 1}, with_text=False)
+    record, _ = mined([Fixed(["d2"])], {"d1": 1}, no_text=True)
     assert not any("text" in doc for doc in record["docs"])
 
 
@@ -177,7 +176,7 @@ def test_no_text_writes_ids_only():
 def setting(tmp_path):
     rows = [f"d{n}\tword{n} {'boundary layer ' * (n % 3)}" for n in range(50)]
     (tmp_path / "corpus.tsv").write_text("\n".join(rows) + "\nx1\tboundary\nx2\tboundary\nx3\tboundary\n")
-    return Resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
+    return resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
 
 
 def wanted(query="boundary", query_id="q", depth=10, positives=(), docs=()):
@@ -258,8 +257,8 @@ def test_records_are_selected_again_untouched():
         {"doc_id": "b", "text": "b", "score": 3.0, "rank": 1, "source": "bm25"},
     ]
     record = {"query_id": "q", "query": "x", "docs": docs, "teacher": "t", "score_scale": "logit"}
-    source = open_source("records", Resources(Collection()))
-    miner = Miner([source], Selection(num_negatives=5, sampling=top, absolute_margin=0.5), {}, None)
+    source = open_source("records", resources(Collection()))
+    miner = Miner([source], Selection(num_negatives=5, sampling="top", absolute_margin=0.5), {}, None)
     assert next(miner.mine([record])) == {**record, "docs": [docs[0], docs[1]]}
     miner = Miner([source], Selection(num_negatives=None), {}, None)
     assert next(miner.mine([record])) == {**record, "docs": [docs[2], docs[1]]}
@@ -274,7 +273,7 @@ def test_documents_without_a_score_are_counted_where_others_have_one(setting, tm
     miner = Miner([source], Selection(num_negatives=None), {}, None)
     assert ids(next(miner.mine([record]))) == ["d1"]
     counted = "1 left out, no score (1 query), 1 candidates (1 query)"
-    assert list(miner.account.lines()) == ["1 query", f"{source.name}: {counted}"]
+    assert list(miner.tally.lines()) == ["1 query", f"{source.name}: {counted}"]
 
 
 def test_new_sources_drop_the_old_scores(setting):
@@ -305,7 +304,7 @@ def test_records_and_another_source_keep_their_scales_apart(setting):
         "teacher": "t", "score_scale": "logit",
     }  # fmt: skip
     sources = [open_source("records", setting), open_source("bm25", setting)]
-    miner = Miner(sources, Selection(num_negatives=5, sampling=top), {}, setting.collection.corpus)
+    miner = Miner(sources, Selection(num_negatives=5, sampling="top"), {}, setting.collection.corpus)
     mined = next(miner.mine([record]))
     assert mined["docs"][0]["score"] == -3.5
     assert not any("score" in doc for doc in mined["docs"][1:])
@@ -317,7 +316,7 @@ def test_margins_over_a_run_of_records_start_at_added_positives_too(setting, tmp
         '{"doc_id":"d3","score":1.0}],"score_scale":"logit"}\n{"query_id":"none","docs":[]}\n'
     )
     source = open_source(f"run:{tmp_path}/run.jsonl", setting)
-    selection = Selection(num_negatives=5, sampling=top, absolute_margin=0.0)
+    selection = Selection(num_negatives=5, sampling="top", absolute_margin=0.0)
     miner = Miner([source], selection, {"q": {"d1": 1}}, setting.collection.corpus)
     assert ids(next(miner.mine([QUERY]))) == ["d1", "d3"]
 

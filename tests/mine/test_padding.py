@@ -12,7 +12,6 @@ from rdtools.core.errors import UsageError
 from rdtools.data.corpus import Corpus
 from rdtools.mine.miner import Miner
 from rdtools.mine.options import Selection
-from rdtools.mine.sampling import top
 
 CORPUS = Corpus(
     [(f"d{n}", f"text {n}") for n in range(10)]
@@ -21,9 +20,9 @@ CORPUS = Corpus(
 
 
 def mined(source, qrels, corpus=CORPUS, query_id="q", **selection):
-    miner = Miner([source], Selection(**{"sampling": top, **selection}), {query_id: qrels}, corpus)
+    miner = Miner([source], Selection(**{"sampling": "top", **selection}), {query_id: qrels}, corpus)
     docs = next(miner.mine([{**QUERY, "query_id": query_id}]))["docs"]
-    return docs, list(miner.account.lines())
+    return docs, list(miner.tally.lines())
 
 
 def negatives(docs):
@@ -113,18 +112,18 @@ def test_padding_needs_a_corpus():
 def sampled(queries, **selection):
     miner = Miner([Fixed(["d3"])], Selection(num_negatives=1, **selection), {}, CORPUS)
     records = miner.mine({"query_id": query_id, "query": "x", "docs": []} for query_id in queries)
-    return [record["query_id"] for record in records], next(miner.account.lines())
+    return [record["query_id"] for record in records], next(miner.tally.lines())
 
 
 def test_a_share_of_the_queries_is_drawn_by_id_and_a_larger_one_contains_it():
     queries = [str(n) for n in range(1000)]
-    third, account = sampled(queries, share=0.3)
+    third, account = sampled(queries, sample=0.3)
     assert third == [q for q in queries if random.Random(f"0\t{q}\tsample").random() < 0.3]
     assert account.startswith(f"{len(third)} queries ({1000 - len(third)} left out by --sample): ")
     assert 250 < len(third) < 350
-    assert set(third) < set(sampled(queries, share=0.4)[0])
-    assert sampled(queries[:500], share=0.3)[0] + sampled(queries[500:], share=0.3)[0] == third
-    assert sampled(queries, share=0.3, seed=1)[0] != third
+    assert set(third) < set(sampled(queries, sample=0.4)[0])
+    assert sampled(queries[:500], sample=0.3)[0] + sampled(queries[500:], sample=0.3)[0] == third
+    assert sampled(queries, sample=0.3, seed=1)[0] != third
     assert sampled(queries)[0] == queries
 
 

@@ -27,7 +27,7 @@ class Choice:
     density_among: str = "query"
 
 
-def open_diagnostics(choice: Choice, temperature: float, setting: Resources) -> list[Diagnostic]:
+def open_diagnostics(choice: Choice, temperature: float, resources: Resources) -> list[Diagnostic]:
     """Open what is asked for, in the order of their columns; a module is imported only where it is used."""
     instruments: list[Diagnostic] = []
     if choice.paper_compat:
@@ -43,20 +43,22 @@ def open_diagnostics(choice: Choice, temperature: float, setting: Resources) -> 
         from rdtools.data.leakage import open_leakage
         from rdtools.diagnose.columns.check_against import SharedWithTest
 
-        instruments.append(SharedWithTest(open_leakage(choice.test, setting.reading)))
+        instruments.append(SharedWithTest(open_leakage(choice.test, resources.reading)))
     if choice.coverage is not None:
         from rdtools.diagnose.columns.coverage import open_coverage
 
-        instruments.append(open_coverage(choice.coverage, setting))
+        instruments.append(open_coverage(choice.coverage, resources))
     if choice.student is not None:
         from rdtools.diagnose.columns.student_kl import open_divergence
 
-        instruments.append(open_divergence(choice.student, setting, temperature, choice.student_temperature))
+        instruments.append(
+            open_divergence(choice.student, resources, temperature, choice.student_temperature)
+        )
     if choice.encoder is not None:
         from rdtools.diagnose.columns.geometry import open_geometry
 
         geometry = open_geometry(
-            choice.encoder, setting, alpha=choice.alpha, distance=choice.distance,
+            choice.encoder, resources, alpha=choice.alpha, distance=choice.distance,
             neighbours=choice.neighbours, among=choice.density_among,
         )  # fmt: skip
         instruments.append(geometry)

@@ -69,11 +69,11 @@ class Coverage(Diagnostic):
             log.info("%s not in the run: coverage undefined", plural(self._without, "query"))
 
 
-def open_coverage(path: str, setting: Resources) -> Coverage:
-    """Read the run; the size of the collection is known where `setting` brings a corpus."""
-    collection = setting.collection
+def open_coverage(path: str, resources: Resources) -> Coverage:
+    """Read the run; the size of the collection is known where `resources` bring a corpus."""
+    collection = resources.collection
     size = len(collection.corpus) if collection.has_corpus else None
-    return Coverage(read_documents(path, setting.reading), size)
+    return Coverage(read_documents(path, resources.reading), size)
 
 
 def read_documents(path: str, reading: Reading) -> dict[str, list[str]]:

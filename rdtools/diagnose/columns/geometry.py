@@ -161,7 +161,7 @@ def _between_places(distances: Floats) -> Floats:
 
 
 def open_geometry(
-    model: str, setting: Resources, *, alpha: float, distance: str, neighbours: int, among: str
+    model: str, resources: Resources, *, alpha: float, distance: str, neighbours: int, among: str
 ) -> Geometry:
     """Load the bi-encoder. The corpus gives texts that records lack, and the cloud if `among` is "corpus".
 
@@ -171,7 +171,7 @@ def open_geometry(
     from rdtools.models.encoding import BiEncoder
     from rdtools.models.loading import load_bi_encoder
 
-    corpus = setting.collection.corpus if setting.collection.has_corpus else None
+    corpus = resources.collection.corpus if resources.collection.has_corpus else None
     cloud = None
     encoder: TextEncoder
     if among == "corpus":
@@ -180,10 +180,10 @@ def open_geometry(
         from rdtools.diagnose.columns.nearest import NearestNeighbours
         from rdtools.search.dense import DenseIndex
 
-        index = DenseIndex(model, setting)
+        index = DenseIndex(model, resources)
         encoder, cloud = index.encoder, NearestNeighbours(index.embeddings, distance, neighbours)
     else:
-        encoder = BiEncoder(load_bi_encoder(model, setting.loading), setting.batch_tokens)
+        encoder = BiEncoder(load_bi_encoder(model, resources.model), resources.model.batch_tokens)
     return Geometry(
         encoder, model, alpha=alpha, distance=distance, neighbours=neighbours, corpus=corpus, cloud=cloud
     )

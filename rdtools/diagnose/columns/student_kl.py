@@ -73,14 +73,14 @@ def _log_softmax(scores: Floats, temperature: float) -> Floats:
 
 
 def open_divergence(
-    path: str, setting: Resources, temperature: float, student_temperature: float
+    path: str, resources: Resources, temperature: float, student_temperature: float
 ) -> StudentKl:
     """Read the student's scores from a run.
 
     Raises:
         RdError: they are ranks or probabilities, or there are none.
     """
-    run = read_run_file(path, setting)
+    run = read_run_file(path, resources.reading, resources.score_scale)
     if run.scale in (None, "rank", "probability"):
         problem = "no scores" if run.scale is None else f"scores on the scale {run.scale}"
         raise RdError(f"{path}: {problem}; --student needs scores whose differences mean something")

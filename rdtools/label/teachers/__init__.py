@@ -1,4 +1,4 @@
-"""Teachers (`--teacher`): a class, made of its argument and a `Setting`, and a line in TEACHERS.
+"""Teachers (`--teacher`): a class, made of its argument and `TeacherResources`, and a line in TEACHERS.
 
 A teacher scores pairs, larger is better. It yields (places, scores) as each batch is done, so that a
 crash loses no more than a batch; None is a pair that it cannot score. `key` names all that its scores
@@ -9,10 +9,12 @@ as they come, is a `RecordTeacher`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from rdtools.core.records import Record
 from rdtools.core.registry import resolve, split_spec
+from rdtools.label.prompts import Prompt
 from rdtools.search.resources import Resources
 
 TEACHERS = {
@@ -60,8 +62,16 @@ class RecordTeacher(Protocol):
         """Yield what came with each record (any JSON value), its documents' scores, and their scale."""
 
 
-def open_teacher(spec: str, setting: Resources) -> Teacher | RecordTeacher:
+@dataclass(frozen=True, eq=False)
+class TeacherResources(Resources):
+    """What teachers may draw on: the question of `llm`, and whether to compute as the paper's code does."""
+
+    prompt: Prompt = Prompt()
+    paper_compat: bool = False
+
+
+def open_teacher(spec: str, resources: TeacherResources) -> Teacher | RecordTeacher:
     """Make the teacher that `--teacher SPEC` names."""
     name, argument = split_spec(spec)
-    teacher: Teacher | RecordTeacher = resolve(TEACHERS, name, "teacher")(argument, setting)
+    teacher: Teacher | RecordTeacher = resolve(TEACHERS, name, "teacher")(argument, resources)
     return teacher

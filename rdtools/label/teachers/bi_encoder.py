@@ -32,18 +32,20 @@ class BiEncoderTeacher:
 
     needs_text = True
 
-    def __init__(self, argument: str, setting: Resources) -> None:
+    def __init__(self, argument: str, resources: Resources) -> None:
         if not argument:
             raise UsageError("--teacher be: it needs a model, be:MODEL")
         self.name = argument
         self._index: DenseIndex | None = None
-        if setting.index is not None and setting.collection.has_corpus:
-            self._index = DenseIndex(argument, setting)
+        if resources.search.index is not None and resources.collection.has_corpus:
+            self._index = DenseIndex(argument, resources)
             self._encoder = self._index.encoder
         else:
-            self._encoder = BiEncoder(load_bi_encoder(argument, setting.loading), setting.batch_tokens)
+            self._encoder = BiEncoder(
+                load_bi_encoder(argument, resources.model), resources.model.batch_tokens
+            )
         self.scale = self._encoder.scale
-        self._dtype = setting.dtype
+        self._dtype = resources.model.dtype
         self._remembered = EmbeddingCache(self._encoder.encode_documents)
 
     @cached_property

@@ -19,10 +19,10 @@ class Bm25Teacher:
     key = None
     needs_text = True
 
-    def __init__(self, argument: str, setting: Resources) -> None:
+    def __init__(self, argument: str, resources: Resources) -> None:
         if argument:
             raise UsageError(f"--teacher bm25:{argument}: bm25 takes no argument (--k1 and --b set it)")
-        self._bm25 = open_bm25(setting)
+        self._bm25 = open_bm25(resources)
 
     def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
         yield range(len(pairs)), floats([self._bm25.score_text(pair.query, pair.text) for pair in pairs])

@@ -9,10 +9,9 @@ import torch
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.scores import floats
-from rdtools.label.teachers import Scored, TextPair
+from rdtools.label.teachers import Scored, TeacherResources, TextPair
 from rdtools.models.encoding import default_batch_tokens, pad, token_batches
 from rdtools.models.loading import fingerprint, load_causal_model
-from rdtools.search.resources import Resources
 
 
 class CausalTeacher:
@@ -25,16 +24,16 @@ class CausalTeacher:
     scale = "logit"
     needs_text = True
 
-    def __init__(self, argument: str, setting: Resources) -> None:
+    def __init__(self, argument: str, resources: TeacherResources) -> None:
         if not argument:
             raise UsageError("--teacher llm: it needs a model, llm:MODEL")
         self.name = argument
-        self._prompt = setting.prompt
-        self._dtype = setting.dtype
-        self._model, self._tokenizer = load_causal_model(argument, setting.loading)
+        self._prompt = resources.prompt
+        self._dtype = resources.model.dtype
+        self._model, self._tokenizer = load_causal_model(argument, resources.model)
         if self._prompt.chat and not self._tokenizer.chat_template:
             raise UsageError(f"--chat: model {argument} has no chat template")
-        self._batch_tokens = setting.batch_tokens or default_batch_tokens(self._model.device)
+        self._batch_tokens = resources.model.batch_tokens or default_batch_tokens(self._model.device)
         self._limit: int = self._tokenizer.model_max_length
         self._first = self._first_tokens()
         self._answers = [self._token(answer) for answer in (self._prompt.yes, self._prompt.no)]

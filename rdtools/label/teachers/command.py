@@ -36,7 +36,7 @@ class CommandTeacher:
 
     needs_text = True
 
-    def __init__(self, argument: str, setting: Resources) -> None:
+    def __init__(self, argument: str, resources: Resources) -> None:
         try:
             self._argv = shlex.split(argument)
         except ValueError as error:
@@ -44,8 +44,8 @@ class CommandTeacher:
         if not self._argv:
             raise UsageError("--teacher cmd: it needs a program and its arguments, cmd:ARGV")
         self.name = f"cmd:{argument}"
-        self._scale = setting.score_scale or "unknown"
-        self._max_line = setting.reading.max_line
+        self._scale = resources.score_scale or "unknown"
+        self._max_line = resources.reading.max_line
 
     def score_records(
         self, records: Iterable[tuple[Record, Any]]

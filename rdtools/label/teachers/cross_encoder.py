@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from rdtools.core.scores import floats
-from rdtools.label.teachers import Scored, TextPair
+from rdtools.label.teachers import Scored, TeacherResources, TextPair
 from rdtools.models.encoding import (
     default_batch_tokens,
     log_probabilities,
@@ -18,7 +18,6 @@ from rdtools.models.encoding import (
     token_batches,
 )
 from rdtools.models.loading import fingerprint, load_cross_encoder
-from rdtools.search.resources import Resources
 
 if TYPE_CHECKING:
     pass
@@ -35,12 +34,12 @@ class CrossEncoderTeacher:
 
     needs_text = True
 
-    def __init__(self, argument: str, setting: Resources) -> None:
+    def __init__(self, argument: str, resources: TeacherResources) -> None:
         self.name = argument or DEFAULT_CROSS_ENCODER
-        self._model, self._tokenizer = load_cross_encoder(self.name, setting.loading)
-        self._batch_tokens = setting.batch_tokens or default_batch_tokens(self._model.device)
-        self._dtype = setting.dtype
-        as_paper = setting.paper_compat and self._model.config.num_labels == 2
+        self._model, self._tokenizer = load_cross_encoder(self.name, resources.model)
+        self._batch_tokens = resources.model.batch_tokens or default_batch_tokens(self._model.device)
+        self._dtype = resources.model.dtype
+        as_paper = resources.paper_compat and self._model.config.num_labels == 2
         self._output = log_probabilities if as_paper else logits
         self.scale = "log-probability" if as_paper else "logit"
 

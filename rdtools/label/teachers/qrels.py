@@ -16,11 +16,11 @@ class QrelsTeacher:
     key = None
     needs_text = False
 
-    def __init__(self, argument: str, setting: Resources) -> None:
+    def __init__(self, argument: str, resources: Resources) -> None:
         if argument:
             raise UsageError(f"--teacher qrels:{argument}: qrels takes no argument (--qrels names the file)")
-        self.scale = setting.score_scale or "unknown"
-        self._qrels = setting.collection.qrels
+        self.scale = resources.score_scale or "unknown"
+        self._qrels = resources.collection.qrels
 
     def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
         grades = [self._qrels.get(pair.query_id, {}).get(pair.doc_id, pair.relevance or 0) for pair in pairs]

@@ -20,11 +20,11 @@ class RunTeacher:
     key = None
     needs_text = False
 
-    def __init__(self, argument: str, setting: Resources) -> None:
+    def __init__(self, argument: str, resources: Resources) -> None:
         if not argument:
             raise UsageError("--teacher run: it needs a file, run:FILE")
         self.name = f"run:{argument}"
-        run = read_run_file(argument, setting)
+        run = read_run_file(argument, resources.reading, resources.score_scale)
         of_record = scores_by_doc if run.scale else _negated_ranks
         self.scale = run.scale or "rank"
         self._scores = {query_id: of_record(record) for query_id, record in run.records.items()}

@@ -8,24 +8,60 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from rdtools.core.errors import BadLine, RdError
 from rdtools.core.records import Record
 from rdtools.core.registry import resolve, split_spec
 from rdtools.core.scores import OneScale
-from rdtools.search.resources import Resources
+
+if TYPE_CHECKING:
+    from rdtools.search.resources import Resources
 
 RECORDS = "records"
 
+
+class OptionUse(NamedTuple):
+    """Options that only some sources read, and what to say where no such source is used."""
+
+    because: str
+    fields: tuple[str, ...]
+
+
+BM25 = OptionUse("no source is bm25 or graph", ("k1", "b"))
+MODEL = OptionUse(
+    "no source is dense:MODEL or graph:dense:MODEL",
+    ("device", "dtype", "batch_tokens", "max_length", "trust_remote_code"),
+)
+SCALE = OptionUse("no source is run:FILE or records", ("score_scale",))
+OPTION_USES = (BM25, MODEL, SCALE)
+
+
+class SourceEntry(NamedTuple):
+    """One line of SOURCES: the class, the options that it reads, whether it needs the query's text."""
+
+    place: str
+    uses: tuple[OptionUse, ...] = ()
+    uses_with_argument: tuple[OptionUse, ...] | None = None
+    """Where not None, the options that it reads if an argument follows its name."""
+    needs_query_text: bool = False
+
+
 SOURCES = {
-    "bm25": "rdtools.mine.sources.bm25:Bm25Source",
-    "random": "rdtools.mine.sources.random_docs:RandomSource",
-    "dense": "rdtools.mine.sources.dense:DenseSource",
-    "graph": "rdtools.mine.sources.graph:GraphSource",
-    "run": "rdtools.mine.sources.run_file:RunSource",
-    RECORDS: "rdtools.mine.sources.records:RecordsSource",
+    "bm25": SourceEntry("rdtools.mine.sources.bm25:Bm25Source", (BM25,), needs_query_text=True),
+    "random": SourceEntry("rdtools.mine.sources.random_docs:RandomSource"),
+    "dense": SourceEntry("rdtools.mine.sources.dense:DenseSource", (MODEL,), needs_query_text=True),
+    "graph": SourceEntry("rdtools.mine.sources.graph:GraphSource", (BM25,), uses_with_argument=(MODEL,)),
+    "run": SourceEntry("rdtools.mine.sources.run_file:RunSource", (SCALE,)),
+    RECORDS: SourceEntry("rdtools.mine.sources.records:RecordsSource", (SCALE,)),
 }
+
+
+def uses_of(spec: str) -> tuple[OptionUse, ...]:
+    """Return the options that `--from SPEC` reads, of those that not every source reads."""
+    name, argument = split_spec(spec)
+    entry = SOURCES[name]
+    return entry.uses if not argument or entry.uses_with_argument is None else entry.uses_with_argument
 
 
 @dataclass(frozen=True)
@@ -60,10 +96,11 @@ class Source(Protocol):
     def search(self, wanted: Sequence[Wanted]) -> Iterable[Found]: ...
 
 
-def open_source(spec: str, setting: Resources) -> Source:
+def open_source(spec: str, resources: Resources) -> Source:
     """Make the source that `--from SPEC` names."""
     name, argument = split_spec(spec)
-    source: Source = resolve(SOURCES, name, "source")(argument, setting)
+    places = {known: entry.place for known, entry in SOURCES.items()}
+    source: Source = resolve(places, name, "source")(argument, resources)
     source.name = spec
     return source
 
@@ -77,7 +114,7 @@ def query_check(
     their scores, those with scores on a second scale; `score_scale` is that of scores that do not say theirs.
     """
     kinds = {split_spec(spec)[0] for spec in specs}
-    checks = [_check_text] if kinds & {"bm25", "dense"} else []
+    checks = [_check_text] if any(SOURCES[kind].needs_query_text for kind in kinds) else []
     if limited and RECORDS in kinds:
         checks.append(OneScale(score_scale, "no limit fits both: mine each scale by itself").check)
 

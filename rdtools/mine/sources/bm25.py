@@ -17,11 +17,11 @@ class Bm25Source:
     scale = "bm25"
     batch = 128
 
-    def __init__(self, argument: str, setting: Resources) -> None:
+    def __init__(self, argument: str, resources: Resources) -> None:
         if argument:
             raise UsageError(f"--from bm25:{argument}: bm25 takes no argument (--k1 and --b set it)")
-        self._corpus = setting.collection.corpus
-        self._bm25 = shared_bm25(setting)
+        self._corpus = resources.collection.corpus
+        self._bm25 = shared_bm25(resources)
 
     def search(self, wanted: Sequence[Wanted]) -> Iterator[Found]:
         queries = [text_to_search(one.record) for one in wanted]
@@ -33,6 +33,6 @@ class Bm25Source:
 
 
 @lru_cache(maxsize=1)
-def shared_bm25(setting: Resources) -> Bm25:
+def shared_bm25(resources: Resources) -> Bm25:
     """Open the index once for all sources of a command."""
-    return open_bm25(setting)
+    return open_bm25(resources)

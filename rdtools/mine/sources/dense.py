@@ -28,10 +28,10 @@ class DenseSource:
     name = "dense"
     batch = 64
 
-    def __init__(self, argument: str, setting: Resources) -> None:
+    def __init__(self, argument: str, resources: Resources) -> None:
         if not argument:
             raise UsageError("--from dense: it needs a model, dense:MODEL")
-        self._nearest = shared_nearest(argument, setting)
+        self._nearest = shared_nearest(argument, resources)
         self._dense = self._nearest.dense
         self.scale = self._dense.encoder.scale
 
@@ -48,9 +48,9 @@ class DenseSource:
 
 
 @lru_cache(maxsize=1)
-def shared_nearest(model: str, setting: Resources) -> Nearest:
+def shared_nearest(model: str, resources: Resources) -> Nearest:
     """Encode the corpus once for all sources of a command that use the model."""
-    return Nearest(DenseIndex(model, setting))
+    return Nearest(DenseIndex(model, resources))
 
 
 class Nearest:

@@ -31,12 +31,12 @@ class GraphSource:
     scale = None
     batch = 64
 
-    def __init__(self, argument: str, setting: Resources) -> None:
+    def __init__(self, argument: str, resources: Resources) -> None:
         kind, model = split_spec(argument)
         if argument and not (kind == "dense" and model):
             raise UsageError(f"--from graph:{argument}: graph takes dense:MODEL, or nothing for BM25")
-        self._corpus = setting.collection.corpus
-        self._neighbours = _by_embedding(model, setting) if argument else _by_words(setting)
+        self._corpus = resources.collection.corpus
+        self._neighbours = _by_embedding(model, resources) if argument else _by_words(resources)
 
     def search(self, wanted: Sequence[Wanted]) -> list[Found]:
         row_of = self._corpus.row_of
@@ -57,8 +57,8 @@ class GraphSource:
         return Found([self._corpus.doc_ids[row] for row in merged])
 
 
-def _by_words(setting: Resources) -> Neighbours:
-    bm25, texts = shared_bm25(setting), setting.collection.corpus.texts
+def _by_words(resources: Resources) -> Neighbours:
+    bm25, texts = shared_bm25(resources), resources.collection.corpus.texts
 
     def neighbours(rows: list[int], depth: int) -> list[NDArray[np.int64]]:
         return [rows for rows, _ in bm25.search([texts[row] for row in rows], [depth] * len(rows))]
@@ -66,12 +66,12 @@ def _by_words(setting: Resources) -> Neighbours:
     return neighbours
 
 
-def _by_embedding(model: str, setting: Resources) -> Neighbours:
+def _by_embedding(model: str, resources: Resources) -> Neighbours:
     from rdtools.mine.sources.dense import (
         shared_nearest,  # here, so that BM25's neighbours do not wait for torch
     )
 
-    nearest = shared_nearest(model, setting)
+    nearest = shared_nearest(model, resources)
     dense = nearest.dense
 
     def neighbours(rows: list[int], depth: int) -> list[NDArray[np.int64]]:

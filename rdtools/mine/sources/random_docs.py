@@ -18,11 +18,11 @@ class RandomSource:
     scale = None
     batch = 1
 
-    def __init__(self, argument: str, setting: Resources) -> None:
+    def __init__(self, argument: str, resources: Resources) -> None:
         if argument:
             raise UsageError(f"--from random:{argument}: random takes no argument (--seed sets it)")
-        self._doc_ids = setting.collection.corpus.doc_ids
-        self._seed = setting.seed
+        self._doc_ids = resources.collection.corpus.doc_ids
+        self._seed = resources.seed
 
     def search(self, wanted: Sequence[Wanted]) -> list[Found]:
         return [Found(self._draw(one.record["query_id"], one.depth)) for one in wanted]

@@ -18,7 +18,7 @@ class RecordsSource:
     name = "records"
     batch = 1
 
-    def __init__(self, argument: str, setting: Resources) -> None:
+    def __init__(self, argument: str, resources: Resources) -> None:
         if argument:
             raise UsageError(
                 f"--from records:{argument}: records takes no argument (for a file of records: run:FILE)"

@@ -17,10 +17,10 @@ class RunSource:
     name = "run"
     batch = 1
 
-    def __init__(self, argument: str, setting: Resources) -> None:
+    def __init__(self, argument: str, resources: Resources) -> None:
         if not argument:
             raise UsageError("--from run: it needs a file, run:FILE")
-        run = read_run_file(argument, setting)
+        run = read_run_file(argument, resources.reading, resources.score_scale)
         self.scale = run.scale
         self._docs = {query_id: _Docs(record) for query_id, record in run.records.items()}
         self._none = _Docs({"query_id": "", "docs": []})

@@ -1,0 +1,42 @@
+"""The options that name a collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rdtools.core.flags import OptionGroup, flag
+
+
+@dataclass(frozen=True)
+class CorpusOptions(OptionGroup):
+    """Where documents come from."""
+
+    heading: ClassVar[str] = "Collection"
+
+    dataset: str | None = flag(
+        "--dataset", default=None, metavar="ID",
+        help="A folder in BEIR layout, DIR or DIR:SPLIT; pydoc[:train|:test], the docstrings of Python's own "
+        "library; irds:NAME.",
+    )  # fmt: skip
+    corpus: str | None = flag(
+        "--corpus", default=None, metavar="FILE", help="Documents: BEIR JSONL, or doc_id TAB text."
+    )
+
+
+@dataclass(frozen=True)
+class TextOptions(CorpusOptions):
+    """Where the texts of documents and queries come from."""
+
+    queries: str | None = flag(
+        "--queries", default=None, metavar="FILE", help="Queries: BEIR JSONL, query_id TAB text, or records."
+    )
+
+
+@dataclass(frozen=True)
+class CollectionOptions(TextOptions):
+    """Where documents, queries and judgements come from."""
+
+    qrels: str | None = flag(
+        "--qrels", default=None, metavar="FILE", help="Judgements: TREC, BEIR TSV, or records."
+    )

@@ -1,0 +1,28 @@
+"""The options of search: where indexes are kept, and BM25's parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rdtools.core.flags import OptionGroup, flag
+
+
+@dataclass(frozen=True)
+class IndexOptions(OptionGroup):
+    """Where indexes are kept."""
+
+    heading: ClassVar[str] = "Search"
+
+    index: str | None = flag(
+        "--index", default=None, metavar="DIR",
+        help="Keep indexes here: built once, reused, checked against the corpus.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SearchOptions(IndexOptions):
+    """Where indexes are kept, and BM25's parameters."""
+
+    k1: float = flag("--k1", default=1.2, min=0, help="BM25's k1: how soon repetitions stop counting.")
+    b: float = flag("--b", default=0.75, min=0, max=1, help="BM25's b: how much length counts.")
