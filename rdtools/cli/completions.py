@@ -1,34 +1,42 @@
-"""The completion scripts in `completions/`: `python -m rdtools.cli.completions DIR` writes them anew."""
+"""The completion scripts of all commands for bash, zsh and fish."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 COMMANDS = ("rd-mine", "rd-label", "rd-train", "rd-eval", "rd-entropy")
 SHELLS = ("bash", "zsh", "fish")
+_INSTALLED = {"bash": "{}", "zsh": "_{}", "fish": "{}.fish"}
+"""The name under which a shell looks for the script of a command."""
+
+
+def script_of(command: str, shell: str) -> str:
+    """Return the script that completes one command, as the command itself prints it."""
+    variable = f"_{command.upper().replace('-', '_')}_COMPLETE"
+    done = subprocess.run(
+        [Path(sys.executable).parent / command],
+        env={**os.environ, variable: f"source_{shell}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines()) + "\n"
 
 
 def script(shell: str) -> str:
     """Return the script that completes all commands in `shell`."""
-    parts = [f"# TAB completion of {', '.join(COMMANDS)} for {shell}: source this file."]
-    for command in COMMANDS:
-        variable = f"_{command.upper().replace('-', '_')}_COMPLETE"
-        done = subprocess.run(
-            [Path(sys.executable).parent / command],
-            env={**os.environ, variable: f"source_{shell}"},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        lines = [line.rstrip() for line in done.stdout.strip().splitlines()]
-        parts.append("\n".join(line for line in lines if not line.startswith("#compdef")))
-    return "\n\n".join(parts) + "\n"
+    parts = [f"# TAB completion of {', '.join(COMMANDS)} for {shell}: source this file.\n"]
+    parts += [script_of(command, shell).replace(f"#compdef {command}\n", "") for command in COMMANDS]
+    return "\n".join(parts)
 
 
-if __name__ == "__main__":
-    folder = Path(sys.argv[1])
+def scripts() -> Iterator[tuple[str, str]]:
+    """Yield path and text: a file for each shell to source, and one a command where shells look for them."""
     for shell in SHELLS:
-        (folder / f"rdtools.{shell}").write_text(script(shell))
+        yield f"completions/rdtools.{shell}", script(shell)
+        for command in COMMANDS:
+            yield f"completions/{shell}/{_INSTALLED[shell].format(command)}", script_of(command, shell)
