@@ -252,7 +252,7 @@ def entropy(
     )
     options.check_needs({"--index": index}, "--density-among corpus", density_among == "corpus")
     paths = need_input(files) or [STDIN]
-    reading = Reading(input_format, max_line, on_error)
+    reading = Reading(input_format=input_format, max_line=max_line, on_error=on_error)
     from rdtools.data.collection import Collection
     from rdtools.diagnose.columns.choice import Choice, open_diagnostics
     from rdtools.diagnose.cut import CUTS, PAPER_CUTS, cut_records, parse_cut

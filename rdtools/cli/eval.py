@@ -194,7 +194,7 @@ def evaluate(
     parsed = parse_measures(measures or DEFAULT_MEASURES)
     names = room.Names(fields) if fields else None
     layout = _layout(names, _words(rows), _words(columns), by_query) if format in GRIDS else None
-    reading = Reading(input_format, max_line, on_error)
+    reading = Reading(input_format=input_format, max_line=max_line, on_error=on_error)
     paths = need_input(runs) or [STDIN]
     if baseline is not None and baseline not in [*paths, *run_names(paths)] and _is_file(baseline):
         same = [path for path in paths if os.path.realpath(path) == os.path.realpath(baseline)]

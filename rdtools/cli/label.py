@@ -238,7 +238,7 @@ def label(
         augmented_text == "both",
     )
     paths = need_input(files)
-    reading = Reading(input_format, max_line, on_error)
+    reading = Reading(input_format=input_format, max_line=max_line, on_error=on_error)
     collection = Collection(dataset, corpus, queries_file, qrels, reading)
     setting = Resources(
         collection, index, k1, b, device, options.DTYPES[dtype], max_length, batch_tokens,

@@ -1,7 +1,6 @@
 """The manual, made from the options and docstrings of the commands.
 
-`python -m rdtools.cli.manual .` writes into a checkout, for all commands, docs/rd-mine.md, docs/man/rd-mine.1 and
-completions/.
+`python -m rdtools.cli.manual .` writes into a checkout docs/rd-*.md, docs/man/*.1 and completions/.
 """
 
 from __future__ import annotations

@@ -345,7 +345,12 @@ def train(
     shape = Shape(model, layers, query_max_len, doc_max_len, similarity, scale, seed, paper_compat)
     loading = Loading(str(processes.device), trust_remote_code=trust_remote_code)
     pupil = resolve(STUDENTS, kind, "student")(shape, loading)
-    collection = Collection(dataset, corpus, queries, reading=Reading(input_format, max_line, on_error))
+    collection = Collection(
+        dataset,
+        corpus,
+        queries,
+        reading=Reading(input_format=input_format, max_line=max_line, on_error=on_error),
+    )
     grouping = Grouping(group_size, positives, seed)
     shared = processes.count > 1
     groups = processes.from_first(

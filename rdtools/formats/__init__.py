@@ -1,7 +1,4 @@
-"""Lines <-> records. A format is a read and/or a write function and its line in a table here.
-
-A reader is `read(lines: Lines) -> Iterator[Record]`; a writer is `write(record) -> bytes`.
-"""
+"""Lines <-> records, in the formats of `table.FORMATS`."""
 
 from __future__ import annotations
 
@@ -17,10 +14,10 @@ from rdtools.core.records import Record
 from rdtools.core.registry import resolve
 from rdtools.core.streams import DEFAULT_MAX_LINE, STDIN, Lines, open_lines
 from rdtools.formats.recognise import recognised
-from rdtools.formats.table import FRAMES, QUERIES, READERS, RUNS, SCORE_READERS, WRITERS
+from rdtools.formats.table import FORMATS, READERS, SCORE_READERS, WRITERS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reading(OptionGroup):
     """How input is read: its format (recognised where None), and what happens to bad lines.
 
@@ -48,7 +45,7 @@ class Reading(OptionGroup):
     only_scores: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Writing(OptionGroup):
     """Where records are written, and in which format."""
 
@@ -71,14 +68,14 @@ def read_records(
     for path in list(paths) or [STDIN]:
         with open_lines(path, max_line=reading.max_line, on_error=reading.on_error) as lines:
             name = reading.input_format or recognised(lines)
-            if name in QUERIES and reading.ranked:
-                raise InputError(
-                    lines.source, lines.number, "a query without documents, where a run is needed"
-                )
-            if name is not None:
-                read = resolve(SCORE_READERS if reading.only_scores else READERS, name, "input format")
-                records = read(lines, together=reading.together) if name in RUNS else read(lines)
-                yield from records if check is None else _checked(records, check, lines)
+            if name is None:
+                continue
+            if FORMATS[name].is_queries and reading.ranked:
+                problem = "a query without documents, where a run is needed"
+                raise InputError(lines.source, lines.number, problem)
+            read = resolve(SCORE_READERS if reading.only_scores else READERS, name, "input format")
+            records = read(lines, together=reading.together) if FORMATS[name].is_run else read(lines)
+            yield from records if check is None else _checked(records, check, lines)
 
 
 def _checked(records: Iterable[Record], check: Callable[[Record], None], lines: Lines) -> Iterator[Record]:
@@ -114,7 +111,7 @@ def writer(name: str) -> Callable[[Record], bytes]:
 def encode(records: Iterable[Record], name: str) -> Iterator[bytes]:
     """Yield the bytes of each record in format `name`; together they are a file of that format."""
     write = writer(name)
-    opening, between, closing = FRAMES.get(name, (b"", b"", b""))
+    opening, between, closing = FORMATS[name].frame
     before = opening
     seen: set[str] = set()
     for record in records:

@@ -4,27 +4,7 @@ from __future__ import annotations
 
 from rdtools.core.errors import BadLine, InputError
 from rdtools.core.streams import Lines
-from rdtools.formats.table import READERS
-
-_KEYS: tuple[tuple[set[str], str], ...] = (
-    ({"query_id", "docs"}, "records"),
-    ({"positive_passages"}, "tevatron"),
-    ({"positive_document_ids"}, "tevatron-ids"),
-    ({"passages", "scores"}, "tevatron-kd"),
-    ({"document_ids", "scores"}, "pylate"),
-    ({"query_id", "doc_id_a", "doc_id_b"}, "paper-triples"),
-    ({"qid", "pos", "neg"}, "msmarco-hard-negatives"),
-    ({"query", "pos"}, "flagembedding"),
-    ({"anchor", "positive"}, "sentence-transformers"),
-    ({"query", "positive"}, "sentence-transformers"),
-    ({"query", "answer", "negative"}, "sentence-transformers"),
-    ({"query", "answer", "negative_1"}, "sentence-transformers"),
-    ({"query", "docs", "labels"}, "sentence-transformers"),
-    ({"query", "docs", "scores"}, "sentence-transformers"),
-    ({"query_id"}, "records"),
-    ({"_id"}, "beir-queries"),
-)
-"""Fields that a JSON object must have to be of a format; the first that fits is taken."""
+from rdtools.formats.table import FORMATS, READERS
 
 
 def recognised(lines: Lines) -> str | None:
@@ -77,9 +57,11 @@ def _recognise_object(line: bytes) -> str:
     from rdtools.formats.records import parse_object
 
     fields = parse_object(line)
-    for keys, name in _KEYS:
-        if keys <= fields.keys():
+    for name, each in FORMATS.items():
+        if any(fields.keys() >= {*keys.split()} for keys in each.keys):
             return name
+    if "query_id" not in fields and "_id" in fields:
+        return "beir-queries"
     nested = fields and all(isinstance(value, dict) for value in fields.values())
     return "paper-scores" if nested else "records"
 

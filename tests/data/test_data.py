@@ -110,7 +110,7 @@ def test_the_format_of_the_input_is_not_that_of_the_queries_file(tmp_path):
     from rdtools.formats import Reading
 
     (tmp_path / "q.tsv").write_text("q9\tany\n")
-    collection = Collection(queries_path=str(tmp_path / "q.tsv"), reading=Reading("msmarco-run"))
+    collection = Collection(queries_path=str(tmp_path / "q.tsv"), reading=Reading(input_format="msmarco-run"))
     assert [query["query"] for query in collection.queries([])] == ["any"]
 
 

@@ -56,8 +56,8 @@ def test_plain_runs_are_read_as_by_the_careful_reader(tmp_path_factory, run, end
     path = write(tmp_path_factory.mktemp("run") / "run", run, end, blank)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK", block)
-        plain = read_plain_run(str(path), QRELS, Reading(format))
-    assert plain == read_any_run(str(path), QRELS, Reading("trec"))
+        plain = read_plain_run(str(path), QRELS, Reading(input_format=format))
+    assert plain == read_any_run(str(path), QRELS, Reading(input_format="trec"))
     assert [list(own.places) for own in plain.rankings.values()] == [
         sorted(own.places, key=own.places.get) for own in plain.rankings.values()
     ]
@@ -149,7 +149,7 @@ def test_long_lines_pipes_and_other_formats_are_not_plain(tmp_path):
     assert read_plain_run(str(path), QRELS, Reading()) is not None
     assert read_plain_run(str(path), QRELS, Reading(max_line=18)) is not None
     assert read_plain_run(str(path), QRELS, Reading(max_line=17)) is None
-    assert read_plain_run(str(path), QRELS, Reading("tsv")) is None
+    assert read_plain_run(str(path), QRELS, Reading(input_format="tsv")) is None
     assert read_plain_run("-", QRELS, Reading()) is None
     assert read_plain_run("/dev/null", QRELS, Reading()) is None
 

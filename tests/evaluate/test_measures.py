@@ -45,7 +45,7 @@ judgements = st.dictionaries(
 def as_run(tmp_path: Path, run: dict, qrels: dict) -> Run:
     path = tmp_path / "run"
     path.write_text("".join(f"{q} Q0 {d} 0 {s!r} tag\n" for q, docs in run.items() for d, s in docs.items()))
-    return read_run(str(path), qrels, Reading("trec"))
+    return read_run(str(path), qrels, Reading(input_format="trec"))
 
 
 @settings(max_examples=150, deadline=None)
@@ -212,7 +212,7 @@ def test_records_of_one_query_are_merged_and_added_positives_ignored(tmp_path):
 def test_a_run_of_ranks_goes_by_rank(tmp_path):
     path = tmp_path / "run"
     path.write_text("q\tc\t3\nr\tz\t1\nq\ta\t1\nq\tb\t2\n")
-    run = read_run(str(path), {"q": {"c": 1, "a": 0}}, Reading("msmarco-run"))
+    run = read_run(str(path), {"q": {"c": 1, "a": 0}}, Reading(input_format="msmarco-run"))
     assert run.rankings == {"q": Ranking({"a": 1, "c": 3}, 3)}
 
 

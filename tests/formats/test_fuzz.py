@@ -45,7 +45,10 @@ def corpus(path: Path, on_error: str) -> list[tuple[str, str]]:
 
 def records(format: str | None) -> Parser:
     return lambda path, on_error: [
-        check_record({**record}) for record in read_records([str(path)], Reading(format, 5000, on_error))
+        check_record({**record})
+        for record in read_records(
+            [str(path)], Reading(input_format=format, max_line=5000, on_error=on_error)
+        )
     ]
 
 
@@ -55,8 +58,8 @@ PARSERS: dict[str, Parser] = {
     "recognised": records(None),
     "corpus": corpus,
     "qrels": lambda path, on_error: read_qrels(str(path), Reading(max_line=5000, on_error=on_error)),
-    "run": lambda path, on_error: read_run(str(path), JUDGED, Reading(None, 5000, on_error)),
-    "metrics": lambda path, on_error: read_metrics(str(path), Reading(None, 5000, on_error)),
+    "run": lambda path, on_error: read_run(str(path), JUDGED, Reading(max_line=5000, on_error=on_error)),
+    "metrics": lambda path, on_error: read_metrics(str(path), Reading(max_line=5000, on_error=on_error)),
 }
 GOOD = [
     *(good for good, _ in LINES.values()), *(bad for _, lines in LINES.values() for _, bad, _ in lines),
@@ -111,7 +114,7 @@ def test_runs_read_by_the_block_are_those_read_by_the_line(tmp_path, data):
 
     def outcome(read: Callable[..., object]) -> object:
         try:
-            return read(str(path), JUDGED, Reading("trec", 5000))
+            return read(str(path), JUDGED, Reading(input_format="trec", max_line=5000))
         except RdError as error:
             return str(error)
 
@@ -149,7 +152,7 @@ record = st.fixed_dictionaries(
 def test_records_come_back_as_they_were(tmp_path, written):
     path = tmp_path / "out"
     path.write_bytes(b"".join(encode(written, "jsonl")))
-    assert list(read_records([str(path)], Reading("records"))) == written
+    assert list(read_records([str(path)], Reading(input_format="records"))) == written
 
 
 @pytest.mark.parametrize("format", ["trec", "tsv"])
@@ -162,7 +165,7 @@ def test_runs_come_back_in_their_order_with_their_scores(tmp_path, format, writt
     except RdError as error:
         assert "white space" in str(error) or "a tab or a line end" in str(error)  # noqa: PT017
         return
-    read = list(read_records([str(path)], Reading(format)))
+    read = list(read_records([str(path)], Reading(input_format=format)))
     assert [(r["query_id"], ranking(r)) for r in read] == [
         (written["query_id"], ranked) for ranked in [ranking(written)] if ranked
     ]
@@ -180,5 +183,5 @@ def test_what_any_writer_writes_its_reader_reads(tmp_path, format, written):
     name = {"jsonl": "records"}.get(format, format)
     name = name if not name.startswith("sentence-transformers") else "sentence-transformers"
     if name in READERS:
-        for again in read_records([str(path)], Reading(name)):
+        for again in read_records([str(path)], Reading(input_format=name)):
             assert all(is_score(doc["score"]) for doc in again["docs"] if "score" in doc)

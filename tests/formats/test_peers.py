@@ -619,7 +619,7 @@ def test_paper_scores_are_written_as_one_object(tmp_path):
     data = b"".join(encode(iter(records), "paper-scores"))
     assert data == b'{"7":{"12":9.5,"40":-3.0},"\\"9":{"51":-0.25}}\n'
     (tmp_path / "scores.json").write_bytes(data)
-    back = read_records([str(tmp_path / "scores.json")], Reading("paper-scores"))
+    back = read_records([str(tmp_path / "scores.json")], Reading(input_format="paper-scores"))
     assert list(back) == [{**record, "score_scale": "unknown"} for record in records]
     assert b"".join(encode(iter([]), "paper-scores")) == b"{}\n"
 

@@ -59,7 +59,7 @@ def test_a_bad_line_is_named_with_its_number(tmp_path, format, good, name, bad, 
     path = tmp_path / "in"
     path.write_bytes(good + b"\n\n" + bad + b"\n")
     with pytest.raises(InputError) as error:
-        list(read_records([str(path)], Reading(format)))
+        list(read_records([str(path)], Reading(input_format=format)))
     assert fits(one_line(str(error.value)), f"{path}:3: {says}")
     COUNTS["handled"] += 1
 
