@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 
-from rdtools.core.errors import RdError, UsageError
 from rdtools.core.folding import folded
 from rdtools.core.log import log
 from rdtools.core.records import Qrels, Record
-from rdtools.data.datasets import open_dataset
+from rdtools.data.datasets import open_judgements
 from rdtools.formats import Reading
-from rdtools.formats.qrels import read_qrels
 
 
 class Leakage:
@@ -33,7 +30,7 @@ class Leakage:
     ) -> None:
         """The texts are those of the test queries and their relevant documents, as far as they are known."""
         self._ids = qrels.keys()
-        self._relevant = {doc for grades in qrels.values() for doc, grade in grades.items() if grade > 0}
+        self._relevant = _relevant_docs(qrels)
         self._query_of_text = _by_text(query_texts or {}, self._ids)
         self._doc_of_text = _by_text(doc_texts or {}, self._relevant)
         self.judged_queries, self.judged_docs = len(qrels), len(self._relevant)
@@ -78,24 +75,17 @@ def open_leakage(test: str, reading: Reading = Reading()) -> Leakage:
         UsageError: there is neither such a file nor such a dataset.
         RdError: there are no judgements.
     """
-    query_texts: dict[str, str] = {}
-    doc_texts: dict[str, str] = {}
-    if os.path.exists(test) and not os.path.isdir(test):  # a pipe, such as <(...), is a file too
-        qrels = read_qrels(test, reading)
-    else:
-        try:
-            dataset = open_dataset(test, reading)
-        except UsageError as error:
-            raise UsageError(f"{test}: no such file; {error}") from None
-        qrels = dataset.qrels()
-        query_texts = {
-            record["query_id"]: record["query"] for record in dataset.queries() if "query" in record
-        }
-        relevant = {doc for grades in qrels.values() for doc, grade in grades.items() if grade > 0}
-        doc_texts = {doc_id: text for doc_id, text in dataset.documents() if doc_id in relevant}
-    if not qrels:
-        raise RdError(f"{test}: no judgements")
+    qrels, dataset = open_judgements(test, reading)
+    if dataset is None:
+        return Leakage(qrels)
+    relevant = _relevant_docs(qrels)
+    query_texts = {record["query_id"]: record["query"] for record in dataset.queries() if "query" in record}
+    doc_texts = {doc_id: text for doc_id, text in dataset.documents() if doc_id in relevant}
     return Leakage(qrels, query_texts, doc_texts)
+
+
+def _relevant_docs(qrels: Qrels) -> set[str]:
+    return {doc_id for grades in qrels.values() for doc_id, grade in grades.items() if grade > 0}
 
 
 def _by_text(texts: Mapping[str, str], ids: Iterable[str]) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ import pytest
 from rdtools.core.errors import BadLine, InputError, RdError, UsageError
 from rdtools.data.collection import Collection
 from rdtools.data.corpus import Corpus
-from rdtools.data.datasets import load_qrels, open_dataset
+from rdtools.data.datasets import open_dataset, read_judgements
 from rdtools.data.pydoc import Pydoc, build, docstrings, split_of, split_summary
 
 
@@ -42,7 +42,7 @@ def test_without_a_split_all_queries_and_judgements(beir):
     whole = open_dataset(str(beir))
     assert [query["query_id"] for query in whole.queries()] == ["q1", "q2"]
     assert whole.qrels() == {"q1": {"d1": 1}, "q2": {"2": 2, "d1": 0}}
-    assert load_qrels(f"{beir}:train") == {"q1": {"d1": 1}}
+    assert read_judgements(f"{beir}:train") == {"q1": {"d1": 1}}
 
 
 def test_unknown_datasets_and_splits_say_what_there_is(beir):
