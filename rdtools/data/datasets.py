@@ -1,6 +1,6 @@
-"""Datasets by name (`--dataset`): an object with `documents()`, `queries()` and `qrels()`.
+"""Datasets by name (`--dataset`), and judgements from a file or a dataset.
 
-A new kind is one file and one line in DATASETS.
+A new kind of dataset is one file with a `Dataset` class and one line in DATASETS.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Dataset(Protocol):
     def queries(self) -> Iterable[Record]:
         """Yield queries as records without docs."""
 
-    def qrels(self) -> Qrels: ...
+    def qrels(self) -> Qrels:
+        """Return the judgements: query_id -> doc_id -> grade."""
 
 
 def open_dataset(dataset: str, reading: Reading = Reading()) -> Dataset:
