@@ -76,7 +76,7 @@ def split_of(query_id: str) -> str:
 
 
 def build(docs: dict[str, str]) -> tuple[dict[str, str], dict[str, tuple[str, list[str]]]]:
-    """Return documents (doc_id -> text) and queries (id -> summary, relevant ids), given docstrings by name."""
+    """Return documents (doc_id -> text) and queries (id -> summary, relevant ids) from docstrings by name."""
     documents: dict[str, str] = {}
     queries: dict[str, tuple[str, list[str]]] = {}
     id_of_summary: dict[str, str] = {}
