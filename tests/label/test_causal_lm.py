@@ -159,19 +159,19 @@ def test_other_prompts_and_answers(models):
 def test_answers_that_are_not_one_token_are_named(models):
     with pytest.raises(
         UsageError,
-        match=r"^model .*: the answer ' nope' after the prompt is not one token but 'Ġno' 'p' 'e' \(--answers",
+        match=r"^model .*: the answer ' nope' after the prompt is not one token but 'Ġno' 'p' 'e' \(give others with --answers",
     ):
         open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(answers=" yes, nope")))
 
 
 def test_answers_that_are_the_same_or_unknown_are_refused(models, monkeypatch):
-    with pytest.raises(UsageError, match=r"^model .*: both answers are the same token \(--answers"):
+    with pytest.raises(UsageError, match=r"^model .*: both answers are the same token \(give others with --answers"):
         open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(answers=" yes, yes")))
     from transformers import PreTrainedTokenizerFast
 
     token = PreTrainedTokenizerFast.from_pretrained(models["gpt2"]).convert_tokens_to_ids("Ġno")
     monkeypatch.setattr(PreTrainedTokenizerFast, "unk_token_id", token, raising=False)
-    with pytest.raises(UsageError, match="the answer ' no' is not one token but 'Ġno' "):
+    with pytest.raises(UsageError, match="the answer ' no' after the prompt is not one token but 'Ġno' "):
         open_teacher(f"llm:{models['gpt2']}", setting())
 
 
