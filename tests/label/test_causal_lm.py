@@ -237,7 +237,7 @@ def test_the_cache_serves_a_second_run(models, tmp_path):
 
 
 def test_other_heads_and_missing_models_are_one_line(models, tmp_path):
-    with pytest.raises(RdError, match=r"^model no/such: neither a local folder.*llm:DIR"):
+    with pytest.raises(RdError, match=r"^model no/such: not a local folder.*llm:DIR"):
         open_teacher("llm:no/such", setting())
     with pytest.raises(UsageError, match=r"^--teacher llm needs a model: llm:MODEL$"):
         open_teacher("llm", setting())
