@@ -165,7 +165,9 @@ def test_answers_that_are_not_one_token_are_named(models):
 
 
 def test_answers_that_are_the_same_or_unknown_are_refused(models, monkeypatch):
-    with pytest.raises(UsageError, match=r"^model .*: both answers are the same token \(give others with --answers"):
+    with pytest.raises(
+        UsageError, match=r"^model .*: both answers are the same token \(give others with --answers"
+    ):
         open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(answers=" yes, yes")))
     from transformers import PreTrainedTokenizerFast
 
