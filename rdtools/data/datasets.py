@@ -79,7 +79,3 @@ def open_judgements(file_or_dataset: str, reading: Reading = Reading()) -> tuple
 def is_file(path: str) -> bool:
     """Return whether a path can be read: a file, or a pipe such as the shell's <(...)."""
     return os.path.exists(path) and not os.path.isdir(path)
-
-
-def load_qrels(dataset: str) -> Qrels:
-    return open_dataset(dataset).qrels()

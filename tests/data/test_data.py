@@ -10,7 +10,7 @@ import pytest
 
 from rdtools.core.errors import BadLine, InputError, RdError, UsageError
 from rdtools.data.collection import Collection
-from rdtools.data.corpus import Corpus
+from rdtools.data.corpus import Corpus, find_text, require_text
 from rdtools.data.datasets import open_dataset, read_judgements
 from rdtools.data.pydoc import Pydoc, build, docstrings, split_of, split_summary
 
@@ -65,6 +65,27 @@ def test_corpus_rows_go_by_descending_id_whatever_the_file():
     assert corpus.fingerprint != Corpus([("b", "2"), ("a", "13"), ("c", "")]).fingerprint
     with pytest.raises(RdError, match='doc_id "a" is repeated'):
         Corpus([("a", "1"), ("a", "2")])
+
+
+def test_a_text_is_that_of_the_record_or_else_of_the_corpus():
+    corpus = Corpus([("a", "of the corpus")])
+    own = {"doc_id": "a", "text": "own"}
+    assert find_text(own, corpus) == require_text(own, None) == "own"
+    assert find_text({"doc_id": "a"}, corpus) == require_text({"doc_id": "a"}, corpus) == "of the corpus"
+    assert find_text({"doc_id": "b"}, corpus) is find_text({"doc_id": "a"}, None) is None
+    with pytest.raises(BadLine, match=r'^document "b" is not in the corpus$'):
+        require_text({"doc_id": "b"}, corpus)
+    with pytest.raises(BadLine, match=r'^document "a" has no text$') as caught:
+        require_text({"doc_id": "a"}, None, "give one")
+    assert caught.value.hint == "give one"
+
+
+def test_judgements_come_from_a_file_or_else_from_a_dataset(beir, tmp_path):
+    (tmp_path / "qrels").write_text("q9 0 d9 1\n")
+    assert read_judgements(str(tmp_path / "qrels")) == {"q9": {"d9": 1}}
+    assert read_judgements(f"{beir}:test") == {"q2": {"2": 2, "d1": 0}}
+    with pytest.raises(UsageError, match=r"^nowhere: no such file; dataset nowhere: no such folder"):
+        read_judgements("nowhere")
 
 
 def test_named_files_go_before_the_dataset(beir, tmp_path):
