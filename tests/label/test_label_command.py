@@ -76,7 +76,7 @@ def test_empty_input_is_empty_output_whatever_the_teacher(run):
 @pytest.mark.parametrize(
     ("arguments", "stdin", "status", "message"),
     [
-        ([], '{"query_id":"q","query":"x"}\n{"query_id":\n', 1, "rd-label: model cross-encoder/ms-marco-MiniLM-L6-v2: neither"),
+        ([], '{"query_id":"q","query":"x"}\n{"query_id":\n', 1, "rd-label: model cross-encoder/ms-marco-MiniLM-L6-v2: not a local folder"),
         (["--teacher", "qrels"], '{"query_id":"q"}\nnonsense\n', 1, "rd-label: <stdin>:2: not valid JSON: "),
         (["--teacher", "bm25", "--corpus", "c.tsv"], '{"query_id":"q","query":"x","docs":[{"doc_id":"d"}]}\n', 1,
          'rd-label: <stdin>:1: document "d" is not in the corpus\n'),
@@ -196,8 +196,7 @@ def test_help_says_what_the_prompt_and_the_paper_are(run):
 
 
 def test_options_of_models_reach_the_teachers(tmp_path, monkeypatch):
-    from rdtools.cli.command import typer_command
-    from rdtools.cli.label import label
+    from rdtools.cli.label import main
     from rdtools.label import teachers
     from rdtools.label.prompts import Prompt
 
@@ -214,7 +213,7 @@ def test_options_of_models_reach_the_teachers(tmp_path, monkeypatch):
 
     monkeypatch.setattr(teachers, "open_teacher", Nothing)
     (tmp_path / "records.jsonl").write_text(RECORDS)
-    typer_command("rd-label", label)(
+    main.app()(
         [
             str(tmp_path / "records.jsonl"), "--teacher", "llm:model", "--prompt", "{query} {document}", "--answers", "A,B",
             "--chat", "--paper-compat", "--seed", "4", "--dtype", "bf16", "--max-length", "9", "--k1", "2", "--index", "ix",
