@@ -1,4 +1,4 @@
-"""A folder in BEIR layout: corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv, each maybe .gz or .zst."""
+"""A folder in BEIR layout: corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv, plain, .gz or .zst."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SUFFIXES = ("", ".gz", ".zst")
 
 
 class BeirFolder:
-    """`split` names the judgements, and with them the queries; empty is all splits and all queries."""
+    """The judgements of one split and their queries; of all splits and all queries if `split` is empty."""
 
     def __init__(self, folder: Path, split: str, reading: Reading = Reading()) -> None:
         self._reading = replace(reading, input_format="beir-queries")
@@ -23,7 +23,7 @@ class BeirFolder:
         splits = {file.name.split(".")[0]: file for file in sorted(folder.glob("qrels/*.tsv*"))}
         if split and split not in splits:
             known = ", ".join(splits) or "none"
-            raise UsageError(f"dataset {folder}: no split {split!r} in qrels/ (there: {known})")
+            raise UsageError(f"dataset {folder}: no split {split!r} in qrels/ (choose from {known})")
         self._split = split
         self._qrels_files = [splits[split]] if split else list(splits.values())
 
@@ -49,4 +49,4 @@ class BeirFolder:
         for suffix in _SUFFIXES:
             if (self._folder / (name + suffix)).exists():
                 return str(self._folder / (name + suffix))
-        raise UsageError(f"dataset {self._folder}: it has no {name} (a folder in BEIR layout is needed)")
+        raise UsageError(f"dataset {self._folder}: {name} is missing (give a folder in BEIR layout)")

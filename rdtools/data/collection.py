@@ -1,8 +1,4 @@
-"""Collections: a corpus, queries and judgements, from files or under one name (`--dataset`).
-
-A dataset is an object with `documents()`, `queries()` and `qrels()`; a new kind is one module and one
-line in DATASETS.
-"""
+"""Collections: a corpus, queries and judgements, from files or from a dataset (`--dataset`)."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from functools import cached_property
 from rdtools.core.errors import BadLine, RdError, UsageError
 from rdtools.core.log import track
 from rdtools.core.records import Qrels, Record
-from rdtools.data.corpus import Corpus, read_corpus_file
+from rdtools.data.corpus import Corpus, read_corpus_file, require_text
 from rdtools.data.datasets import Dataset, open_dataset
 from rdtools.data.options import CorpusOptions
 from rdtools.formats import Reading, read_records
@@ -30,9 +26,9 @@ def open_collection(where: CorpusOptions, reading: Reading = Reading()) -> Colle
 
 @dataclass(frozen=True)
 class Collection:
-    """What `--dataset`, `--corpus`, `--queries` and `--qrels` name together, each part read when asked for.
+    """The corpus, queries and judgements that the options name; each is read when it is first used.
 
-    A file that is named goes before the same part of the dataset.
+    A file replaces the same part of the dataset.
     """
 
     dataset_id: str | None = None
@@ -48,6 +44,10 @@ class Collection:
     @property
     def has_corpus(self) -> bool:
         return self.corpus_path is not None or self.dataset_id is not None
+
+    @property
+    def has_queries(self) -> bool:
+        return self.queries_path is not None or self.dataset_id is not None
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -74,7 +74,7 @@ class Collection:
     ) -> Iterable[Record]:
         """Yield queries as records: from FILES (- is stdin), --queries, the dataset, or else stdin.
 
-        `check` looks at those of files, as in `read_records`; queries of a dataset always have their text.
+        `check` is called with the queries of files, as in `read_records`, and not with those of a dataset.
         """
         if paths:
             return read_records(paths, self.reading, check)
@@ -88,10 +88,10 @@ class Collection:
         return {record["query_id"]: record["query"] for record in records if "query" in record}
 
     def complete(self, record: Record) -> None:
-        """Fill in the texts that a record lacks: its query's, and its documents'.
+        """Fill in the missing texts of a record: the query's and the documents'.
 
         Raises:
-            BadLine: a text is nowhere to be had.
+            BadLine: a text is missing in the collection too.
         """
         if "query" not in record:
             text = self._query_texts.get(record["query_id"])
@@ -100,13 +100,4 @@ class Collection:
             record["query"] = text
         for doc in record["docs"]:
             if "text" not in doc:
-                if not self.has_corpus:
-                    raise BadLine(f'document "{doc["doc_id"]}" has no text', "give --corpus or --dataset")
-                row = self.corpus.row_of.get(doc["doc_id"])
-                if row is None:
-                    raise BadLine(f'document "{doc["doc_id"]}" is not in the corpus')
-                doc["text"] = self.corpus.texts[row]
-
-    @property
-    def has_queries(self) -> bool:
-        return self.queries_path is not None or self.dataset_id is not None
+                doc["text"] = require_text(doc, self.corpus if self.has_corpus else None)

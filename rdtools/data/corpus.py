@@ -1,4 +1,4 @@
-"""The documents of a collection, in memory, by row and by id."""
+"""The documents of a collection, in memory, by row and by id; the text of a document."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from rdtools.core.errors import RdError
+from rdtools.core.errors import BadLine, RdError
+from rdtools.core.records import Doc
 from rdtools.core.streams import open_lines
 from rdtools.formats import Reading
 from rdtools.formats.texts import read_corpus
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Corpus:
-    """Documents held in memory, by row. Rows go by descending doc_id, so a smaller row wins a tie.
+    """Documents held in memory, a row each, in descending order of doc_id: the smaller row wins a tie.
 
     Attributes:
         doc_ids: n ids, descending as strings.
@@ -32,7 +33,7 @@ class Corpus:
         self.texts = [text for _, text in rows]
         for before, after in pairwise(self.doc_ids):
             if before == after:
-                raise RdError(f'corpus: doc_id "{after}" stands twice')
+                raise RdError(f'corpus: doc_id "{after}" is repeated')
 
     def __len__(self) -> int:
         return len(self.doc_ids)
@@ -43,18 +44,40 @@ class Corpus:
 
     @cached_property
     def doc_id_array(self) -> NDArray[np.object_]:
-        """`doc_ids` to be picked from by an array of rows."""
+        """`doc_ids` as an array, which an array of rows can index."""
         import numpy as np  # here, so that rd-eval starts without it
 
         return np.array(self.doc_ids, object)
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of all ids and texts: what an index that is kept was built from."""
+        """A hash of all ids and texts, which tells whether a saved index belongs to this corpus."""
         digest = hashlib.blake2b(digest_size=16)
         for doc_id, text in zip(self.doc_ids, self.texts, strict=True):
             digest.update(f"{len(doc_id)} {len(text)} {doc_id}{text}".encode())
         return digest.hexdigest()
+
+
+def find_text(doc: Doc, corpus: Corpus | None) -> str | None:
+    """Return the text of a document: its own, or else that of the corpus; None if neither has one."""
+    if "text" in doc:
+        return doc["text"]
+    row = None if corpus is None else corpus.row_of.get(doc["doc_id"])
+    return None if corpus is None or row is None else corpus.texts[row]
+
+
+def require_text(doc: Doc, corpus: Corpus | None, hint: str = "give --corpus or --dataset") -> str:
+    """Return the text of a document as `find_text` does.
+
+    Raises:
+        BadLine: there is no text. `hint` tells how to give one if there is no corpus.
+    """
+    text = find_text(doc, corpus)
+    if text is not None:
+        return text
+    if corpus is None:
+        raise BadLine(f'document "{doc["doc_id"]}" has no text', hint)
+    raise BadLine(f'document "{doc["doc_id"]}" is not in the corpus')
 
 
 def read_corpus_file(path: str, reading: Reading = Reading()) -> Iterator[tuple[str, str]]:

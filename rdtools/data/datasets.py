@@ -1,18 +1,20 @@
-"""Datasets by name (`--dataset`): an object with `documents()`, `queries()` and `qrels()`.
+"""Datasets by name (`--dataset`), and judgements from a file or a dataset.
 
-A new kind is one file and one line in DATASETS.
+A new kind of dataset is one file with a `Dataset` class and one line in DATASETS.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from rdtools.core.errors import UsageError
+from rdtools.core.errors import RdError, UsageError
 from rdtools.core.records import Qrels, Record
 from rdtools.core.registry import resolve, split_spec
 from rdtools.formats import Reading
+from rdtools.formats.qrels import read_qrels
 
 DATASETS = {
     "pydoc": "rdtools.data.pydoc:Pydoc",
@@ -27,7 +29,8 @@ class Dataset(Protocol):
     def queries(self) -> Iterable[Record]:
         """Yield queries as records without docs."""
 
-    def qrels(self) -> Qrels: ...
+    def qrels(self) -> Qrels:
+        """Return the judgements: query_id -> doc_id -> grade."""
 
 
 def open_dataset(dataset: str, reading: Reading = Reading()) -> Dataset:
@@ -47,6 +50,32 @@ def open_dataset(dataset: str, reading: Reading = Reading()) -> Dataset:
     return BeirFolder(Path(folder), split, reading)
 
 
-def load_qrels(dataset: str) -> Qrels:
-    """Return the judgements of a dataset: query_id -> doc_id -> grade."""
-    return open_dataset(dataset).qrels()
+def read_judgements(file_or_dataset: str, reading: Reading = Reading()) -> Qrels:
+    """Read judgements from a file, or from a dataset if there is no file of that name.
+
+    Raises:
+        UsageError: there is neither such a file nor such a dataset.
+        RdError: there are no judgements.
+    """
+    return open_judgements(file_or_dataset, reading)[0]
+
+
+def open_judgements(file_or_dataset: str, reading: Reading = Reading()) -> tuple[Qrels, Dataset | None]:
+    """Return the judgements as `read_judgements` does, and the dataset that they come from, if any."""
+    dataset = None
+    if is_file(file_or_dataset):
+        qrels = read_qrels(file_or_dataset, reading)
+    else:
+        try:
+            dataset = open_dataset(file_or_dataset, reading)
+        except UsageError as error:
+            raise UsageError(f"{file_or_dataset}: no such file; {error}") from None
+        qrels = dataset.qrels()
+    if not qrels:
+        raise RdError(f"{file_or_dataset}: no judgements")
+    return qrels, dataset
+
+
+def is_file(path: str) -> bool:
+    """Return whether a path can be read: a file, or a pipe such as the shell's <(...)."""
+    return os.path.exists(path) and not os.path.isdir(path)

@@ -1,4 +1,4 @@
-"""`irds:NAME`: any dataset of ir-datasets, which downloads what it needs (extra `irds`)."""
+"""`irds:NAME`: any dataset of ir-datasets (extra `irds`), which downloads its files on first use."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from rdtools.core.records import Qrels, Record
 
 
 class IrDataset:
+    """A dataset of ir-datasets by its name there, such as `beir/scifact/test`."""
+
     def __init__(self, name: str) -> None:
         try:
             import ir_datasets
@@ -18,9 +20,7 @@ class IrDataset:
         try:
             self._dataset: Any = ir_datasets.load(name)
         except KeyError:
-            raise UsageError(
-                f"dataset irds:{name}: ir-datasets does not know it (see ir-datasets.com)"
-            ) from None
+            raise UsageError(f"dataset irds:{name}: unknown to ir-datasets (see ir-datasets.com)") from None
         self._name = name
 
     def documents(self) -> Iterator[tuple[str, str]]:

@@ -1,28 +1,25 @@
-"""Whether test judgements leaked into training records: shared queries, relevant documents seen."""
+"""Leakage of test data into training records: test queries, and documents relevant to them."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 
-from rdtools.core.errors import RdError, UsageError
 from rdtools.core.folding import folded
 from rdtools.core.log import log
 from rdtools.core.records import Qrels, Record
-from rdtools.data.datasets import open_dataset
+from rdtools.data.datasets import open_judgements
 from rdtools.formats import Reading
-from rdtools.formats.qrels import read_qrels
 
 
 class Leakage:
-    """Looks for the queries and the relevant documents of test judgements in the records that it is shown.
+    """Find the queries and relevant documents of test judgements in records.
 
-    They are found by the same id, or by equal text, but for case, white space and compatibility forms.
+    They are found by id, or by equal text, ignoring case, white space and compatibility forms.
 
     Attributes:
         queries: ids of the test queries found.
         relevant_docs: ids found of documents that are relevant to any test query.
-        judged_queries, judged_docs: how many of each there are to be found.
+        judged_queries, judged_docs: the numbers of test queries and of their relevant documents.
     """
 
     def __init__(
@@ -31,16 +28,16 @@ class Leakage:
         query_texts: Mapping[str, str] | None = None,
         doc_texts: Mapping[str, str] | None = None,
     ) -> None:
-        """The texts are those of the test queries and their relevant documents, as far as they are known."""
+        """The texts, by id, are those of test queries and relevant documents, as far as known."""
         self._ids = qrels.keys()
-        self._relevant = {doc for grades in qrels.values() for doc, grade in grades.items() if grade > 0}
+        self._relevant = _relevant_docs(qrels)
         self._query_of_text = _by_text(query_texts or {}, self._ids)
         self._doc_of_text = _by_text(doc_texts or {}, self._relevant)
         self.judged_queries, self.judged_docs = len(qrels), len(self._relevant)
         self.restart()
 
     def restart(self) -> None:
-        """Forget what was found."""
+        """Forget all that was found."""
         self.queries: set[str] = set()
         self.relevant_docs: set[str] = set()
 
@@ -56,13 +53,13 @@ class Leakage:
                 self.relevant_docs.update(self._doc_of_text.get(folded(doc["text"]), ()))
 
     def watch(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Yield the records, having looked at each."""
+        """Add each record, and yield it."""
         for record in records:
             self.add(record)
             yield record
 
     def report(self, name: str) -> None:
-        """Warn of what was found, or note that nothing was."""
+        """Print the counts: a warning if anything was found, else a note."""
         say = log.warning if self.queries or self.relevant_docs else log.info
         say(
             "%s: %s of its %s queries and %s of its %s relevant documents are in these records",
@@ -72,34 +69,22 @@ class Leakage:
 
 
 def open_leakage(test: str, reading: Reading = Reading()) -> Leakage:
-    """Read test judgements from a file, or with the texts of a dataset (DIR:test).
-
-    Raises:
-        UsageError: there is neither such a file nor such a dataset.
-        RdError: there are no judgements.
-    """
-    query_texts: dict[str, str] = {}
-    doc_texts: dict[str, str] = {}
-    if os.path.exists(test) and not os.path.isdir(test):  # a pipe, such as <(...), is a file too
-        qrels = read_qrels(test, reading)
-    else:
-        try:
-            dataset = open_dataset(test, reading)
-        except UsageError as error:
-            raise UsageError(f"{test}: no such file; {error}") from None
-        qrels = dataset.qrels()
-        query_texts = {
-            record["query_id"]: record["query"] for record in dataset.queries() if "query" in record
-        }
-        relevant = {doc for grades in qrels.values() for doc, grade in grades.items() if grade > 0}
-        doc_texts = {doc_id: text for doc_id, text in dataset.documents() if doc_id in relevant}
-    if not qrels:
-        raise RdError(f"{test}: no judgements")
+    """Read test judgements as `read_judgements` does; a dataset (DIR:test) adds its texts."""
+    qrels, dataset = open_judgements(test, reading)
+    if dataset is None:
+        return Leakage(qrels)
+    relevant = _relevant_docs(qrels)
+    query_texts = {record["query_id"]: record["query"] for record in dataset.queries() if "query" in record}
+    doc_texts = {doc_id: text for doc_id, text in dataset.documents() if doc_id in relevant}
     return Leakage(qrels, query_texts, doc_texts)
 
 
+def _relevant_docs(qrels: Qrels) -> set[str]:
+    return {doc_id for grades in qrels.values() for doc_id, grade in grades.items() if grade > 0}
+
+
 def _by_text(texts: Mapping[str, str], ids: Iterable[str]) -> dict[str, list[str]]:
-    """Folded text -> the ids of it, of those `ids` whose text is known and not empty."""
+    """Return the `ids` by their folded texts; ids without a text are left out."""
     found: dict[str, list[str]] = {}
     for one in ids:
         if text := folded(texts.get(one, "")):

@@ -16,8 +16,8 @@ class CorpusOptions(OptionGroup):
 
     dataset: str | None = flag(
         "--dataset", default=None, metavar="ID",
-        help="A folder in BEIR layout, DIR or DIR:SPLIT; pydoc[:train|:test], the docstrings of Python's own "
-        "library; irds:NAME.",
+        help="DIR or DIR:SPLIT, a folder in BEIR layout; pydoc[:train|:test], the docstrings of Python's "
+        "standard library; irds:NAME, a dataset of ir-datasets.",
     )  # fmt: skip
     corpus: str | None = flag(
         "--corpus", default=None, metavar="FILE", help="Documents: BEIR JSONL, or doc_id TAB text."

@@ -1,11 +1,11 @@
-"""The embedded default collection: the docstrings of the running Python's standard library.
+"""`pydoc[:train|:test]`: the docstrings of the running Python's standard library; no download.
 
-The sources are parsed, never imported. A docstring of a summary line and a body gives a query, the
-summary, and its relevant document, the body; every other docstring is a document whole. Queries with
-the same summary are one query with several relevant documents. The split goes by a hash of the id.
+The sources are parsed, never imported. A docstring with a summary line and a body gives a query (the
+summary) and its relevant document (the body); any other docstring is a document as a whole. Equal
+summaries make one query with several relevant documents. A hash of the query id decides its split.
 
-Trivial leaks are removed: a summary that stands again in its body gives no query, and a docstring
-that is nothing but the summary of another one is no document.
+Two trivial leaks are removed: a summary that its body repeats gives no query, and a docstring that only
+repeats the summary of another one gives no document.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _SKIPPED_FOLDERS = {
 }
 _TEST_PERCENT = 30
 _MIN_SUMMARY_WORDS = 3
-_SIGNATURE = re.compile(r"^[\w.]+\(|->")  # `detach() -> file descriptor` is a signature, no question
+_SIGNATURE = re.compile(r"^[\w.]+\(|->")  # `detach() -> file descriptor` is a signature, not a question
 
 
 class Pydoc:
-    """`split` is "train", "test" or empty for both; the corpus is the same for all."""
+    """The queries of `split` ("train", "test", or empty for both); the corpus is always the whole."""
 
     def __init__(self, split: str = "") -> None:
         if split not in ("", "train", "test"):
-            raise UsageError(f"dataset pydoc: no split {split!r} (there: train, test)")
+            raise UsageError(f"dataset pydoc: no split {split!r} (choose from train, test)")
         self._split = split
 
     def documents(self) -> Iterator[tuple[str, str]]:
@@ -70,13 +70,13 @@ class Pydoc:
 
 
 def split_of(query_id: str) -> str:
-    """Return "train" or "test", the same for an id for ever."""
+    """Return "train" or "test"; the answer for an id never changes."""
     digest = hashlib.blake2b(query_id.encode(), digest_size=8).digest()
     return "test" if int.from_bytes(digest, "big") % 100 < _TEST_PERCENT else "train"
 
 
 def build(docs: dict[str, str]) -> tuple[dict[str, str], dict[str, tuple[str, list[str]]]]:
-    """Turn docstrings by name into documents (doc_id -> text) and queries (id -> summary, relevant ids)."""
+    """Return documents (doc_id -> text) and queries (id -> summary, relevant ids) from docstrings by name."""
     documents: dict[str, str] = {}
     queries: dict[str, tuple[str, list[str]]] = {}
     id_of_summary: dict[str, str] = {}
@@ -95,7 +95,7 @@ def build(docs: dict[str, str]) -> tuple[dict[str, str], dict[str, tuple[str, li
 
 
 def split_summary(docstring: str) -> tuple[str, str]:
-    """Return (summary line, body), white space folded; both empty where the docstring gives no query."""
+    """Return (summary line, body), with single spaces; both are empty if the docstring gives no query."""
     first, _, rest = docstring.partition("\n\n")
     summary, body = " ".join(first.split()), " ".join(rest.split())
     gives_query = (
@@ -109,13 +109,13 @@ def split_summary(docstring: str) -> tuple[str, str]:
 
 
 def docstrings(root: Path) -> dict[str, str]:
-    """Parse all sources under `root`; map `module.Class.function` to its docstring, in order of path.
+    """Return the docstrings of all sources under `root`, by `module.Class.function`, in order of path.
 
-    A name that is defined again (an overload, a property's setter) gets `#2`, `#3`, ….
+    Repeated names (overloads, setters of properties) get `#2`, `#3`, ….
     """
     found: dict[str, str] = {}
     collecting = gc.isenabled()
-    gc.disable()  # syntax trees are freed by reference count; the collector would cost a third more
+    gc.disable()  # reference counts free syntax trees; the collector would take a third more time
     try:
         for file in sorted(root.rglob("*.py")):
             parts = file.relative_to(root).with_suffix("").parts

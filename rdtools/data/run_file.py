@@ -1,4 +1,4 @@
-"""A run that is there already, as a source or a teacher: `run:FILE`."""
+"""A run read from a file, for the source and the teacher `run:FILE`."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rdtools.formats.table import RUNS
 
 @dataclass(frozen=True)
 class RunFile:
-    """Records by query_id, without texts, and the scale of their scores (None: there is no score)."""
+    """Records by query_id, without texts, and the scale of their scores (None if there are no scores)."""
 
     records: dict[str, Record]
     scale: str | None
 
 
 def read_run_file(argument: str, reading: Reading, score_scale: str | None) -> RunFile:
-    """Read FILE or FORMAT:FILE, the latter where the content does not tell the format.
+    """Read FILE, whose format is recognised by its content, or FORMAT:FILE.
 
     Raises:
-        RdError: a query stands twice, or the scores are on several scales.
+        RdError: a query is repeated, or the scores are on several scales.
     """
     name, path = split_spec(argument)
     input_format, path = (name, path) if name in RUNS and path else (None, argument)
@@ -34,7 +34,7 @@ def read_run_file(argument: str, reading: Reading, score_scale: str | None) -> R
     reading = replace(reading, input_format=input_format, ranked=True)
     for record in track(read_records([path], reading), "reading run", "query"):
         if record["query_id"] in records:
-            raise RdError(f'{path}: query "{record["query_id"]}" stands twice')
+            raise RdError(f'{path}: query "{record["query_id"]}" is repeated')
         for doc in record["docs"]:
             doc.pop("text", None)
         records[record["query_id"]] = record
@@ -46,5 +46,5 @@ def read_run_file(argument: str, reading: Reading, score_scale: str | None) -> R
 
 
 def scores_by_doc(record: Record) -> dict[str, float]:
-    """Return the scores of a record by doc_id, those of added positives too."""
+    """Return the scores of a record by doc_id, including those of added positives."""
     return {doc["doc_id"]: doc["score"] for doc in record["docs"] if "score" in doc}

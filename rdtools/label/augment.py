@@ -1,7 +1,7 @@
 """Augmentation of the texts that a teacher reads: KIND:P, a function (words, share, rng) -> words.
 
-Words are what stands between white space; an augmented text has single spaces. Only `rng.random()` is
-used, whose sequence Python guarantees, so that a seed gives the same texts on every machine.
+Words are separated by white space; an augmented text has single spaces. Only `rng.random()` is used,
+whose sequence Python guarantees, so that a seed gives the same texts on every machine.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
 
 from rdtools.core.errors import UsageError
+from rdtools.core.flags import OptionGroup, flag
 from rdtools.core.randomness import generator
 from rdtools.core.records import Record
 from rdtools.core.registry import check_name, split_spec
@@ -20,20 +22,20 @@ Words = list[str]
 
 
 def drop(words: Words, share: float, rng: random.Random) -> Words:
-    """Leave out each word with probability `share`; one of them, any, stays where none would."""
+    """Remove each word with probability `share`; if all would go, one random word stays."""
     kept = [word for word in words if rng.random() >= share]
     return kept or [words[int(rng.random() * len(words))]]
 
 
 def crop(words: Words, share: float, rng: random.Random) -> Words:
-    """Keep a run of adjacent words that begins anywhere: ⌊share · n⌋ are left out, but one stays."""
+    """Keep a random run of adjacent words, without ⌊share · n⌋ of the n words; at least one stays."""
     length = max(1, len(words) - int(share * len(words)))
     start = int(rng.random() * (len(words) - length + 1))
     return words[start : start + length]
 
 
 def shuffle(words: Words, share: float, rng: random.Random) -> Words:
-    """Permute ⌊share · n⌋ of the words, any, among their places."""
+    """Permute ⌊share · n⌋ random words among their positions."""
     keys = [rng.random() for _ in words]
     chosen = sorted(range(len(words)), key=lambda place: keys[place])[: int(share * len(words))]
     shuffled = list(words)
@@ -59,8 +61,8 @@ class Step(NamedTuple):
         return f"{self.kind}:{self.share}"
 
 
-def parse_step(flag: str, text: str) -> Step:
-    """Read `KIND:P`; `flag` names the option in the error."""
+def parse_step(title: str, text: str) -> Step:
+    """Read `KIND:P`; `title` names the option in the error."""
     kind, number = split_spec(text)
     check_name(AUGMENTATIONS, kind, "augmentation")
     try:
@@ -68,31 +70,48 @@ def parse_step(flag: str, text: str) -> Step:
     except ValueError:
         share = 0.0
     if not 0 < share <= 1:
-        raise UsageError(f"{flag} {text}: a share above 0 and at most 1 is needed, such as {kind}:0.1")
+        raise UsageError(f"{title} {text}: give a share above 0 and at most 1, such as {kind}:0.1")
     return Step(kind, share)
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """What happens to the texts of queries and documents, step by step.
+class Augmentation(OptionGroup):
+    """The changes to the texts of queries and documents, step by step.
 
-    A query's text depends on (seed, query_id), a document's on (seed, query_id, doc_id), besides itself.
-
-    Attributes:
-        in_record: whether the record carries the augmented texts on, so that a student reads them too;
-            else only the teacher does.
+    The text of a query depends on itself and (seed, query_id), that of a document on itself and
+    (seed, query_id, doc_id).
     """
 
-    query: Sequence[Step] = ()
-    doc: Sequence[Step] = ()
+    heading: ClassVar[str] = "Augmentation"
+
+    query: tuple[Step, ...] = flag(
+        "--augment-query", default=(), metavar="KIND:P", parse=partial(parse_step, "--augment-query"),
+        help="Change the query that the teacher reads: drop:P removes each word with probability P, "
+        "crop:P keeps 1-P of the words, all adjacent, shuffle:P permutes P of them. May be repeated; applied "
+        "in order.",
+    )  # fmt: skip
+    doc: tuple[Step, ...] = flag(
+        "--augment-doc", default=(), metavar="KIND:P", parse=partial(parse_step, "--augment-doc"),
+        help="The same for each document.",
+    )  # fmt: skip
+    augmented_text: str = flag(
+        "--augmented-text", default="teacher", metavar="teacher|both", choices=("teacher", "both"),
+        kind="reader", needs=("--augment-query", "--augment-doc"),
+        help="Who reads the augmented texts: the teacher alone, or the student too (the record then carries "
+        "them instead of its own).",
+    )  # fmt: skip
     seed: int = 0
-    in_record: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.query or self.doc)
 
+    @property
+    def in_record(self) -> bool:
+        """Whether the record carries the augmented texts, so that a student reads them too."""
+        return self.augmented_text == "both"
+
     def apply(self, record: Record) -> Record:
-        """Return the record with augmented texts, a copy; the record itself where there are no steps."""
+        """Return a copy of the record with augmented texts; the record itself if there are no steps."""
         if not self:
             return record
         augmented, query_id = record.copy(), record["query_id"]
@@ -106,11 +125,11 @@ class Augmentation:
         return augmented
 
     def provenance(self, before: dict[str, Any] | None = None) -> dict[str, Any]:
-        """What the record says of it, and of what the texts in it went through `before`."""
+        """Return the `augmentation` field of a record; `before` is that of the texts as they were read."""
         steps = {"query": [*map(str, self.query)], "doc": [*map(str, self.doc)]}
         return {
             **{part: names for part, names in steps.items() if names},
-            "text": "both" if self.in_record else "teacher",
+            "text": self.augmented_text,
             "seed": self.seed,
             **({"before": before} if before else {}),
         }

@@ -1,4 +1,4 @@
-"""rd-label's room: records -> the same records with teacher scores, window by window, order kept."""
+"""Score the documents of records with teachers, a window of records at a time, in order."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from rdtools.core.scores import floats, forget_scores
 from rdtools.formats.records import is_score
 from rdtools.label.augment import Augmentation
 from rdtools.label.score_cache import ScoreCache, score_key
-from rdtools.label.targets import MISSING, Column, Scores, ScoreTarget
+from rdtools.label.targets import MISSING, Scores, ScoreTarget, TeacherScores
 from rdtools.label.teachers import RecordTeacher, Teacher, TextPair
 
 WINDOW_PAIRS = 1024
-"""A window of records is labelled and written when it holds this many pairs."""
+"""A window of records is scored and written when it holds this many pairs."""
 
 _Item = tuple[Record, list[Any]]
-"""A record, and by teacher [scores, scale]; None for a teacher whose turn is to come."""
+"""A record, and for each teacher [scores, scale], or None if it has not scored the record yet."""
 
 
 class Labeler:
-    """Scores records with `teachers`, makes the `target` of the scores.
+    """Score records with `teachers` and make the `target` of their scores.
 
-    Teachers read the texts as `augmentation` leaves them; `cache` remembers their scores, where one is given.
+    Teachers read the texts after `augmentation`; `cache` keeps their scores.
 
     Raises:
-        UsageError: the target or the augmentation does not fit the teachers, or two of them have one name.
+        UsageError: the target or the augmentation does not fit the teachers, or two teachers have one name.
     """
 
     def __init__(
@@ -45,27 +45,27 @@ class Labeler:
         self._augmentation = augmentation
         target.check(len(teachers))
         names = Counter(teacher.name for teacher in teachers)
-        if twice := [name for name, count in names.items() if count > 1]:
+        if repeated := [name for name, count in names.items() if count > 1]:
             raise UsageError(
-                f"two teachers have the name {twice[0]} (scores are kept by name: give one another path)"
+                f"two teachers have the name {repeated[0]} (give one another path: scores are kept by name)"
             )
         if augmentation and not augmentation.in_record and not any(each.needs_text for each in teachers):
             raise UsageError(
-                "no teacher reads the augmented texts (--augmented-text both is for the student)"
+                "no teacher reads the augmented texts (--augmented-text both gives them to the student)"
             )
         self._records = self._pairs = self._from_cache = self._computed = self._unscored = 0
         self._pairwise = [
             (n, teacher) for n, teacher in enumerate(teachers) if not isinstance(teacher, RecordTeacher)
         ]
-        if len(self._pairwise) == len(teachers):  # else a scale is known when the first scores come
-            target.scale([Column(teacher.name, teacher.scale) for _, teacher in self._pairwise])
+        if len(self._pairwise) == len(teachers):  # a RecordTeacher tells its scale with its first scores
+            target.scale([TeacherScores(teacher.name, teacher.scale) for _, teacher in self._pairwise])
 
     @property
     def needs_text(self) -> bool:
         return bool(self._augmentation) or any(teacher.needs_text for teacher in self._teachers)
 
     def label(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Yield the records, in order, as soon as their window is scored."""
+        """Yield the records in order, each as soon as its window is scored."""
         if self._augmentation.in_record:
             records = map(self._augmentation.apply, records)
         items: Iterator[_Item] = ((record, [None] * len(self._teachers)) for record in records)
@@ -83,7 +83,7 @@ class Labeler:
         yield from self._label(window)
 
     def report(self) -> None:
-        """Say on stderr what was scored."""
+        """Print the counts of records, pairs and scores on stderr."""
         parts = [
             f"{plural(self._records, 'record')}, {plural(self._pairs, 'pair')}: {self._computed:,} scored"
         ]
@@ -94,23 +94,28 @@ class Labeler:
             parts.append(f"{self._unscored:,} without a score{written}")
         log.info("%s", ", ".join(parts))
 
-    def _read_by_teachers(self, record: Record) -> Record:
+    def _texts_for_teachers(self, record: Record) -> Record:
         return record if self._augmentation.in_record else self._augmentation.apply(record)
 
     def _score_records(self, number: int, teacher: RecordTeacher, items: Iterator[_Item]) -> Iterator[_Item]:
-        """Pass items through a teacher that reads ahead."""
-        fed = ((self._read_by_teachers(record), [record, columns]) for record, columns in items)
-        for (record, columns), scores, scale in teacher.score_records(fed):
-            columns[number] = [scores, scale]
+        """Pass items through a teacher that reads ahead; the items travel as plain JSON values."""
+        fed = ((self._texts_for_teachers(record), [record, scored]) for record, scored in items)
+        for (record, scored), scores, scale in teacher.score_records(fed):
+            scored[number] = [scores, scale]
             self._computed += sum(score is not None for score in scores)
-            yield record, columns
+            yield record, scored
 
     def _label(self, window: list[_Item]) -> Iterator[Record]:
         if self._pairwise:
             self._score_pairs(window)
-        for record, columns in window:
-            named = zip(self._teachers, columns, strict=True)
-            self._write(record, [Column(teacher.name, scale, scores) for teacher, (scores, scale) in named])
+        for record, scored in window:
+            self._write(
+                record,
+                [
+                    TeacherScores(teacher.name, scale, scores)
+                    for teacher, (scores, scale) in zip(self._teachers, scored, strict=True)
+                ],
+            )
             self._records += 1
             self._pairs += len(record["docs"])
             yield record
@@ -124,46 +129,46 @@ class Labeler:
                 doc.get("text", ""),
                 None if doc.get("relabelled") else doc.get("relevance"),
             )
-            for record in (self._read_by_teachers(record) for record, _ in window)
+            for record in (self._texts_for_teachers(record) for record, _ in window)
             for doc in record["docs"]
         ]
         for number, teacher in self._pairwise:
             scores = iter(self._scores(teacher, pairs))
-            for record, columns in window:
-                columns[number] = [[next(scores) for _ in record["docs"]], teacher.scale]
+            for record, scored in window:
+                scored[number] = [[next(scores) for _ in record["docs"]], teacher.scale]
 
-    def _write(self, record: Record, columns: list[Column]) -> None:
+    def _write(self, record: Record, teachers: list[TeacherScores]) -> None:
         forget_scores(record)
         doc_ids = [doc["doc_id"] for doc in record["docs"]]
-        targets = self._target.scores(columns, record["query_id"], doc_ids)
-        steps = self._target.transformations(columns)
+        targets = self._target.scores(teachers, record["query_id"], doc_ids)
+        steps = self._target.transformations(teachers)
         written = iter(_finite(targets, steps, record))
         for place, (doc, target) in enumerate(zip(record["docs"], targets, strict=True)):
-            said = {column.teacher: column.scores[place] for column in columns}
-            self._unscored += None in said.values()
+            raw = {teacher.name: teacher.scores[place] for teacher in teachers}
+            self._unscored += None in raw.values()
             doc.pop("scores", None)
             if target is None:
-                doc.pop("score", None)  # it was on another scale
+                doc.pop("score", None)  # an old score would be on another scale
             else:
                 doc["score"] = next(written)
             if steps:
-                doc["scores"] = {name: score for name, score in said.items() if score is not None}
-        record["teacher"] = self._target.name(columns)
-        record["score_scale"] = self._target.scale(columns)
+                doc["scores"] = {name: score for name, score in raw.items() if score is not None}
+        record["teacher"] = self._target.name(teachers)
+        record["score_scale"] = self._target.scale(teachers)
         if steps:
             record["transformations"] = steps
         if self._augmentation:
             record["augmentation"] = self._augmentation.provenance(record.get("augmentation"))
 
     def _scores(self, teacher: Teacher, pairs: list[TextPair]) -> Scores:
-        """Score each distinct pair once, and none that the cache knows."""
+        """Score each distinct pair once; pairs in the cache are not scored again."""
         distinct = list(dict.fromkeys(pairs))
         known: dict[TextPair, float | None] = {}
         keys: dict[TextPair, bytes] = {}
         if self._cache is not None and teacher.key is not None:
             keys = {pair: score_key(teacher.key, pair.query, pair.text) for pair in distinct}
-            remembered = self._cache.get(list(keys.values()))
-            known.update((pair, remembered[key]) for pair, key in keys.items() if key in remembered)
+            cached = self._cache.get(list(keys.values()))
+            known.update((pair, cached[key]) for pair, key in keys.items() if key in cached)
             self._from_cache += len(known)
         missing = [pair for pair in distinct if pair not in known]
         if missing:
@@ -177,12 +182,12 @@ class Labeler:
 
 
 def _finite(targets: Scores, steps: list[dict[str, Any]], record: Record) -> list[float]:
-    """Return the targets that there are as float32; raise `RdError` where one is beyond that."""
+    """Return the targets that are not None as float32; raise `RdError` if one is out of its range."""
     for doc, target in zip(record["docs"], targets, strict=True):
         if target is not None and not is_score(target):
             names = ", ".join(next(iter(step)) for step in steps)
             raise RdError(
-                f'query "{record["query_id"]}", document "{doc["doc_id"]}": its score becomes {target:g}, '
-                f"which is no finite float32 (what was done to it: {names})"
+                f'query "{record["query_id"]}", document "{doc["doc_id"]}": the score {target:g} after '
+                f"{names} is not a finite float32"
             )
     return floats([target for target in targets if target is not None])

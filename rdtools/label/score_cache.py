@@ -1,7 +1,7 @@
-"""`--cache FILE`: teacher scores that survive crashes, in SQLite.
+"""`--cache FILE`: teacher scores in an SQLite file, which survive crashes.
 
-A score is remembered as soon as its batch is done. The key is a hash of the teacher's key (kind,
-weights, precision, length) and of both texts, so that no score of another model is ever taken.
+Scores are saved batch by batch. The key of a score is a hash of the teacher's key (kind, weights, precision,
+length) and of both texts, so a score of another model is never returned.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ _WAIT_SECONDS = 60
 
 
 def score_key(teacher_key: str, query: str, text: str) -> bytes:
+    """Return the key of a score, 16 bytes."""
     digest = hashlib.blake2b(
         f"{len(teacher_key)} {len(query)} {teacher_key}{query}{text}".encode(), digest_size=16
     )
@@ -27,7 +28,7 @@ def score_key(teacher_key: str, query: str, text: str) -> bytes:
 
 
 class ScoreCache:
-    """A file of scores by key. Several processes may use it at once; a writer waits for the other."""
+    """A file of scores by key. Several processes may use it at once; writers wait for each other."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -38,7 +39,7 @@ class ScoreCache:
             raise self._problem(error) from error
 
     def _open(self) -> None:
-        # Asked first: where another process is making the cache, its table comes after what marks it as one.
+        # Look for tables first: a process that creates the file marks it as a cache before it adds the table.
         empty = not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         application = self._connection.execute("PRAGMA application_id").fetchone()[0]
         layout = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -53,7 +54,7 @@ class ScoreCache:
         )
 
     def _write_ahead(self) -> None:
-        # Of all statements, this one fails at once, whatever the timeout, while another process writes.
+        # While another process writes, this statement fails at once, whatever the timeout.
         deadline = time.monotonic() + _WAIT_SECONDS
         while True:
             try:
@@ -65,7 +66,7 @@ class ScoreCache:
                 time.sleep(0.01)
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, float]:
-        """Return the scores of those keys that are known."""
+        """Return the scores of the keys that have one."""
         known: dict[bytes, float] = {}
         try:
             for start in range(0, len(keys), _AT_ONCE):
@@ -79,7 +80,7 @@ class ScoreCache:
         return known
 
     def put(self, scores: Iterable[tuple[bytes, float]]) -> None:
-        """Remember scores: all of them, or, if the process dies, none."""
+        """Save all scores; none of them if the process dies meanwhile."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", scores)

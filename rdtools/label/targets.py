@@ -1,7 +1,8 @@
-"""Targets: what rd-label makes of teachers' scores, each step a function and a line in its table.
+"""Targets: the scores that a student learns from, made of teachers' scores.
 
-Within a record, in this order: ranks in place of scores (RANK_TARGETS) and normalisation (NORMALIZE), for
-each teacher by itself; combination of the teachers (COMBINE); division by a temperature; noise.
+Steps within a record, in order: ranks instead of scores (RANK_TARGETS) and normalisation (NORMALIZE), for
+each teacher separately; combination of the teachers (COMBINE); division by a temperature; noise. A new
+kind of step is a function and a line in its table.
 """
 
 from __future__ import annotations
@@ -12,46 +13,47 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from rdtools.core.errors import UsageError
+from rdtools.core.flags import OptionGroup, flag, seed_flag
 from rdtools.core.log import plural
 from rdtools.core.randomness import generator
 
 RRF_K = 60
 MISSING = 0.0
-"""What the paper's code takes for the score of a document that has none."""
+"""The score of an unscored document in the paper's code."""
 
-_BOUNDED = {"probability": "unknown", "log-probability": "unknown", "cosine": "dot"}
-"""What a scale that has bounds is after a temperature or noise."""
+_AFTER_CHANGE = {"probability": "unknown", "log-probability": "unknown", "cosine": "dot"}
+"""Scale of bounded scores after temperature or noise."""
 
 Scores = list[float | None]
-"""By document; None where there is no score."""
+"""One score for each document, None if it has none."""
 
 
-class Column(NamedTuple):
-    """What one teacher says of a record's documents."""
+class TeacherScores(NamedTuple):
+    """The scores that one teacher gives to a record's documents."""
 
-    teacher: str
+    name: str
     scale: str
     scores: Sequence[float | None] = ()
 
 
 def minmax(scores: list[float]) -> list[float]:
-    """(s − min)/(max − min) within the record; 0 where all are equal."""
+    """Return (s − min)/(max − min) within the record; 0 if all are equal."""
     low, high = min(scores), max(scores)
     return [(score - low) / (high - low) if high > low else 0.0 for score in scores]
 
 
 def zscore(scores: list[float]) -> list[float]:
-    """(s − mean)/deviation within the record (population deviation); 0 where all are equal."""
+    """Return (s − mean)/deviation within the record (population deviation); 0 if all are equal."""
     mean = math.fsum(scores) / len(scores)
     deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))
     return [(score - mean) / deviation if deviation > 0 else 0.0 for score in scores]
 
 
 def sigmoid(scores: list[float]) -> list[float]:
-    """1/(1 + e^−s) of each."""
+    """Return 1/(1 + e^−s) of each score."""
     return [1 / (1 + math.exp(-s)) if s >= 0 else math.exp(s) / (1 + math.exp(s)) for s in scores]
 
 
@@ -74,17 +76,17 @@ COMBINE: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": lambda scores: math.fsum(scores) / len(scores),
     "max": max,
     "min": min,
-    "rrf": math.fsum,  # of _fused_rank, over the rankings that have the document
+    "rrf": math.fsum,  # of _reciprocal_rank, over the rankings that contain the document
 }
 
 
-def _fused_rank(rank: float) -> float:
-    """A teacher's part in `rrf` (Cormack et al., 2009)."""
+def _reciprocal_rank(rank: float) -> float:
+    """The summand of one teacher in reciprocal rank fusion, `rrf` (Cormack et al., 2009)."""
     return 1 / (RRF_K + rank)
 
 
 def ranks(scores: list[float]) -> list[float]:
-    """Rank from 1, the largest score first; equal scores share the mean of their ranks.
+    """Return ranks from 1, the largest score first; equal scores share the mean of their ranks.
 
     >>> ranks([5.0, 1.0, 5.0])
     [1.5, 3.0, 1.5]
@@ -104,80 +106,96 @@ def gaussian(rng: random.Random) -> float:
 
 
 @dataclass(frozen=True)
-class ScoreTarget:
-    """How teachers' scores become the score of a document.
+class ScoreTarget(OptionGroup):
+    """The steps from teachers' scores to the score of a document.
 
-    Attributes:
-        combine: a name in COMBINE, where there are several teachers.
-        normalize: names in NORMALIZE, one for all teachers or one for each.
-        temperature: divides the combined scores, > 0.
-        rank_targets: a name in RANK_TARGETS, whose function of the rank replaces each teacher's score.
-        noise: standard deviation of Gaussian noise, in the unit of the final score.
-        seed: of the noise, which is drawn from (seed, query_id, doc_id).
-        paper_compat: a document that a teacher did not score has MISSING, not nothing.
+    `normalize` holds one name for all teachers or one for each. `noise` is in the unit of the final score,
+    drawn from (seed, query_id, doc_id). With `paper_compat` a score that a teacher did not give is MISSING.
     """
 
-    combine: str = "mean"
-    normalize: tuple[str, ...] = ("none",)
-    temperature: float = 1.0
-    rank_targets: str | None = None
-    noise: float = 0.0
-    seed: int = 0
-    paper_compat: bool = False
+    heading: ClassVar[str] = "Score transformations"
+
+    rank_targets: str | None = flag(
+        "--rank-targets", default=None, metavar="NAME", choices=RANK_TARGETS, kind="rank target",
+        help="Replace a teacher's scores by a function of their ranks r within the record: reciprocal 1/r, "
+        "log 1/log2(1+r), exponential 2^(-r/10). Equal scores share the mean of their ranks.",
+    )  # fmt: skip
+    normalize: tuple[str, ...] = flag(
+        "--normalize", default=("none",), metavar="NAME", choices=NORMALIZE, kind="normalization",
+        help=f"Normalise a teacher's scores within a record, before they combine: {', '.join(NORMALIZE)}. "
+        "Give it once for all teachers, or once for each in their order.",
+    )  # fmt: skip
+    combine: str = flag(
+        "--combine", default="mean", metavar="NAME", choices=COMBINE, kind="combination",
+        help=f"Combine several teachers by mean, max, min or rrf (sum of 1/({RRF_K}+r)).",
+    )  # fmt: skip
+    temperature: float = flag(
+        "--temperature", default=1.0, metavar="T", above=0, help="Divide scores by T; the record says so."
+    )
+    noise: float = flag(
+        "--noise", default=0.0, metavar="SD", min=0,
+        help="Add Gaussian noise of standard deviation SD to the final scores, drawn from (seed, query_id, "
+        "doc_id).",
+    )  # fmt: skip
+    seed: int = seed_flag()
+    paper_compat: bool = flag(
+        "--paper-compat", default=False,
+        help="Compute as the code of arXiv 2505.21058 does: a cross-encoder with two labels gives the "
+        "log-softmax of the second one, a log-probability; a score that a teacher did not give is 0.",
+    )  # fmt: skip
 
     def check(self, teachers: int) -> None:
-        """Raise `UsageError` where a number makes no sense, or the steps do not fit so many teachers."""
-        if not 0 < self.temperature < math.inf:
-            raise UsageError(f"--temperature {self.temperature:g}: it must be above 0")
-        if not 0 <= self.noise < math.inf:
-            raise UsageError(f"--noise {self.noise:g}: a standard deviation is 0 or above")
+        """Raise `UsageError` if the steps do not fit this number of teachers."""
         if len(self.normalize) not in (1, teachers):
             given = f"{len(self.normalize)} times for {plural(teachers, 'teacher')}"
-            raise UsageError(f"--normalize is given {given} (once for all, or once for each)")
+            raise UsageError(f"--normalize is given {given} (give it once for all, or once for each)")
         if self._fuses_ranks(teachers) and (self.rank_targets or self._normalizes):
-            raise UsageError("--combine rrf takes ranks as they are: no --normalize, no --rank-targets")
+            raise UsageError("--combine rrf uses ranks as they are: leave out --normalize and --rank-targets")
 
-    def scale(self, columns: Sequence[Column]) -> str:
+    def scale(self, teachers: Sequence[TeacherScores]) -> str:
         """Return the scale of the result.
 
         Raises:
-            UsageError: the teachers' scales do not allow what is asked for.
+            UsageError: the steps do not fit the teachers' scales.
         """
-        if self._fuses_ranks(len(columns)):
+        if self._fuses_ranks(len(teachers)):
             return "rank"
-        scales = [self._scale(*each) for each in zip(columns, self._normalizations(columns), strict=True)]
+        scales = [self._scale(*each) for each in zip(teachers, self._normalizations(teachers), strict=True)]
         if len(set(scales)) > 1:
-            names = ", ".join(f"{c.teacher} ({scale})" for c, scale in zip(columns, scales, strict=True))
+            names = ", ".join(f"{each.name} ({scale})" for each, scale in zip(teachers, scales, strict=True))
             raise UsageError(
                 f"teachers of different scales: {names} (--normalize minmax or zscore, or --combine rrf)"
             )
-        raw = self.rank_targets is None and set(self._normalizations(columns)) == {"none"}
-        if len(columns) > 1 and raw and scales[0] == "unknown":
+        raw = self.rank_targets is None and set(self._normalizations(teachers)) == {"none"}
+        if len(teachers) > 1 and raw and scales[0] == "unknown":
             raise UsageError(
-                f"teachers of unknown scale: {', '.join(column.teacher for column in columns)} "
-                "(--normalize minmax or zscore, or --combine rrf; --score-scale where it is known)"
+                f"teachers of unknown scale: {', '.join(each.name for each in teachers)} "
+                "(--normalize minmax or zscore, or --combine rrf; --score-scale if it is known)"
             )
         changed = self.temperature != 1 or self.noise
-        return _BOUNDED.get(scales[0], scales[0]) if changed else scales[0]
+        return _AFTER_CHANGE.get(scales[0], scales[0]) if changed else scales[0]
 
-    def name(self, columns: Sequence[Column]) -> str:
+    def name(self, teachers: Sequence[TeacherScores]) -> str:
         """Return the teacher's name, or `mean(a,b)` of several."""
-        if len(columns) == 1:
-            return columns[0].teacher
-        return f"{self.combine}({','.join(column.teacher for column in columns)})"
+        if len(teachers) == 1:
+            return teachers[0].name
+        return f"{self.combine}({','.join(each.name for each in teachers)})"
 
-    def scores(self, columns: Sequence[Column], query_id: str, doc_ids: Sequence[str]) -> Scores:
-        """Return the targets of one record's documents; None where a teacher, of `rrf` each, has no score."""
-        fuses = self._fuses_ranks(len(columns))
-        function = _fused_rank if fuses else RANK_TARGETS.get(self.rank_targets or "")
+    def scores(self, teachers: Sequence[TeacherScores], query_id: str, doc_ids: Sequence[str]) -> Scores:
+        """Return the new scores of one record's documents.
+
+        A document that some teacher did not score gets None; with `rrf`, one that no teacher scored.
+        """
+        fuses = self._fuses_ranks(len(teachers))
+        function = _reciprocal_rank if fuses else RANK_TARGETS.get(self.rank_targets or "")
         parts = [
-            self._transformed(column, normalize, function)
-            for column, normalize in zip(columns, self._normalizations(columns), strict=True)
+            self._transformed(each, normalize, function)
+            for each, normalize in zip(teachers, self._normalizations(teachers), strict=True)
         ]
         targets: Scores = []
         for doc_id, *parts_of_doc in zip(doc_ids, *parts, strict=True):
             there = [score for score in parts_of_doc if score is not None]
-            if not there or (len(there) < len(columns) and not fuses):
+            if not there or (len(there) < len(teachers) and not fuses):
                 targets.append(None)
                 continue
             target = COMBINE[self.combine](there) / self.temperature
@@ -186,16 +204,16 @@ class ScoreTarget:
             targets.append(target)
         return targets
 
-    def transformations(self, columns: Sequence[Column]) -> list[dict[str, Any]]:
-        """Name what was done to the teachers' scores, in order: one object for each step."""
+    def transformations(self, teachers: Sequence[TeacherScores]) -> list[dict[str, Any]]:
+        """Return the `transformations` field of a record: one object for each step, in order."""
         steps: list[dict[str, Any]] = []
-        if self.paper_compat and any(None in column.scores for column in columns):
+        if self.paper_compat and any(None in each.scores for each in teachers):
             steps.append({"missing": MISSING})
         if self.rank_targets:
             steps.append({"rank_targets": self.rank_targets})
         if self._normalizes:
             steps.append({"normalize": self.normalize[0] if len(self.normalize) == 1 else [*self.normalize]})
-        if len(columns) > 1:
+        if len(teachers) > 1:
             steps.append({"combine": self.combine})
         if self.temperature != 1:
             steps.append({"temperature": self.temperature})
@@ -207,24 +225,24 @@ class ScoreTarget:
     def _normalizes(self) -> bool:
         return set(self.normalize) != {"none"}
 
-    def _normalizations(self, columns: Sequence[Column]) -> tuple[str, ...]:
-        return self.normalize * len(columns) if len(self.normalize) == 1 else self.normalize
+    def _normalizations(self, teachers: Sequence[TeacherScores]) -> tuple[str, ...]:
+        return self.normalize * len(teachers) if len(self.normalize) == 1 else self.normalize
 
     def _fuses_ranks(self, teachers: int) -> bool:
         return self.combine == "rrf" and teachers > 1
 
-    def _scale(self, column: Column, normalize: str) -> str:
-        scale = "unknown" if self.rank_targets else column.scale
+    def _scale(self, teacher: TeacherScores, normalize: str) -> str:
+        scale = "unknown" if self.rank_targets else teacher.scale
         if normalize == "sigmoid":
             if scale != "logit":
                 found = "rank targets" if self.rank_targets else scale
-                raise UsageError(f"--normalize sigmoid takes logits, not {found}")
+                raise UsageError(f"--normalize sigmoid needs logits, not {found}")
             return "probability"
         return scale if normalize == "none" else "unknown"
 
-    def _transformed(self, column: Column, normalize: str, function: RankFunction | None) -> Scores:
-        """Return a teacher's part of the targets; a document that it did not score takes no part."""
-        scores = [MISSING if score is None and self.paper_compat else score for score in column.scores]
+    def _transformed(self, teacher: TeacherScores, normalize: str, function: RankFunction | None) -> Scores:
+        """Return a teacher's scores after the steps for each teacher; unscored documents stay None."""
+        scores = [MISSING if score is None and self.paper_compat else score for score in teacher.scores]
         there = [score for score in scores if score is not None]
         if not there:
             return scores

@@ -1,4 +1,4 @@
-"""Embeddings of texts that come again, since one document is a candidate of many queries."""
+"""A cache of embeddings, because one document is a candidate of many queries."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _KEPT = 100_000
 
 
 class EmbeddingCache:
-    """Encodes texts, but for the last 100,000 that it has seen."""
+    """Cache the embeddings of the 100,000 most recently used texts."""
 
     def __init__(self, encode: Callable[[list[str]], Embeddings]) -> None:
-        """`encode` returns a row for each text, (n, dimension) float32."""
+        """`encode` returns the embeddings of n texts, (n, dimension) float32."""
         self._encode = encode
         self._known: OrderedDict[str, Embeddings] = OrderedDict()
 
@@ -26,7 +26,7 @@ class EmbeddingCache:
         new = [text for text in distinct if text not in self._known]
         if new:
             for text, embedding in zip(new, self._encode(new), strict=True):
-                self._known[text] = embedding.copy()  # a view would keep all rows alive
+                self._known[text] = embedding.copy()  # a view would keep the whole array in memory
         embeddings = {text: self._known[text] for text in distinct}
         for text in distinct:
             self._known.move_to_end(text)

@@ -1,8 +1,12 @@
-"""Batches of texts through a model: token batches, embeddings, logits."""
+"""Run models on batches of about equally long texts: embeddings and logits.
+
+The size of a batch is limited by its number of tokens, padding included.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,43 +14,41 @@ import numpy as np
 import torch
 
 from rdtools.core.log import bar, bars_shown
-from rdtools.models.loading import _quiet_tokenizer, quiet_libraries
+from rdtools.models.loading import quiet_libraries
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-
 DEFAULT_BATCH_TOKENS = 1024
-
-
 GPU_BATCH_TOKENS = 65536
-
-
 WINDOW_TEXTS = 16384
-"""Texts that are tokenised and sorted by length together."""
+"""So many texts are tokenised and sorted by length together."""
 
 
 def logits(model: PreTrainedModel, features: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return raw scores, (n,) float32: the logit, or the difference of the two (the positive is last)."""
+    """Return raw scores, (n,) float32: the logit, or of two logits the second minus the first."""
     output: torch.Tensor = model(**features).logits.float()
     return output[:, 0] if output.shape[1] == 1 else output[:, 1] - output[:, 0]
 
 
 def log_probabilities(model: PreTrainedModel, features: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the log-softmax of the second of two labels, (n,) float32 ≤ 0, as the paper's code has it."""
+    """Return the log-softmax of the second of two labels, (n,) float32 ≤ 0, as the paper's code does."""
     output: torch.Tensor = model(**features).logits.float()
     return output.log_softmax(-1)[:, 1]
 
 
 def default_batch_tokens(device: torch.device) -> int:
-    """A processor is busy with few tokens at a time; a GPU wants many."""
+    """Return the number of tokens in a batch; a GPU needs more than a CPU to be busy."""
     return DEFAULT_BATCH_TOKENS if device.type == "cpu" else GPU_BATCH_TOKENS
 
 
 def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Yield indices of texts, longest first, in batches of at most `batch_tokens` tokens with padding."""
+    """Yield batches of indices of texts, longest first; `lengths` are in tokens.
+
+    A batch has at most `batch_tokens` tokens, padding included, or one text.
+    """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         if batch and lengths[batch[0]] * (len(batch) + 1) > batch_tokens:
@@ -57,13 +59,26 @@ def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[in
         yield batch
 
 
+@contextlib.contextmanager
+def _quiet_tokenizer() -> Iterator[None]:
+    """Silence the advice of fast tokenizers against a separate `pad`, which we need."""
+    name = "transformers.tokenization_utils_base"
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def pad(
     tokenizer: PreTrainedTokenizerBase,
     features: dict[str, list[Any]],
     rows: Sequence[int],
     device: torch.device,
 ) -> dict[str, torch.Tensor]:
-    """Collate the named rows of unpadded `features` into tensors on `device`."""
+    """Collate some rows of unpadded `features` into tensors (rows, longest row) on `device`."""
     with _quiet_tokenizer():
         batch = tokenizer.pad(
             {key: [column[row] for row in rows] for key, column in features.items()}, return_tensors="pt"
@@ -72,10 +87,10 @@ def pad(
 
 
 class BiEncoder:
-    """A SentenceTransformer that encodes queries and documents in batches by length.
+    """A SentenceTransformer that encodes queries and documents in batches of about equal length.
 
-    `scale` is "cosine" or "dot"; cosine embeddings come out normalised, so that the dot product is
-    the score in either case.
+    `scale` is "cosine" or "dot". Embeddings are normalised for cosine, so the dot product is the score in
+    both cases.
     """
 
     def __init__(self, model: SentenceTransformer, batch_tokens: int | None = None) -> None:
@@ -91,14 +106,14 @@ class BiEncoder:
     def encode_queries(self, queries: Sequence[str], *, alone: bool = True) -> NDArray[np.float32]:
         """Return (n, dimension) float32.
 
-        A query that is run `alone` has the same embedding, to the last bit, whichever other queries came
-        with it, and so is what is mined for it. In batches they are faster, and differ by some 1e-7.
+        A query encoded `alone` has the same embedding, to the last bit, whichever other queries come with it.
+        Batches are faster, and differ by some 1e-7.
         """
         parts = [[query] for query in queries] if alone else [queries] if queries else []
         return self._stack([self._encode(part, "query") for part in parts])
 
     def encode_documents(self, texts: Sequence[str], description: str = "") -> NDArray[np.float32]:
-        """Return (n, dimension) float32, with a progress bar where a `description` is given."""
+        """Return (n, dimension) float32; a `description` shows a progress bar."""
         with bar(len(texts), description, "doc") if description else contextlib.nullcontext() as progress:
             parts = []
             for start in range(0, len(texts), WINDOW_TEXTS):
@@ -112,7 +127,7 @@ class BiEncoder:
     def _encode(
         self, texts: Sequence[str], role: str, progress: Callable[[int], Any] | None = None
     ) -> NDArray[np.float32]:
-        if not self._fast:  # routers, static embeddings: the library knows how
+        if not self._fast:  # routers, static embeddings: the library encodes them
             encode = self.model.encode_query if role == "query" else self.model.encode_document
             with quiet_libraries():
                 embeddings = encode(list(texts), convert_to_tensor=True, show_progress_bar=bars_shown())

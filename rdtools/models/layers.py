@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def keep_layers(model: PreTrainedModel, layers: str) -> PreTrainedModel:
-    """Return `model` with only its first N layers ("6"), or those named, counted from 0 ("0,2,4").
+    """Return a model with only the first N layers ("6"), or the layers of these numbers from 0 ("0,2,4").
 
     Raises:
-        UsageError: there are no such layers.
+        UsageError: the model has no such layers.
         RdError: the architecture does not allow it.
     """
     depth = model.config.num_hidden_layers
@@ -30,7 +30,7 @@ def keep_layers(model: PreTrainedModel, layers: str) -> PreTrainedModel:
         old = f"{lists[0]}.{index}."
         for key in [key for key in state if key.startswith(old)]:
             value = state.pop(key)
-            if index in kept:  # `kept` rises, so no key that is still to come is overwritten
+            if index in kept:  # `kept` is ascending, so this overwrites no key that is still needed
                 state[f"{lists[0]}.{kept.index(index)}.{key[len(old) :]}"] = value
     model.config.num_hidden_layers = len(kept)
     if getattr(model.config, "layer_types", None):
@@ -38,8 +38,8 @@ def keep_layers(model: PreTrainedModel, layers: str) -> PreTrainedModel:
     smaller = type(model)(model.config)
     try:
         smaller.load_state_dict(state)
-    except RuntimeError as error:  # ModernBERT's first layer is unlike the others, for one
-        raise RdError(f"--layers {layers}: no {type(model).__name__} can be built of these") from error
+    except RuntimeError as error:  # for example, ModernBERT's first layer differs from the others
+        raise RdError(f"--layers {layers}: a {type(model).__name__} cannot be built of these") from error
     smaller.to(model.device)  # type: ignore[arg-type]
     return smaller.eval()  # type: ignore[no-untyped-call,no-any-return]
 

@@ -1,7 +1,6 @@
-"""Transformers, loaded and run: bi-encoders and cross-encoders, as teachers, encoders and students.
+"""Load bi-encoders, cross-encoders and causal models from a local folder or the Hugging Face cache or hub.
 
-Batches hold about equally long texts and are cut by a budget of tokens, padding included. Only
-safetensors weights are read and code that comes with a model is not run, unless told to.
+Only safetensors weights are read. Code that comes with a model runs only with --trust-remote-code.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def pick_device(name: str | None) -> torch.device:
-    """Return the device called `name`, or the best one there is."""
+    """Return the device called `name`; without a name the first of CUDA, MPS and CPU that is available."""
     if name is None:
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -42,12 +41,12 @@ def pick_device(name: str | None) -> torch.device:
 
 
 def load_bi_encoder(name: str, loading: ModelOptions = ModelOptions()) -> SentenceTransformer:
-    """Load a local folder or a hub name as a SentenceTransformer (a plain transformer gets mean pooling).
+    """Load a SentenceTransformer; a plain transformer gets mean pooling.
 
     Raises:
-        RdError: the model is not to be had, or does not score by cosine or dot product.
+        RdError: the model cannot be loaded, or does not score by cosine or dot product.
     """
-    for pickle in Path(name).glob("**/pytorch_model.bin"):  # the library would open those of its own modules
+    for pickle in Path(name).glob("**/pytorch_model.bin"):  # the library would unpickle those of modules
         if not pickle.with_name("model.safetensors").exists():
             raise RdError(
                 f"model {name}: {pickle} is a pickle, which is never opened (save it as safetensors)"
@@ -75,7 +74,7 @@ def load_bi_encoder(name: str, loading: ModelOptions = ModelOptions()) -> Senten
 
 
 def _check_modules(name: str) -> None:
-    """Refuse a local folder that names modules of its own: before 6.0 the library runs those unasked."""
+    """Refuse a local folder with modules of its own: sentence-transformers before 6.0 runs them unasked."""
     modules = Path(name) / "modules.json"
     for module in json.loads(modules.read_text()) if modules.exists() else ():
         if not module["type"].startswith("sentence_transformers."):
@@ -85,13 +84,13 @@ def _check_modules(name: str) -> None:
 def load_cross_encoder(
     name: str, loading: ModelOptions = ModelOptions(), num_labels: int | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a sequence classifier and its tokenizer, whose `model_max_length` is made finite.
+    """Load a cross-encoder and its tokenizer, whose `model_max_length` is made finite.
 
-    A cross-encoder has one label, the logit, or two, whose difference is the logit. With `num_labels`
-    a model without such a head gets a new one.
+    Its head has one label, the logit, or two, whose difference is the logit. With `num_labels` a model
+    without such a head gets a new one.
 
     Raises:
-        RdError: the model is not to be had, was never trained to classify, or has more than two labels.
+        RdError: the model cannot be loaded, has no head, or has more than two labels.
     """
     with _one_line_errors(name, "ce"):
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -113,10 +112,12 @@ def load_cross_encoder(
 def load_causal_model(
     name: str, loading: ModelOptions = ModelOptions()
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a causal language model and its tokenizer, which pads on the right; `model_max_length` is finite.
+    """Load a causal language model and its tokenizer.
+
+    The tokenizer pads on the right, and its `model_max_length` is made finite.
 
     Raises:
-        RdError: the model is not to be had, or is no causal one.
+        RdError: the model cannot be loaded, or is not a causal one.
     """
     with _one_line_errors(name, "llm"):
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -132,7 +133,7 @@ def load_causal_model(
 
 
 def _load(kind: Any, name: str, loading: ModelOptions, **config: Any) -> tuple[Any, list[str]]:
-    """Load a model of `transformers`; return it and the names of the weights that its files lack."""
+    """Return a model of `transformers`, and the names of the weights that its files lack."""
     model, info = kind.from_pretrained(
         name, use_safetensors=True, dtype=getattr(torch, loading.dtype), output_loading_info=True,
         trust_remote_code=loading.trust_remote_code, **config,
@@ -141,31 +142,29 @@ def _load(kind: Any, name: str, loading: ModelOptions, **config: Any) -> tuple[A
 
 
 def _check_whole(name: str, lacks: list[str], kind: str) -> None:
-    """Refuse a model of another kind: the library made up the weights that it lacks."""
+    """Refuse a model of another kind, whose missing weights the library fills at random."""
     if lacks:
-        raise RdError(
-            f"model {name}: it is no {kind}: it lacks {lacks[0]}, and random weights would stand for it"
-        )
+        raise RdError(f"model {name}: it is not a {kind}: its files lack the weights {lacks[0]}")
 
 
 def check_room(tokenizer: Any, flag: str, limit: int | None, *, pair: bool = False) -> None:
-    """Refuse a limit that leaves no token for a text: tokenizers take it for no limit at all.
+    """Refuse a limit that leaves no token for a text, because tokenizers treat it as no limit.
 
     Raises:
-        UsageError: `flag` must be greater.
+        UsageError: the limit is too small; `flag` names its option.
     """
     count = getattr(tokenizer, "num_special_tokens_to_add", None)  # static embeddings have no such tokens
     special = count(pair) if count is not None else 0
     if limit is not None and limit <= special:
         raise UsageError(
-            f"{flag} {limit}: {special} tokens are special ones of this model, so {special + 1} is the least"
+            f"{flag} must be at least {special + 1}, not {limit}: this model adds {special} special tokens"
         )
 
 
 def positions(model: torch.nn.Module) -> int | None:
-    """Return how many tokens the model has positions for, as far as it says so.
+    """Return the number of tokens that the model has positions for, None if unknown.
 
-    Where padding has a position of its own, as in RoBERTa, those of the text begin after it.
+    If padding has its own position, as in RoBERTa, the text's positions begin after it.
     """
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
@@ -174,17 +173,15 @@ def positions(model: torch.nn.Module) -> int | None:
 
 
 def _score_in_float32(model: PreTrainedModel) -> None:
-    """Run the last layer in float32: a half-precision logit has 8 or 11 bits, and makes ties."""
-    heads = [
-        m
-        for m in model.modules()
-        if isinstance(m, torch.nn.Linear) and m.out_features == model.config.num_labels
-    ]
+    """Run the last layer in float32: logits in half precision have 8 or 11 bits, which makes ties."""
+    labels = model.config.num_labels
+    linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    heads = [module for module in linear if module.out_features == labels]
     heads[-1].float().register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
 
 
 def fingerprint(name: str) -> str:
-    """Hash the files that a model is made of, so that scores of other weights are never taken for its own."""
+    """Return a hash of a model's files, which keeps its cached scores apart from those of other weights."""
     digest = hashlib.blake2b(digest_size=16)
     folder = Path(name) if Path(name).is_dir() else _cached_folder(name)
     for file in sorted(folder.rglob("*")):
@@ -199,7 +196,7 @@ def fingerprint(name: str) -> str:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep the libraries' own bars and advice off stderr unless bars are shown there."""
+    """Silence the libraries' warnings, and their progress bars unless bars are shown on stderr."""
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -213,40 +210,27 @@ def quiet_libraries() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet_tokenizer() -> Iterator[None]:
-    """`pad` after tokenising is what we want, though fast tokenizers advise against it."""
-    name = "transformers.tokenization_utils_base"
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextlib.contextmanager
 def _one_line_errors(name: str, kind: str) -> Iterator[None]:
-    """Turn what the libraries raise while they load `name` into one line that says what to do."""
+    """Turn any exception while the model `name` loads into one line that says what to do."""
     try:
         with quiet_libraries():
             yield
-    except Exception as error:  # what a damaged file raises, each library has its own idea of
+    except Exception as error:  # each library raises its own types for a damaged file
         text = str(error) or type(error).__name__
         if "trust_remote_code" in text:
-            raise RdError(f"model {name}: it brings its own code (--trust-remote-code runs it)") from error
+            raise RdError(f"model {name}: it needs its own code (--trust-remote-code runs it)") from error
         if Path(name).exists():
             raise RdError(f"model {name}: cannot load it: {text.strip().splitlines()[0]}") from error
-        hint = f"give a local folder, {kind}:DIR, or download it where the hub can be reached"
+        hint = f"give a local folder, {kind}:DIR, or download the model on a machine with access to the hub"
         raise RdError(
-            f"model {name}: neither a local folder, nor cached, nor reachable on the hub ({hint})"
+            f"model {name}: not a local folder, not in the cache, and not reachable on the hub ({hint})"
         ) from error
 
 
 def _cached_folder(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    for candidate in (name, f"sentence-transformers/{name}"):  # bare names are theirs by custom
+    for candidate in (name, f"sentence-transformers/{name}"):  # the library allows names without it
         with contextlib.suppress(Exception):
             return Path(snapshot_download(candidate, local_files_only=True))
-    raise RdError(f"model {name}: its files are not in the local cache")
+    raise RdError(f"model {name}: its files are not in the cache")

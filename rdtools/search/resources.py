@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rdtools.data.collection import Collection
 from rdtools.formats import Reading
 from rdtools.models.options import ModelOptions
 from rdtools.search.options import SearchOptions
+
+if TYPE_CHECKING:
+    from rdtools.data.collection import Collection
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ import pytest
 
 from rdtools.core.errors import BadLine, InputError, RdError, UsageError
 from rdtools.data.collection import Collection
-from rdtools.data.corpus import Corpus
-from rdtools.data.datasets import load_qrels, open_dataset
+from rdtools.data.corpus import Corpus, find_text, require_text
+from rdtools.data.datasets import open_dataset, read_judgements
 from rdtools.data.pydoc import Pydoc, build, docstrings, split_of, split_summary
 
 
@@ -42,18 +42,18 @@ def test_without_a_split_all_queries_and_judgements(beir):
     whole = open_dataset(str(beir))
     assert [query["query_id"] for query in whole.queries()] == ["q1", "q2"]
     assert whole.qrels() == {"q1": {"d1": 1}, "q2": {"2": 2, "d1": 0}}
-    assert load_qrels(f"{beir}:train") == {"q1": {"d1": 1}}
+    assert read_judgements(f"{beir}:train") == {"q1": {"d1": 1}}
 
 
 def test_unknown_datasets_and_splits_say_what_there_is(beir):
-    with pytest.raises(UsageError, match=r"no split 'dev' in qrels/ \(there: test, train\)"):
+    with pytest.raises(UsageError, match=r"no split 'dev' in qrels/ \(choose from test, train\)"):
         open_dataset(f"{beir}:dev")
     with pytest.raises(UsageError, match="dataset nowhere: no such folder"):
         open_dataset("nowhere")
-    with pytest.raises(UsageError, match=r"no split 'dev' \(there: train, test\)"):
+    with pytest.raises(UsageError, match=r"no split 'dev' \(choose from train, test\)"):
         open_dataset("pydoc:dev")
     (beir / "corpus.jsonl").unlink()
-    with pytest.raises(UsageError, match=r"it has no corpus\.jsonl"):
+    with pytest.raises(UsageError, match=r"corpus\.jsonl is missing"):
         list(open_dataset(str(beir)).documents())
 
 
@@ -63,8 +63,29 @@ def test_corpus_rows_go_by_descending_id_whatever_the_file():
     assert corpus.row_of == {"c": 0, "b": 1, "a": 2}
     assert corpus.fingerprint == Corpus([("b", "2"), ("a", "1"), ("c", "3")]).fingerprint
     assert corpus.fingerprint != Corpus([("b", "2"), ("a", "13"), ("c", "")]).fingerprint
-    with pytest.raises(RdError, match='doc_id "a" stands twice'):
+    with pytest.raises(RdError, match='doc_id "a" is repeated'):
         Corpus([("a", "1"), ("a", "2")])
+
+
+def test_a_text_is_that_of_the_record_or_else_of_the_corpus():
+    corpus = Corpus([("a", "of the corpus")])
+    own = {"doc_id": "a", "text": "own"}
+    assert find_text(own, corpus) == require_text(own, None) == "own"
+    assert find_text({"doc_id": "a"}, corpus) == require_text({"doc_id": "a"}, corpus) == "of the corpus"
+    assert find_text({"doc_id": "b"}, corpus) is find_text({"doc_id": "a"}, None) is None
+    with pytest.raises(BadLine, match=r'^document "b" is not in the corpus$'):
+        require_text({"doc_id": "b"}, corpus)
+    with pytest.raises(BadLine, match=r'^document "a" has no text$') as caught:
+        require_text({"doc_id": "a"}, None, "give one")
+    assert caught.value.hint == "give one"
+
+
+def test_judgements_come_from_a_file_or_else_from_a_dataset(beir, tmp_path):
+    (tmp_path / "qrels").write_text("q9 0 d9 1\n")
+    assert read_judgements(str(tmp_path / "qrels")) == {"q9": {"d9": 1}}
+    assert read_judgements(f"{beir}:test") == {"q2": {"2": 2, "d1": 0}}
+    with pytest.raises(UsageError, match=r"^nowhere: no such file; dataset nowhere: no such folder"):
+        read_judgements("nowhere")
 
 
 def test_named_files_go_before_the_dataset(beir, tmp_path):
@@ -212,7 +233,7 @@ def test_irds_reads_what_ir_datasets_gives(monkeypatch):
     assert dict(dataset.documents()) == {"d1": "title text"}
     assert list(dataset.queries()) == [{"query_id": "1", "query": "what", "docs": []}]
     assert dataset.qrels() == {"1": {"d1": 2}}
-    with pytest.raises(UsageError, match="irds:none: ir-datasets does not know it"):
+    with pytest.raises(UsageError, match="irds:none: unknown to ir-datasets"):
         open_dataset("irds:none")
     monkeypatch.setitem(sys.modules, "ir_datasets", None)
     with pytest.raises(UsageError, match="pip install ir-datasets"):

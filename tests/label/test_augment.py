@@ -58,19 +58,19 @@ RECORD = {
 
 
 def test_texts_depend_on_seed_query_and_document_and_nothing_else():
-    both = Augmentation([Step("shuffle", 1.0)], [Step("drop", 0.4), Step("shuffle", 1.0)])
+    both = Augmentation(query=(Step("shuffle", 1.0),), doc=(Step("drop", 0.4), Step("shuffle", 1.0)))
     one = both.apply(RECORD)
     assert both.apply({**RECORD, "docs": RECORD["docs"][1:]})["docs"] == one["docs"][1:]
     assert one["docs"][0]["text"] != one["docs"][1]["text"]  # equal texts of two documents
     assert both.apply({**RECORD, "query_id": "r"}) != {**one, "query_id": "r"}
-    assert Augmentation(both.query, both.doc, seed=1).apply(RECORD) != one
+    assert Augmentation(query=both.query, doc=both.doc, seed=1).apply(RECORD) != one
     assert one["docs"][0]["x"] == 1
     assert RECORD["docs"][0]["text"] == "the flow of air over a flat plate"  # the original is untouched
 
 
 def test_a_text_that_is_pinned():
     """What a seed gives must not change from one version to the next."""
-    text = Augmentation(doc=[Step("drop", 0.3), Step("crop", 0.5), Step("shuffle", 1.0)]).apply(RECORD)
+    text = Augmentation(doc=(Step("drop", 0.3), Step("crop", 0.5), Step("shuffle", 1.0))).apply(RECORD)
     assert [doc["text"] for doc in text["docs"]] == ["of over a", "air a over"]
     assert text["query"] == RECORD["query"]
 
@@ -78,16 +78,21 @@ def test_a_text_that_is_pinned():
 def test_no_steps_no_copy_and_no_words_no_change():
     assert Augmentation().apply(RECORD) is RECORD
     blank = {"query_id": "q", "query": " ", "docs": [{"doc_id": "d", "text": ""}]}
-    everything = [Step(kind, 1.0) for kind in AUGMENTATIONS]
-    assert Augmentation(everything, everything).apply(blank) == blank
+    everything = tuple(Step(kind, 1.0) for kind in AUGMENTATIONS)
+    assert Augmentation(query=everything, doc=everything).apply(blank) == blank
 
 
 def test_provenance():
-    steps = Augmentation([Step("drop", 0.1)], [Step("crop", 0.5), Step("shuffle", 1.0)], 3, in_record=True)
+    steps = Augmentation(
+        query=(Step("drop", 0.1),),
+        doc=(Step("crop", 0.5), Step("shuffle", 1.0)),
+        seed=3,
+        augmented_text="both",
+    )
     assert steps.provenance() == {
         "query": ["drop:0.1"], "doc": ["crop:0.5", "shuffle:1.0"], "text": "both", "seed": 3,
     }  # fmt: skip
-    assert Augmentation([Step("drop", 0.1)]).provenance() == {
+    assert Augmentation(query=(Step("drop", 0.1),)).provenance() == {
         "query": ["drop:0.1"],
         "text": "teacher",
         "seed": 0,
@@ -97,7 +102,7 @@ def test_provenance():
 @pytest.mark.parametrize("text", ["drop", "drop:", "drop:0", "drop:1.1", "drop:-1", "drop:nan", "drop:x"])
 def test_shares_out_of_range_are_usage_errors(text):
     with pytest.raises(
-        UsageError, match=f"^--augment-doc {text}: a share above 0 and at most 1 is needed, such as drop:0.1$"
+        UsageError, match=f"^--augment-doc {text}: give a share above 0 and at most 1, such as drop:0.1$"
     ):
         parse_step("--augment-doc", text)
 

@@ -12,7 +12,7 @@ from settings import resources
 from rdtools.core.errors import RdError, UsageError
 from rdtools.data.collection import Collection
 from rdtools.label.labeler import Labeler
-from rdtools.label.prompts import DEFAULT_TEMPLATE, Prompt, parse_prompt
+from rdtools.label.prompts import DEFAULT_TEMPLATE, Prompt
 from rdtools.label.score_cache import ScoreCache
 from rdtools.label.teachers import TeacherResources, TextPair, open_teacher
 from rdtools.models.loading import fingerprint
@@ -137,7 +137,7 @@ def test_scores_are_the_difference_of_two_logits_however_batched(models, name):
 
 
 def test_the_chat_template_is_used_only_where_asked(models):
-    prompt = parse_prompt("{query}? {document}", None, chat=True)
+    prompt = Prompt(template="{query}? {document}", chat=True)
     teacher = open_teacher(f"llm:{models['llama']}", setting(prompt=prompt))
     prompts = [f"<|user|>{pair.query}? {pair.text}<|assistant|>" for pair in PAIRS]
     np.testing.assert_allclose(
@@ -148,7 +148,7 @@ def test_the_chat_template_is_used_only_where_asked(models):
 
 
 def test_other_prompts_and_answers(models):
-    prompt = parse_prompt("{{}} {query}\n{document} ->", " no, yes", chat=False)
+    prompt = Prompt(template="{{}} {query}\n{document} ->", answers=" no, yes")
     teacher = open_teacher(f"llm:{models['gpt2']}", setting(prompt=prompt))
     prompts = [f"{{}} {pair.query}\n{pair.text} ->" for pair in PAIRS]
     np.testing.assert_allclose(
@@ -159,19 +159,21 @@ def test_other_prompts_and_answers(models):
 def test_answers_that_are_not_one_token_are_named(models):
     with pytest.raises(
         UsageError,
-        match=r"^model .*: after the prompt the answer ' nope' is not one token but 'Ġno' 'p' 'e' \(--answers",
+        match=r"^model .*: the answer ' nope' after the prompt is not one token but 'Ġno' 'p' 'e' \(give others with --answers",
     ):
-        open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(no=" nope")))
+        open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(answers=" yes, nope")))
 
 
 def test_answers_that_are_the_same_or_unknown_are_refused(models, monkeypatch):
-    with pytest.raises(UsageError, match=r"^model .*: its two answers are one token \(--answers"):
-        open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(no=" yes")))
+    with pytest.raises(
+        UsageError, match=r"^model .*: both answers are the same token \(give others with --answers"
+    ):
+        open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(answers=" yes, yes")))
     from transformers import PreTrainedTokenizerFast
 
     token = PreTrainedTokenizerFast.from_pretrained(models["gpt2"]).convert_tokens_to_ids("Ġno")
     monkeypatch.setattr(PreTrainedTokenizerFast, "unk_token_id", token, raising=False)
-    with pytest.raises(UsageError, match="the answer ' no' is not one token but 'Ġno' "):
+    with pytest.raises(UsageError, match="the answer ' no' after the prompt is not one token but 'Ġno' "):
         open_teacher(f"llm:{models['gpt2']}", setting())
 
 
@@ -211,8 +213,8 @@ def test_half_precision_makes_no_ties(models):
 def test_keys_cover_prompt_answers_chat_length_and_precision(models):
     name = f"llm:{models['llama']}"
     prompts = [
-        Prompt(), Prompt("{query}{document}:"), Prompt(yes=" no", no=" yes"),
-        Prompt(yes="yes", no="no", chat=True), Prompt("<|user|>" + DEFAULT_TEMPLATE, "yes", "no"),
+        Prompt(), Prompt(template="{query}{document}:"), Prompt(answers=" no, yes"),
+        Prompt(chat=True), Prompt(template="<|user|>" + DEFAULT_TEMPLATE, answers="yes,no"),
     ]  # fmt: skip
     keys = [open_teacher(name, setting(prompt=prompt)).key for prompt in prompts]
     keys += [
@@ -237,38 +239,39 @@ def test_the_cache_serves_a_second_run(models, tmp_path):
 
 
 def test_other_heads_and_missing_models_are_one_line(models, tmp_path):
-    with pytest.raises(RdError, match=r"^model no/such: neither a local folder.*llm:DIR"):
+    with pytest.raises(RdError, match=r"^model no/such: not a local folder.*llm:DIR"):
         open_teacher("llm:no/such", setting())
-    with pytest.raises(UsageError, match=r"^--teacher llm: it needs a model, llm:MODEL$"):
+    with pytest.raises(UsageError, match=r"^--teacher llm needs a model: llm:MODEL$"):
         open_teacher("llm", setting())
 
 
 @pytest.mark.parametrize(
     ("template", "problem"),
     [
-        ("{query}", "it needs {query} and {document}, and nothing else in braces"),
-        ("{query} {document} {other}", "it needs"),
-        ("{query.__class__} {document}", "it needs"),
-        ("{query:>9} {document}", "it needs"),
-        ("{query!r} {document}", "it needs"),
-        ("{} {query} {document}", "it needs"),
-        ("{query} {document", "expected '}' before end of string (a brace that is text is doubled)"),
-        ("} {query} {document}", "Single '}' encountered in format string (a brace"),
+        ("{query}", " must contain {query} and {document}, and nothing else in braces"),
+        ("{query} {document} {other}", " must contain"),
+        ("{query.__class__} {document}", " must contain"),
+        ("{query:>9} {document}", " must contain"),
+        ("{query!r} {document}", " must contain"),
+        ("{} {query} {document}", " must contain"),
+        ("{query} {document", ": expected '}' before end of string (write a literal brace twice)"),
+        ("} {query} {document}", ": Single '}' encountered in format string (write"),
     ],
 )
 def test_prompts_are_checked(template, problem):
     with pytest.raises(UsageError) as caught:
-        parse_prompt(template, None, chat=False)
-    assert str(caught.value).startswith(f"--prompt: {problem}")
+        Prompt(template=template)
+    assert str(caught.value).startswith(f"--prompt{problem}")
 
 
 def test_braces_in_texts_are_text():
-    assert Prompt("{query}|{document}")("{document}", "{0} }{") == "{document}|{0} }{"
+    assert Prompt(template="{query}|{document}")("{document}", "{0} }{") == "{document}|{0} }{"
 
 
 def test_answers_are_two():
-    assert parse_prompt(None, None, chat=False) == Prompt(DEFAULT_TEMPLATE, " yes", " no")
-    assert parse_prompt(None, "A,B", chat=False) == Prompt(DEFAULT_TEMPLATE, "A", "B")
+    assert (Prompt().template, Prompt().yes_and_no) == (DEFAULT_TEMPLATE, [" yes", " no"])
+    assert Prompt(answers="A,B").yes_and_no == ["A", "B"]
+    assert Prompt(chat=True).yes_and_no == ["yes", "no"]
     for wrong in ("yes", "yes,", ",no", "a,b,c"):
-        with pytest.raises(UsageError, match=r"two answers are needed, with a comma between: YES,NO$"):
-            parse_prompt(None, wrong, chat=False)
+        with pytest.raises(UsageError, match=r"give two answers separated by a comma: YES,NO$"):
+            Prompt(answers=wrong)

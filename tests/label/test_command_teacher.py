@@ -18,9 +18,11 @@ from settings import resources
 from rdtools.core.errors import RdError, UsageError
 from rdtools.data.collection import Collection
 from rdtools.formats import Reading
+from rdtools.label import program as program_module
+from rdtools.label import spooled_queue
 from rdtools.label.labeler import Labeler
 from rdtools.label.targets import ScoreTarget
-from rdtools.label.teachers import TeacherResources, command, open_teacher
+from rdtools.label.teachers import TeacherResources, open_teacher
 
 BIN = Path(sys.executable).parent
 EACH = """
@@ -81,7 +83,7 @@ def test_programs_may_answer_when_they_like(name):
 
 def test_a_stream_larger_than_every_pipe_and_buffer_goes_through(monkeypatch):
     """64 KiB fit into a pipe: 400 records of 20 KB each way, and no more than 100 KB held in memory."""
-    monkeypatch.setattr(command, "_HELD_BYTES", 100_000)
+    monkeypatch.setattr(spooled_queue, "_MEMORY_BYTES", 100_000)
     for name in ("at once", "at the end"):
         setting = resources(Collection(), TeacherResources)
         labeler = Labeler([open_teacher(cmd(PROGRAMS[name]), setting)])
@@ -91,18 +93,18 @@ def test_a_stream_larger_than_every_pipe_and_buffer_goes_through(monkeypatch):
 
 
 def test_waiting_lines_come_out_in_order_from_memory_and_file(monkeypatch):
-    monkeypatch.setattr(command, "_HELD_BYTES", 30)
-    waiting = command._Waiting()
+    monkeypatch.setattr(spooled_queue, "_MEMORY_BYTES", 30)
+    waiting = spooled_queue.SpooledQueue()
     expected = []
     for step in range(300):
         waiting.push(b"%d\n" % (step + 1000))
         expected.append(step + 1000)
         if step % 3 == 2 or step > 250:
-            assert waiting.pop() == expected.pop(0)
+            assert int(waiting.pop()) == expected.pop(0)
         if step % 97 == 96:
-            assert [waiting.pop() for _ in range(len(waiting))] == expected
+            assert [int(waiting.pop()) for _ in range(len(waiting))] == expected
             expected.clear()
-    assert [waiting.pop() for _ in range(len(waiting))] == expected
+    assert [int(waiting.pop()) for _ in range(len(waiting))] == expected
     assert not waiting
 
 
@@ -153,7 +155,7 @@ def test_programs_combine_with_each_other_and_with_pairwise_teachers():
         "qrels",
         cmd(PROGRAMS["seven at a time"].replace("float(", "3*float(")),
     ]
-    done = labelled(specs, 30, ScoreTarget("max"), score_scale="logit")
+    done = labelled(specs, 30, ScoreTarget(combine="max"), score_scale="logit")
     for record in done:
         lengths = [len(doc["text"]) for doc in record["docs"]]
         assert [doc["score"] for doc in record["docs"]] == [3.0 * length for length in lengths]
@@ -166,17 +168,17 @@ def test_programs_combine_with_each_other_and_with_pairwise_teachers():
 
 BEFORE = "import sys, os, signal, time, json; lines = list(sys.stdin); "
 FAILURES = {
-    "fails": ("raise SystemExit(3)", r"it ended, or read no further, before its input did|it wrote 0 records of 50", "exit status 3"),
+    "fails": ("raise SystemExit(3)", r"it ended, or stopped reading, before the end of its input|it wrote 0 records of 50", "exit status 3"),
     "fails when it has read all": (BEFORE + "raise SystemExit(3)", "it wrote 0 records of 50", "exit status 3"),
     "fails when it has written all": (EACH.format(then=WRITE) + "raise SystemExit(4)", "it failed", "exit status 4"),
     "is killed": (BEFORE + "os.kill(os.getpid(), 9)", "it wrote 0 records of 50", "ended by SIGKILL"),
     "writes garbage": (BEFORE + "print('garbage')", "record 1 of its output: not valid JSON: .*", "exit status 0"),
     "writes no object": (BEFORE + "print([1])", r"record 1 of its output: not a JSON object but \[1\]", "exit status 0"),
     "writes too few": (EACH.format(then="if len(line) < 250: " + WRITE), r"it wrote \d+ records of 50", "exit status 0"),
-    "writes too many": (EACH.format(then=WRITE + ";" + WRITE), 'record 2 of its output: "query_id" "0" where "1" is due', "exit status 0"),
-    "writes one too many": (EACH.format(then=WRITE) + WRITE, "it wrote more than the 50 records it was given", "exit status 0"),
-    "forgets documents": (EACH.format(then="record['docs'].pop();" + WRITE), 'record 1 of its output: "docs" of query "0" are not those it was given, in their order', "exit status 0"),
-    "swaps documents": (EACH.format(then="record['docs'].reverse();" + WRITE), 'record 1 of its output: "docs" of query "0" are not .*', "exit status 0"),
+    "writes too many": (EACH.format(then=WRITE + ";" + WRITE), 'record 2 of its output: "query_id" must be "1", not "0"', "exit status 0"),
+    "writes one too many": (EACH.format(then=WRITE) + WRITE, "it wrote more than the 50 records that it read", "exit status 0"),
+    "forgets documents": (EACH.format(then="record['docs'].pop();" + WRITE), 'record 1 of its output: "docs" of query "0" must be those of the input, in the same order', "exit status 0"),
+    "swaps documents": (EACH.format(then="record['docs'].reverse();" + WRITE), 'record 1 of its output: "docs" of query "0" must be those .*', "exit status 0"),
     "has no docs": (EACH.format(then="del record['docs'];" + WRITE), 'record 1 of its output: "docs" of query "0" must be a list of objects, not null', "exit status 0"),
     "scores NaN": (EACH.format(then="record['docs'][1]['score'] = 1e39;" + WRITE), r'record 1 of its output: "score" of document "d2" must be a finite float32, not 1\.?0?e\+?39', "exit status 0"),
     "names no scale": (EACH.format(then="record['score_scale'] = 'stars';" + WRITE), 'record 1 of its output: unknown "score_scale" "stars"', "exit status 0"),
@@ -186,7 +188,7 @@ FAILURES = {
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_a_program_that_goes_wrong_ends_in_one_line_with_argv_and_status(name, monkeypatch):
-    monkeypatch.setattr(command, "_PATIENCE_SECONDS", 0.3 if "hangs" in name else 20)
+    monkeypatch.setattr(program_module, "_PATIENCE_SECONDS", 0.3 if "hangs" in name else 20)
     program, problem, status = FAILURES[name]
     with pytest.raises(RdError) as caught:
         labelled(cmd(program))
@@ -198,13 +200,13 @@ def test_a_program_that_goes_wrong_ends_in_one_line_with_argv_and_status(name, m
 def test_a_program_that_dies_amid_a_long_stream_is_noticed():
     program = "import sys; [sys.stdin.readline() for _ in range(3)]; sys.exit(5)"
     with pytest.raises(
-        RdError, match=r": it ended, or read no further, before its input did \(exit status 5\)$"
+        RdError, match=r": it ended, or stopped reading, before the end of its input \(exit status 5\)$"
     ):
         labelled(cmd(program), 5000)
 
 
 def test_a_line_without_end_is_stopped(monkeypatch):
-    monkeypatch.setattr(command, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(program_module, "_PATIENCE_SECONDS", 0.1)
     with pytest.raises(RdError, match=r": a line of its output is longer than 1,000 bytes \("):
         labelled(cmd("import os\nwhile True: os.write(1, b'x' * 9999)"), reading=Reading(max_line=1000))
 
@@ -227,19 +229,19 @@ def test_an_error_upstream_ends_the_program_too():
             super().__init__(*arguments, **options)
             marks.append(self)
 
-    command.subprocess.Popen, before = Watched, real
+    program_module.subprocess.Popen, before = Watched, real
     try:
         with pytest.raises(RdError, match=r"^bad input$"):
             list(Labeler([teacher]).label(broken()))
     finally:
-        command.subprocess.Popen = before
+        program_module.subprocess.Popen = before
     assert [process.poll() for process in marks] == [0]  # the end of its input ended it
 
 
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("", "--teacher cmd: it needs a program and its arguments, cmd:ARGV"),
+        ("", "--teacher cmd needs a program and its arguments: cmd:ARGV"),
         ("'a", "--teacher cmd:'a: No closing quotation"),
     ],
 )

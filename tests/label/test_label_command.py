@@ -76,30 +76,31 @@ def test_empty_input_is_empty_output_whatever_the_teacher(run):
 @pytest.mark.parametrize(
     ("arguments", "stdin", "status", "message"),
     [
-        ([], '{"query_id":"q","query":"x"}\n{"query_id":\n', 1, "rd-label: model cross-encoder/ms-marco-MiniLM-L6-v2: neither"),
+        ([], '{"query_id":"q","query":"x"}\n{"query_id":\n', 1, "rd-label: model cross-encoder/ms-marco-MiniLM-L6-v2: not a local folder"),
         (["--teacher", "qrels"], '{"query_id":"q"}\nnonsense\n', 1, "rd-label: <stdin>:2: not valid JSON: "),
         (["--teacher", "bm25", "--corpus", "c.tsv"], '{"query_id":"q","query":"x","docs":[{"doc_id":"d"}]}\n', 1,
          'rd-label: <stdin>:1: document "d" is not in the corpus\n'),
         (["--teacher", "bm25"], "q Q0 d 1 2.5 t\n", 2, "rd-label: a corpus is needed (give --dataset or --corpus)\n"),
         (["--teacher", "cee"], "", 2, "rd-label: unknown teacher 'cee'; did you mean 'ce'? "),
         (["--normalize", "z"], "", 2, "rd-label: unknown normalization 'z'"),
-        (["--temperature", "0"], "", 2, "rd-label: --temperature 0: it must be above 0\n"),
-        (["--noise", "-1"], "", 2, "rd-label: --noise -1: a standard deviation is 0 or above\n"),
+        (["--temperature", "0"], "", 2, "rd-label: --temperature must be above 0, not 0\n"),
+        (["--noise", "-1"], "", 2, "Invalid value for '--noise': -1.0 is not in the range x>=0.\n"),
         (["--rank-targets", "recip"], "", 2, "rd-label: unknown rank target 'recip'; did you mean 'reciprocal'?"),
         (["--normalize", "none", "--normalize", "minmax"], "", 2,
-         "rd-label: --normalize is given 2 times for 1 teacher (once for all, or once for each)\n"),
-        (["--augment-doc", "drop:2"], "", 2, "rd-label: --augment-doc drop:2: a share above 0 and at most 1 is needed"),
+         "rd-label: --normalize is given 2 times for 1 teacher (give it once for all, or once for each)\n"),
+        (["--augment-doc", "drop:2"], "", 2, "rd-label: --augment-doc drop:2: give a share above 0 and at most 1, such as drop:0.1"),
         (["--augmented-text", "student"], "", 2, "rd-label: unknown reader 'student'"),
-        (["--prompt", "{query}"], "", 2, "rd-label: --prompt: it needs {query} and {document}"),
+        (["--teacher", "llm:m", "--prompt", "{query}"], "", 2, "rd-label: --prompt must contain {query} and {document}"),
+        (["--prompt", "{query} {document}"], "", 2, "rd-label: --prompt needs --teacher llm:MODEL\n"),
         (["--chat"], "", 2, "rd-label: --chat needs --teacher llm:MODEL\n"),
         (["--answers", "a,b"], "", 2, "rd-label: --answers needs --teacher llm:MODEL\n"),
         (["--combine", "mean"], "", 2, "rd-label: --combine needs several --teacher\n"),
         (["--augmented-text", "both"], "", 2, "rd-label: --augmented-text needs --augment-query or --augment-doc\n"),
         (["--teacher", "qrels", "--augment-doc", "drop:0.5"], '{"query_id":"q","docs":[]}\n', 2,
-         "rd-label: no teacher reads the augmented texts (--augmented-text both is for the student)\n"),
-        (["--answers", "yes"], "", 2, "rd-label: --answers 'yes': two answers are needed"),
+         "rd-label: no teacher reads the augmented texts (--augmented-text both gives them to the student)\n"),
+        (["--teacher", "llm:m", "--answers", "yes"], "", 2, "rd-label: --answers 'yes': give two answers"),
         (["--teacher", "qrels", "--temperature", "1e-39"], '{"query_id":"q","query":"x","docs":[{"doc_id":"d","relevance":1}]}\n', 1,
-         'rd-label: query "q", document "d": its score becomes 1e+39, which is no finite float32 (what was done to it: temperature)\n'),
+         'rd-label: query "q", document "d": the score 1e+39 after temperature is not a finite float32\n'),
     ],
 )  # fmt: skip
 def test_errors_are_one_line(run, tmp_path, arguments, stdin, status, message):
@@ -191,11 +192,11 @@ def test_help_says_what_the_prompt_and_the_paper_are(run):
     text = run("rd-label", "--help", check=True).stdout
     assert DEFAULT_TEMPLATE.replace("\n", "\\n") in "".join(line.strip() for line in text.splitlines())
     words = " ".join(text.replace("-\n", "-").split())
-    assert "0 for what a teacher did not score" in words[words.index("--paper-compat The arithmetic") :]
+    assert "a score that a teacher did not give is 0" in words[words.index("--paper-compat Compute") :]
 
 
 def test_options_of_models_reach_the_teachers(tmp_path, monkeypatch):
-    from rdtools.cli.label import label
+    from rdtools.cli.label import main
     from rdtools.label import teachers
     from rdtools.label.prompts import Prompt
 
@@ -204,20 +205,26 @@ def test_options_of_models_reach_the_teachers(tmp_path, monkeypatch):
     class Nothing:
         name, scale, key, needs_text = "nothing", "logit", None, False
 
-        def __init__(self, spec, setting):
-            opened.append((spec, setting))
+        def __init__(self, spec, resources):
+            opened.append((spec, resources))
 
         def score(self, pairs):
             yield range(len(pairs)), [1.0] * len(pairs)
 
     monkeypatch.setattr(teachers, "open_teacher", Nothing)
     (tmp_path / "records.jsonl").write_text(RECORDS)
-    label(
-        [str(tmp_path / "records.jsonl")], ["llm:model"], prompt="{query} {document}", answers="A,B", chat=True,
-        paper_compat=True, seed=4, dtype="bf16", max_length=9, output=str(tmp_path / "out.jsonl"),
+    main.app()(
+        [
+            str(tmp_path / "records.jsonl"), "--teacher", "llm:model", "--prompt", "{query} {document}", "--answers", "A,B",
+            "--chat", "--paper-compat", "--seed", "4", "--dtype", "bf16", "--max-length", "9", "--k1", "2", "--index", "ix",
+            "--score-scale", "logit", "-o", str(tmp_path / "out.jsonl"),
+        ],
+        standalone_mode=False,
     )  # fmt: skip
-    ((spec, setting),) = opened
+    ((spec, resources),) = opened
     assert spec == "llm:model"
-    assert setting.prompt == Prompt("{query} {document}", "A", "B", chat=True)
-    assert (setting.paper_compat, setting.seed, setting.dtype, setting.max_length) == (True, 4, "bfloat16", 9)
+    assert resources.prompt == Prompt(template="{query} {document}", answers="A,B", chat=True)
+    assert (resources.paper_compat, resources.seed, resources.score_scale) == (True, 4, "logit")
+    assert (resources.model.dtype, resources.model.max_length) == ("bfloat16", 9)
+    assert (resources.search.k1, resources.search.index) == (2.0, "ix")
     assert scores((tmp_path / "out.jsonl").read_text()) == [1.0] * 18

@@ -106,7 +106,7 @@ def test_teachers_of_one_name_are_refused():
 
 def test_several_teachers_combine_and_keep_their_own_scores():
     a, b = Fixed({"d": 1.0, "e": 3.0}, "a"), Fixed({"d": 2.0, "e": 10.0, "f": 9.0}, "b")
-    one = next(Labeler([a, b], ScoreTarget("mean", ("minmax",))).label([record("d", "e", "f")]))
+    one = next(Labeler([a, b], ScoreTarget(normalize=("minmax",))).label([record("d", "e", "f")]))
     assert one["teacher"] == "mean(a,b)"
     assert one["score_scale"] == "unknown"
     assert one["transformations"] == [{"normalize": "minmax"}, {"combine": "mean"}]
@@ -125,7 +125,7 @@ def test_labelling_again_forgets_what_was_said_of_the_old_scores():
 
 def test_what_was_done_to_scores_is_listed_and_the_raw_scores_stay():
     a, b = Fixed({"d": 1.0, "e": 3.0, "f": 3.0}, "a"), Fixed({"d": 2.0, "e": 10.0, "f": 9.0}, "b", "cosine")
-    target = ScoreTarget("mean", ("none", "zscore"), 2.0, "log", noise=0.5, seed=7)
+    target = ScoreTarget(normalize=("none", "zscore"), temperature=2.0, rank_targets="log", noise=0.5, seed=7)
     one = next(Labeler([a, b], target).label([record("d", "e", "f")]))
     assert one["transformations"] == [
         {"rank_targets": "log"},
@@ -155,7 +155,7 @@ def test_a_score_beyond_float32_is_an_error_not_a_null():
     labeler = Labeler([Fixed({"a": 1.5})], ScoreTarget(temperature=1e-39))
     with pytest.raises(
         RdError,
-        match=r'^query "q", document "a": its score becomes 1\.5e\+39, which is no finite float32 \(what was done to it: temperature\)$',
+        match=r'^query "q", document "a": the score 1\.5e\+39 after temperature is not a finite float32$',
     ):
         list(labeler.label([record("a")]))
 
@@ -207,9 +207,11 @@ class Echo(Fixed):
         yield range(len(pairs)), [1.0] * len(pairs)
 
 
-@pytest.mark.parametrize("in_record", [False, True])
-def test_the_teacher_reads_augmented_texts_and_the_record_says_so(in_record):
-    steps = Augmentation([Step("shuffle", 1.0)], [Step("drop", 0.5)], seed=5, in_record=in_record)
+@pytest.mark.parametrize("readers", ["teacher", "both"])
+def test_the_teacher_reads_augmented_texts_and_the_record_says_so(readers):
+    steps = Augmentation(
+        query=(Step("shuffle", 1.0),), doc=(Step("drop", 0.5),), seed=5, augmented_text=readers
+    )
     one = record("a b c", "d e f") | {"query": "1 2 3 4 5"}
     seen = steps.apply(deepcopy(one))
     teacher = Echo({})
@@ -219,40 +221,39 @@ def test_the_teacher_reads_augmented_texts_and_the_record_says_so(in_record):
         == [(seen["query"], doc["text"]) for doc in seen["docs"]]
         != [(one["query"], doc["text"]) for doc in one["docs"]]
     )
-    read = seen if in_record else one
+    read = seen if readers == "both" else one
     assert (labelled["query"], [doc["text"] for doc in labelled["docs"]]) == (
         read["query"], [doc["text"] for doc in read["docs"]],
     )  # fmt: skip
     assert labelled["augmentation"] == {
-        "query": ["shuffle:1.0"], "doc": ["drop:0.5"], "text": "both" if in_record else "teacher", "seed": 5,
+        "query": ["shuffle:1.0"], "doc": ["drop:0.5"], "text": readers, "seed": 5,
     }  # fmt: skip
     again = next(Labeler([Fixed({})]).label([labelled]))
-    assert ("augmentation" in again) == in_record  # it still is what the texts are
+    assert ("augmentation" in again) == (readers == "both")  # it still is what the texts are
 
 
 def test_what_texts_went_through_before_stays_with_them():
-    def labelled(one, *steps, in_record=False):
-        return next(
-            Labeler([Echo({})], augmentation=Augmentation(doc=steps, in_record=in_record)).label([one])
-        )
+    def labelled(one, *steps, readers="teacher"):
+        steps = Augmentation(doc=steps, augmented_text=readers)
+        return next(Labeler([Echo({})], augmentation=steps).label([one]))
 
     cropped = {"doc": ["crop:0.5"], "text": "both", "seed": 0}
-    one = labelled(record("a b c"), Step("crop", 0.5), in_record=True)
+    one = labelled(record("a b c"), Step("crop", 0.5), readers="both")
     assert one["augmentation"] == cropped
     one = labelled(one, Step("drop", 0.5))
     assert one["augmentation"] == {"doc": ["drop:0.5"], "text": "teacher", "seed": 0, "before": cropped}
-    one = labelled(one, Step("shuffle", 1.0), in_record=True)
+    one = labelled(one, Step("shuffle", 1.0), readers="both")
     assert one["augmentation"] == {"doc": ["shuffle:1.0"], "text": "both", "seed": 0, "before": cropped}
     both = one["augmentation"]
     one = labelled(labelled(one, Step("drop", 0.5)))
     assert one["augmentation"] == both
 
 
-def test_remembered_embeddings_hold_no_more_than_themselves(tiny_be):
+def test_cached_embeddings_keep_no_other_rows_alive(tiny_be):
     teacher = open_teacher(f"be:{tiny_be}", CPU)
     list(Labeler([teacher]).label([record("a", "b", "c")]))
-    assert len(teacher._remembered._known) == 3
-    assert all(embedding.base is None for embedding in teacher._remembered._known.values())
+    assert len(teacher._embed_texts._known) == 3
+    assert all(embedding.base is None for embedding in teacher._embed_texts._known.values())
 
 
 def test_programs_read_augmented_texts_too(tmp_path):
@@ -260,7 +261,7 @@ def test_programs_read_augmented_texts_too(tmp_path):
     teacher = open_teacher(
         f"cmd:{shlex.join([sys.executable, '-I', '-c', code, str(tmp_path / 'seen')])}", CPU
     )
-    steps = Augmentation(doc=[Step("crop", 1.0)])
+    steps = Augmentation(doc=(Step("crop", 1.0),))
     done = list(
         Labeler([teacher], augmentation=steps).label([record("a b c d", query_id=str(n)) for n in range(9)])
     )
@@ -274,17 +275,19 @@ def test_programs_read_augmented_texts_too(tmp_path):
 def test_augmentation_needs_texts_whatever_the_teacher():
     teacher = open_teacher("qrels", CPU)
     assert not Labeler([teacher]).needs_text
-    steps = [Step("drop", 0.1)]
-    assert Labeler([teacher], augmentation=Augmentation(steps, in_record=True)).needs_text
+    steps = (Step("drop", 0.1),)
+    assert Labeler([teacher], augmentation=Augmentation(query=steps, augmented_text="both")).needs_text
     with pytest.raises(UsageError, match=r"^no teacher reads the augmented texts \("):
-        Labeler([teacher], augmentation=Augmentation(steps))
+        Labeler([teacher], augmentation=Augmentation(query=steps))
     both = [teacher, Fixed({}, scale="unknown")]
-    assert Labeler(both, ScoreTarget(normalize=("zscore",)), augmentation=Augmentation(steps)).needs_text
+    assert Labeler(
+        both, ScoreTarget(normalize=("zscore",)), augmentation=Augmentation(query=steps)
+    ).needs_text
 
 
 def test_the_cache_tells_augmented_texts_apart(tmp_path):
     path = str(tmp_path / "scores.db")
-    steps = Augmentation(doc=[Step("crop", 0.9)])
+    steps = Augmentation(doc=(Step("crop", 0.9),))
     for augmentation, asked in [(Augmentation(), 1), (steps, 1), (steps, 0)]:
         teacher = Fixed({"one two three": 1.0})
         labeler = Labeler([teacher], cache=ScoreCache(path), augmentation=augmentation)
@@ -470,11 +473,11 @@ def test_paper_compat_takes_the_log_softmax_of_the_second_label(labels, tiny_ce)
 
 
 def test_an_index_and_a_cache_hash_the_weights_once(tiny_be, tmp_path, monkeypatch):
-    from rdtools.label.teachers import cross_encoder
+    from rdtools.label.teachers import bi_encoder
     from rdtools.search import dense
 
     hashed = []
-    for module in (dense, cross_encoder):
+    for module in (dense, bi_encoder):
         monkeypatch.setattr(module, "fingerprint", lambda name: hashed.append(name) or "hash")
     (tmp_path / "corpus.tsv").write_text("jet\ttext of jet\n")
     collection = Collection(corpus_path=str(tmp_path / "corpus.tsv"))
@@ -503,7 +506,7 @@ def test_bi_encoder_scores_are_the_similarity(tiny_be, tmp_path, indexed):
     assert one["score_scale"] == "cosine"
 
 
-def test_given_teachers(tmp_path):
+def test_teachers_without_a_network(tmp_path):
     (tmp_path / "run.trec").write_text("q Q0 a 1 2.5 t\n")
     (tmp_path / "qrels").write_text("q 0 a 2\n")
     (tmp_path / "corpus.tsv").write_text("a\twing flow\nb\tjet\n")

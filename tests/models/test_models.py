@@ -11,7 +11,8 @@ import torch
 from rdtools.core.errors import RdError, UsageError
 from rdtools.models.embedding_cache import EmbeddingCache
 from rdtools.models.encoding import BiEncoder, logits, pad, token_batches
-from rdtools.models.loading import Loading, fingerprint, load_bi_encoder, load_cross_encoder, pick_device
+from rdtools.models.loading import fingerprint, load_bi_encoder, load_cross_encoder, pick_device
+from rdtools.models.options import ModelOptions
 
 TEXTS = [
     "the flow",
@@ -30,7 +31,7 @@ def test_token_batches_are_longest_first_and_within_the_budget():
 
 @pytest.mark.parametrize("batch_tokens", [8, 64, 4096])
 def test_bi_encoder_equals_sentence_transformers(tiny_be, batch_tokens):
-    model = load_bi_encoder(tiny_be, Loading(device="cpu"))
+    model = load_bi_encoder(tiny_be, ModelOptions(device="cpu"))
     encoder = BiEncoder(model, batch_tokens)
     expected = model.encode(TEXTS, normalize_embeddings=True)
     np.testing.assert_allclose(encoder.encode_documents(TEXTS), expected, atol=1e-6)
@@ -40,7 +41,7 @@ def test_bi_encoder_equals_sentence_transformers(tiny_be, batch_tokens):
 
 
 def test_a_query_is_encoded_the_same_alone_and_among_others(tiny_be):
-    encoder = BiEncoder(load_bi_encoder(tiny_be, Loading(device="cpu")))
+    encoder = BiEncoder(load_bi_encoder(tiny_be, ModelOptions(device="cpu")))
     together = encoder.encode_queries(TEXTS)
     assert all(
         (encoder.encode_queries([text])[0] == row).all() for text, row in zip(TEXTS, together, strict=True)
@@ -48,7 +49,7 @@ def test_a_query_is_encoded_the_same_alone_and_among_others(tiny_be):
 
 
 def test_two_labels_score_as_the_difference_of_the_logits(tiny_ce):
-    model, tokenizer = load_cross_encoder(tiny_ce, Loading(device="cpu"), num_labels=1)
+    model, tokenizer = load_cross_encoder(tiny_ce, ModelOptions(device="cpu"), num_labels=1)
     features = tokenizer(["the flow"], ["jet"]).data
     batch = pad(tokenizer, features, [0], model.device)
     two = torch.nn.Linear(32, 2)
@@ -64,10 +65,11 @@ def test_two_labels_score_as_the_difference_of_the_logits(tiny_ce):
 
 def test_a_missing_model_is_one_line_with_the_way_out():
     with pytest.raises(
-        RdError, match=r"^model no/such: neither a local folder, nor cached, nor reachable .*ce:DIR"
+        RdError,
+        match=r"^model no/such: not a local folder, not in the cache, and not reachable on the hub .*ce:DIR",
     ):
         load_cross_encoder("no/such")
-    with pytest.raises(RdError, match=r"^model no/such: neither a local folder.*be:DIR"):
+    with pytest.raises(RdError, match=r"^model no/such: not a local folder.*be:DIR"):
         load_bi_encoder("no/such")
 
 
@@ -89,7 +91,7 @@ def test_code_of_a_model_is_not_run_unasked(tmp_path, monkeypatch):
     (tmp_path / "modules.json").write_text('[{"idx":0,"name":"0","path":"","type":"own.Module"}]')
     classes = {"AutoConfig": "own.Config", "AutoModelForSequenceClassification": "own.Model"}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": classes}))
-    says = r"^model .*: it brings its own code \(--trust-remote-code runs it\)$"
+    says = r"^model .*: it needs its own code \(--trust-remote-code runs it\)$"
     for load in (load_bi_encoder, load_cross_encoder):
         with pytest.raises(RdError, match=says):
             load(str(tmp_path))
@@ -114,15 +116,15 @@ def test_fingerprints_tell_models_apart_wherever_they_stand(tmp_path):
 
 
 def test_a_limit_without_room_for_a_token_is_no_limit_to_tokenizers_and_refused(tiny_be, tiny_ce):
-    for least, load in ((3, lambda loading: load_bi_encoder(tiny_be, loading)),
-                        (4, lambda loading: load_cross_encoder(tiny_ce, loading))):  # fmt: skip
+    for least, load in ((3, lambda options: load_bi_encoder(tiny_be, options)),
+                        (4, lambda options: load_cross_encoder(tiny_ce, options))):  # fmt: skip
         with pytest.raises(UsageError) as error:
-            load(Loading(device="cpu", max_length=least - 1))
+            load(ModelOptions(device="cpu", max_length=least - 1))
         special = least - 1
         assert str(error.value) == (
-            f"--max-length {special}: {special} tokens are special ones of this model, so {least} is the least"
+            f"--max-length must be at least {least}, not {special}: this model adds {special} special tokens"
         )
-        load(Loading(device="cpu", max_length=least))
+        load(ModelOptions(device="cpu", max_length=least))
 
 
 def test_unknown_devices_are_usage_errors():
@@ -130,15 +132,15 @@ def test_unknown_devices_are_usage_errors():
         pick_device("warp")
 
 
-def test_texts_that_come_again_are_encoded_once():
+def test_repeated_texts_are_encoded_once():
     asked = []
 
     def encode(texts):
         asked.append(texts)
         return np.array([[len(text)] for text in texts], np.float32)
 
-    remembered = EmbeddingCache(encode)
-    assert remembered(["a", "bb", "a"]) == {"a": 1, "bb": 2}
-    assert list(remembered(["ccc", "bb"])) == ["ccc", "bb"]
-    assert remembered([]) == {}
+    embed = EmbeddingCache(encode)
+    assert embed(["a", "bb", "a"]) == {"a": 1, "bb": 2}
+    assert list(embed(["ccc", "bb"])) == ["ccc", "bb"]
+    assert embed([]) == {}
     assert asked == [["a", "bb"], ["ccc"]]

@@ -434,7 +434,7 @@ def test_lengths_cut_the_query_and_then_the_document(tiny_ce, tiny_be):
     assert (longest.count(flow), longest.count(jet)) == (1, 16)  # the query leaves its room to the document
     for flag, limit in (("--query-max-len", {"query_max_len": 2}), ("--doc-max-len", {"doc_max_len": 1})):
         with pytest.raises(
-            UsageError, match=f"^{flag} [12]: 2 tokens are special ones of this model, so 3 is"
+            UsageError, match=f"^{flag} must be at least 3, not [12]: this model adds 2 special tokens"
         ):
             BiEncoderStudent(Shape(tiny_be, **limit), CPU)
     bi = BiEncoderStudent(Shape(tiny_be, query_max_len=5, doc_max_len=12), CPU)

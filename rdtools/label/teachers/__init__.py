@@ -1,9 +1,6 @@
-"""Teachers (`--teacher`): a class, made of its argument and `TeacherResources`, and a line in TEACHERS.
+"""Teachers (`--teacher`).
 
-A teacher scores pairs, larger is better. It yields (places, scores) as each batch is done, so that a
-crash loses no more than a batch; None is a pair that it cannot score. `key` names all that its scores
-depend on besides the two texts, None where they are not worth remembering. One that wants whole records,
-as they come, is a `RecordTeacher`.
+A new teacher is one file with a class that is made from `(argument, resources)`, and one line in TEACHERS.
 """
 
 from __future__ import annotations
@@ -29,6 +26,8 @@ TEACHERS = {
 
 
 class TextPair(NamedTuple):
+    """A query and a document. `relevance` is the judged grade in the record, None if there is none."""
+
     query_id: str
     doc_id: str
     query: str
@@ -37,21 +36,31 @@ class TextPair(NamedTuple):
 
 
 Scored = tuple[Sequence[int], Sequence[float | None]]
-"""The places of some pairs, and their scores."""
+"""Positions of pairs, and the scores of these pairs; None for a pair without a score."""
 
 
 class Teacher(Protocol):
+    """A teacher that scores pairs; a larger score is better.
+
+    Attributes:
+        name: the `teacher` of records.
+        scale: the `score_scale` of records.
+        key: names all that the scores depend on besides the two texts; None if scores are not worth caching.
+        needs_text: whether it reads the texts of queries and documents.
+    """
+
     name: str
     scale: str
     key: str | None
     needs_text: bool
 
-    def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]: ...
+    def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
+        """Yield positions and scores batch by batch, in any order, each pair once."""
 
 
 @runtime_checkable
 class RecordTeacher(Protocol):
-    """A teacher that reads ahead: a record goes in and, some records later, its scores come out."""
+    """A teacher that scores whole records and may read ahead: scores may come some records later."""
 
     name: str
     needs_text: bool
@@ -59,19 +68,19 @@ class RecordTeacher(Protocol):
     def score_records(
         self, records: Iterable[tuple[Record, Any]]
     ) -> Iterator[tuple[Any, list[float | None], str]]:
-        """Yield what came with each record (any JSON value), its documents' scores, and their scale."""
+        """Yield the JSON value that came with each record, the scores of its documents, and their scale."""
 
 
 @dataclass(frozen=True, eq=False)
 class TeacherResources(Resources):
-    """What teachers may draw on: the question of `llm`, and whether to compute as the paper's code does."""
+    """`Resources` with the prompt of `llm`; `paper_compat`: compute as the code of the paper does."""
 
     prompt: Prompt = Prompt()
     paper_compat: bool = False
 
 
 def open_teacher(spec: str, resources: TeacherResources) -> Teacher | RecordTeacher:
-    """Make the teacher that `--teacher SPEC` names."""
+    """Return the teacher that `--teacher SPEC` names."""
     name, argument = split_spec(spec)
     teacher: Teacher | RecordTeacher = resolve(TEACHERS, name, "teacher")(argument, resources)
     return teacher

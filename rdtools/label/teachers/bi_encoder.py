@@ -1,4 +1,4 @@
-"""A bi-encoder as a teacher: `be:MODEL`."""
+"""`be:MODEL`: a bi-encoder, which encodes query and document separately."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from rdtools.core.errors import UsageError
 from rdtools.core.scores import floats
 from rdtools.label.teachers import Scored, TextPair
 from rdtools.models.embedding_cache import EmbeddingCache
-from rdtools.models.encoding import (
-    BiEncoder,
-)
+from rdtools.models.encoding import BiEncoder
 from rdtools.models.loading import fingerprint, load_bi_encoder
 from rdtools.search.dense import DenseIndex
 from rdtools.search.resources import Resources
@@ -24,17 +22,17 @@ if TYPE_CHECKING:
 
 
 class BiEncoderTeacher:
-    """`be:MODEL`: the similarity of two embeddings, cosine or dot as the model has it.
+    """Score by the similarity of two embeddings, cosine or dot product as the model defines.
 
-    With --index and a corpus, its documents' embeddings come from there, as rd-mine has them. Those of
-    other texts are remembered, the last ones seen, since one document is a candidate of many queries.
+    With --index and a corpus, the embeddings of its documents come from the index that rd-mine built. Those
+    of other texts are cached, because one document is a candidate of many queries.
     """
 
     needs_text = True
 
     def __init__(self, argument: str, resources: Resources) -> None:
         if not argument:
-            raise UsageError("--teacher be: it needs a model, be:MODEL")
+            raise UsageError("--teacher be needs a model: be:MODEL")
         self.name = argument
         self._index: DenseIndex | None = None
         if resources.search.index is not None and resources.collection.has_corpus:
@@ -46,7 +44,7 @@ class BiEncoderTeacher:
             )
         self.scale = self._encoder.scale
         self._dtype = resources.model.dtype
-        self._remembered = EmbeddingCache(self._encoder.encode_documents)
+        self._embed_texts = EmbeddingCache(self._encoder.encode_documents)
 
     @cached_property
     def key(self) -> str:
@@ -62,12 +60,12 @@ class BiEncoderTeacher:
         yield range(len(pairs)), floats(products)
 
     def _embed(self, pairs: Sequence[TextPair]) -> dict[str, NDArray[np.float32]]:
-        """Return the embedding of each text."""
-        kept: dict[str, NDArray[np.float32]] = {}
+        """Return the embedding of each text, (dimension,) float32."""
+        indexed: dict[str, NDArray[np.float32]] = {}
         if self._index is not None:
             corpus = self._index.corpus
             for pair in pairs:
                 row = corpus.row_of.get(pair.doc_id)
                 if row is not None and corpus.texts[row] == pair.text:
-                    kept[pair.text] = self._index.embeddings[self._index.place_of_row[row]]
-        return kept | self._remembered(pair.text for pair in pairs if pair.text not in kept)
+                    indexed[pair.text] = self._index.embeddings[self._index.place_of_row[row]]
+        return indexed | self._embed_texts(pair.text for pair in pairs if pair.text not in indexed)

@@ -1,4 +1,4 @@
-"""Teachers without a network: BM25, a run that is there already, and the judgements."""
+"""`bm25`: BM25 scores of the texts in the records."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rdtools.search.resources import Resources
 
 
 class Bm25Teacher:
-    """`bm25`: the texts of the stream by the statistics of --corpus, --dataset or --index."""
+    """Score by BM25 with the term statistics of --corpus, --dataset or --index."""
 
     name = "bm25"
     scale = "bm25"

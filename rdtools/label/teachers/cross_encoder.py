@@ -1,35 +1,25 @@
-"""A cross-encoder as a teacher: `ce[:MODEL]`, which reads query and document together."""
+"""`ce[:MODEL]`: a cross-encoder, which reads query and document together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 
 from rdtools.core.scores import floats
 from rdtools.label.teachers import Scored, TeacherResources, TextPair
-from rdtools.models.encoding import (
-    default_batch_tokens,
-    log_probabilities,
-    logits,
-    pad,
-    token_batches,
-)
+from rdtools.models.encoding import default_batch_tokens, log_probabilities, logits, pad, token_batches
 from rdtools.models.loading import fingerprint, load_cross_encoder
-
-if TYPE_CHECKING:
-    pass
 
 DEFAULT_CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
 
 
 class CrossEncoderTeacher:
-    """`ce[:MODEL]`: raw logits in float32, no sigmoid; of two labels the difference of the logits.
+    """Score by the raw logit in float32, without a sigmoid; with two labels, by the second minus the first.
 
-    With --paper-compat, of two labels the log-softmax of the second, which is nearly 0 for all documents
-    near the top.
+    With --paper-compat and two labels, score by the log-softmax of the second label, which is nearly 0 for
+    all documents near the top.
     """
 
     needs_text = True

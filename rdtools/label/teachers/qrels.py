@@ -1,4 +1,4 @@
-"""Judgements as a teacher: `qrels`."""
+"""`qrels`: the judgements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rdtools.search.resources import Resources
 
 
 class QrelsTeacher:
-    """`qrels`: the judged grade, from --qrels, --dataset or the record; 0 for what nobody judged."""
+    """Score by the grade in --qrels, --dataset or the record; unjudged documents get 0."""
 
     name = "qrels"
     key = None

@@ -1,4 +1,4 @@
-"""The scores of a run as a teacher: `run:FILE`."""
+"""`run:FILE`: the scores of a run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from rdtools.search.resources import Resources
 
 
 class RunTeacher:
-    """`run:FILE`: the scores of a run, or the negated ranks of one that has no scores (MS MARCO).
+    """Score by a run, or by the negated ranks of a run without scores (MS MARCO).
 
-    A document that is not in it gets no score.
+    Documents that the run lacks get no score.
     """
 
     key = None
@@ -22,7 +22,7 @@ class RunTeacher:
 
     def __init__(self, argument: str, resources: Resources) -> None:
         if not argument:
-            raise UsageError("--teacher run: it needs a file, run:FILE")
+            raise UsageError("--teacher run needs a file: run:FILE")
         self.name = f"run:{argument}"
         run = read_run_file(argument, resources.reading, resources.score_scale)
         of_record = scores_by_doc if run.scale else _negated_ranks

@@ -286,11 +286,11 @@ INPUTS = [
     Case('label-cache-is-text', 'rd-label --teacher ce:{ce} --cache in labelled.jsonl', b'q1\twing\n' * 100,
          1, 'cache in: file is not a database'),
     Case('label-model-of-another-kind', 'rd-label --teacher ce:{be} labelled.jsonl', b'',
-         1, 'model {be}: it is no cross-encoder: it lacks classifier.bias, and random weights would stand for it'),
+         1, 'model {be}: it is not a cross-encoder: its files lack the weights classifier.bias'),
     Case('label-model-is-file', 'rd-label --teacher ce:in labelled.jsonl', b'x',
          1, "model in: cannot load it: …"),
     Case('label-unknown-scales', 'rd-label --teacher run:in --teacher qrels labelled.jsonl', RUN,
-         2, 'teachers of unknown scale: run:in, qrels (--normalize minmax or zscore, or --combine rrf; --score-scale where it is known)'),
+         2, 'teachers of unknown scale: run:in, qrels (--normalize minmax or zscore, or --combine rrf; --score-scale if it is known)'),
     # rd-train
     Case('train-empty', 'rd-train --student be:{be} --loss kl -o out', b'',
          1, 'nothing to train on (the input is empty)'),
