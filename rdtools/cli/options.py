@@ -37,7 +37,7 @@ def _parameter(option: Option) -> Parameter:
         **{name: bound for name, bound in bounds.items() if bound is not None},
     }
     default = Parameter.empty if option.default is MISSING else option.default
-    if one.default_text is not None or default in (None, (), False):
+    if one.default_text is not None or default is None or default is False or default == ():
         settings["show_default"] = one.default_text or False
     info = typer.Argument(**settings) if one.is_argument else typer.Option(*one.names, **settings)
     if isinstance(default, tuple):
