@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -53,8 +53,3 @@ def _parse_layers(layers: str, depth: int) -> list[int]:
     if not kept or kept[0] < 0 or kept[-1] >= depth:
         raise UsageError(f"--layers {layers}: the model has {depth} layers, 0 to {depth - 1}")
     return kept
-
-
-def _numbered(items: Any) -> dict[Any, int]:
-    """Number the distinct items in the order in which they first come."""
-    return {item: number for number, item in enumerate(dict.fromkeys(items))}

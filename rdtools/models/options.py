@@ -18,8 +18,8 @@ DTYPES = {
 
 
 @dataclass(frozen=True)
-class DeviceOptions(OptionGroup):
-    """Where a model runs and in what precision."""
+class LoadingOptions(OptionGroup):
+    """Where a model runs, and whether its own code does."""
 
     heading: ClassVar[str] = "Models"
 
@@ -30,13 +30,19 @@ class DeviceOptions(OptionGroup):
         default_text="a GPU if there is one",
         help="cpu, cuda, cuda:1, mps.",
     )
+    trust_remote_code: bool = flag(
+        "--trust-remote-code", default=False, help="Run code that comes with a model (off: it is refused)."
+    )
+
+
+@dataclass(frozen=True)
+class DeviceOptions(LoadingOptions):
+    """Where a model runs and in what precision."""
+
     dtype: str = flag(
         "--dtype", default="float32", metavar="NAME", choices=DTYPES, kind="dtype", parse=DTYPES.__getitem__,
         help="Precision of the model: float32, bfloat16 (bf16), float16 (fp16). Scores are always float32.",
     )  # fmt: skip
-    trust_remote_code: bool = flag(
-        "--trust-remote-code", default=False, help="Run code that comes with a model (off: it is refused)."
-    )
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
-"""The folder that a training run writes: checkpoints on the way, then a model and what is known of it."""
+"""The output folder of a training run: checkpoints on the way, then the model and a description of it."""
 
 from __future__ import annotations
 
 import contextlib
-import glob
 import json
 import os
 import shutil
@@ -11,16 +10,16 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors import SafetensorError
 
 from rdtools import __version__
+from rdtools.core.atomic import beside, replace_folder, restore_folder
 from rdtools.core.errors import RdError
 from rdtools.core.log import log
-
-if TYPE_CHECKING:
-    from rdtools.train.trainer import Trainer
+from rdtools.train.options import TrainingOutput
+from rdtools.train.trainer import Trainer
 
 CARD = "rd-train.json"
 """In the saved folder: options, loss, data fingerprint and provenance."""
@@ -29,13 +28,17 @@ CHECKPOINTS = "checkpoints"
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """The folder that a run writes, and what is known of the run beforehand.
+    """The folder that a run writes.
 
-    `about` is saved with the model; --resume wants what it says under "options" and "data" to be the same.
+    `about` is saved with the model; a run is resumed only with the same "options" and "data".
     """
 
-    folder: Path
+    options: TrainingOutput
     about: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        return self.options.output
 
     @property
     def checkpoints(self) -> Path:
@@ -48,7 +51,7 @@ class OutputFolder:
         return steps[max(steps)] if steps else None
 
     def save_checkpoint(self, trainer: Trainer) -> None:
-        """Save the run as it stands and remove older checkpoints."""
+        """Save a checkpoint and remove the older ones."""
         older = list(self.checkpoints.glob("step-*"))
         with _whole_folder(self.checkpoints / f"step-{trainer.progress.step}") as folder:
             trainer.save_checkpoint(folder)
@@ -57,7 +60,7 @@ class OutputFolder:
             shutil.rmtree(checkpoint)
 
     def resume(self, trainer: Trainer) -> None:
-        """Go on from the newest checkpoint, if there is one.
+        """Load the newest checkpoint, if there is one.
 
         Raises:
             RdError: it belongs to a run with other data or other options.
@@ -69,12 +72,12 @@ class OutputFolder:
         self._check_same(checkpoint)
         try:
             trainer.load_checkpoint(checkpoint)
-        except Exception as error:  # torch and safetensors have many names for damage
+        except Exception as error:  # torch and safetensors raise errors of many kinds
             raise _damaged(checkpoint, error) from error
         log.info("resumed at step %d of %d", trainer.progress.step, trainer.steps)
 
     def finished(self) -> dict[str, Any] | None:
-        """Return the last line of the run that has ended in this folder, or None where none has.
+        """Return the last line of the run that has finished in this folder, or None.
 
         Raises:
             RdError: it had other data or other options.
@@ -86,7 +89,7 @@ class OutputFolder:
         return {**card.get("result", {"done": True}), "output": str(self.folder)}
 
     def save(self, trainer: Trainer, result: dict[str, Any]) -> None:
-        """Move the finished model into place; checkpoints, or the model that stood there, go.
+        """Write the trained model; it replaces the checkpoints, or an older model.
 
         `result` is the last line of the run.
         """
@@ -96,7 +99,7 @@ class OutputFolder:
             (folder / "README.md").write_text(model_card(trainer, self.about))
 
     def _check_same(self, place: Path) -> dict[str, Any]:
-        """Return what is known of the run in `place`; raise `RdError` unless it has our data and options."""
+        """Return the description of the run in `place`; raise `RdError` if its data or options differ."""
         before: dict[str, Any] = _read_json(place / CARD)
         if before["data"]["fingerprint"] != self.about["data"]["fingerprint"]:
             raise RdError(f"{place}: it was trained on other data (--overwrite starts anew)")
@@ -107,13 +110,14 @@ class OutputFolder:
         return before
 
 
-def check_output_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Refuse to touch a folder that holds something else, or a run that was not mentioned.
+def check_output_folder(options: TrainingOutput) -> None:
+    """Refuse a folder that holds other files, or a run that the options do not resume or overwrite.
 
     Raises:
-        RdError: with what to do.
+        RdError: the message says what to do.
     """
-    _tidy(folder, over=resume or overwrite)
+    folder, resume, overwrite = options.output, options.resume, options.overwrite
+    restore_folder(folder.resolve(), clean=resume or overwrite)
     if not folder.exists():
         _check_writable(folder)
         return
@@ -133,7 +137,7 @@ def check_output_folder(folder: Path, *, resume: bool = False, overwrite: bool =
 
 
 def model_card(trainer: Trainer, about: dict[str, Any]) -> str:
-    """A README that says what this model is; the card of the model it began as would not be true of it."""
+    """Return a README.md of the trained model; the base model's card no longer applies."""
     student, goal = trainer.student, trainer.objective
     base = Path(about["options"]["student"].partition(":")[2])
     terms = zip(goal.weights, goal.losses, strict=True)
@@ -154,64 +158,26 @@ All options and the provenance of the data are in `{CARD}`.
 
 @contextlib.contextmanager
 def _whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder beside `folder`, which takes its name, and its place, when the block ends well.
+    """Yield a new folder beside `folder`; it replaces `folder` if the block ends without an error.
 
     Raises:
-        RdError: it cannot be written, or cannot take the place; it is not lost then.
+        RdError: it cannot be written, or cannot replace `folder`.
     """
     folder = folder.resolve()
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(beside, ignore_errors=True)  # of a killed process that had our number
-    with contextlib.ExitStack() as unless_whole:
-        unless_whole.callback(shutil.rmtree, beside, ignore_errors=True)
+    with beside(folder) as part:
         try:
-            beside.mkdir(parents=True)
-            yield beside
+            part.mkdir(parents=True)
+            yield part
         except OSError as error:
             raise RdError(f"{folder}: cannot write: {error.strerror or error}") from error
         except (RuntimeError, SafetensorError) as error:  # how torch and safetensors report a failed write
             reason = str(error).splitlines()[0]
             raise RdError(f"{folder}: cannot write: {reason} (is the disk full?)") from error
-        unless_whole.pop_all()
-    _replace(folder, beside)
-
-
-def _replace(folder: Path, new: Path) -> None:
-    """Give `new` the name of `folder`, which goes."""
-    old = new.with_suffix(".old")
-    try:
-        if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            folder.rename(old)
-        new.rename(folder)
-    except OSError as error:
-        kept = new.rename(folder.with_name(f"{folder.name}.{os.getpid()}"))
-        raise RdError(
-            f"{folder}: cannot be replaced: {error.strerror or error} (the new one is {kept})"
-        ) from error
-    finally:
-        if old.exists() and not folder.exists():  # interrupted between the two names
-            old.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _tidy(folder: Path, over: bool) -> None:
-    """Give a folder its name again that was about to be replaced when its process was killed.
-
-    Where that process is known to be `over`, what else it left beside goes.
-    """
-    folder = folder.resolve()
-    old, part = (
-        list(folder.parent.glob(f".{glob.escape(folder.name)}.*.{kind}")) for kind in ("old", "part")
-    )
-    if old and not folder.exists():
-        old.pop().rename(folder)
-    for left in [*old, *part] if over else ():
-        shutil.rmtree(left, ignore_errors=True)
+        replace_folder(folder, part)
 
 
 def _check_writable(folder: Path) -> None:
-    """Find out before the training, rather than after it, that a folder cannot be made or replaced."""
+    """Refuse a folder that cannot be made or replaced, before the training rather than after it."""
     if os.path.ismount(folder):
         raise RdError(f"{folder}: it is a mount point, which cannot be replaced (give a folder in it)")
     parent = next(parent for parent in folder.resolve().parents if parent.exists())

@@ -1,4 +1,4 @@
-"""The inputs of a batch through a student, in micro-batches: in one graph, or with cached gradients."""
+"""Encode a batch in micro-batches and send the gradient of a loss back, with or without gradient caching."""
 
 from __future__ import annotations
 
@@ -11,33 +11,35 @@ from rdtools.models.encoding import token_batches
 from rdtools.train.students import Batch, Student
 
 CPU_TOKENS, GPU_TOKENS = 512, 16384
-"""Tokens of a micro-batch. On a CPU, 512 is twice as fast as 4096 for passages: less of it is padding."""
+"""Tokens of a micro-batch. On a CPU, 512 is twice as fast as 4096 for passages: there is less padding."""
 
 
 class GradientCache:
-    """Encodes batches for a function that learns from them, which sends a gradient to what it is given."""
+    """Encodes batches for a loss, and adds the gradients of the loss to those of the student.
+
+    With a `mini_batch_size`, only that many inputs have a graph at a time (gradient caching).
+    """
 
     def __init__(self, student: Student, dtype: torch.dtype, mini_batch_size: int | None = None) -> None:
-        """With a `mini_batch_size` only so many inputs are in a graph at a time."""
         self._student = student
         self._dtype = dtype
         self._size = mini_batch_size
 
-    def learn(self, batch: Batch, learn: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return `learn(encodings)`, (n, width), and add the gradients that it causes to the student's."""
+    def run(self, batch: Batch, learn: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return `learn(encodings)`, which must call `backward` on its loss of the encodings (n, width)."""
         return self._plain(batch, learn) if self._size is None else self._cached(batch, learn, self._size)
 
     def _plain(self, batch: Batch, learn: Callable[[Tensor], Tensor]) -> Tensor:
-        """All micro-batches in one graph."""
+        """Encode all micro-batches in one graph."""
         tokens = CPU_TOKENS if self._student.device.type == "cpu" else GPU_TOKENS
         parts = list(token_batches(batch.lengths, tokens))
         return learn(in_input_order([self._encode(batch, rows) for rows in parts], parts))
 
     def _cached(self, batch: Batch, learn: Callable[[Tensor], Tensor], size: int) -> Tensor:
-        """Gradient caching (Gao et al., arXiv 2101.06983): only one micro-batch has a graph at a time.
+        """Use gradient caching (Gao et al., arXiv 2101.06983): one micro-batch has a graph at a time.
 
-        All inputs are encoded without a graph; the loss gives the gradient of each encoding; each
-        micro-batch is then encoded again, with the same dropout, and that gradient sent through it.
+        All inputs are encoded without a graph, and the loss gives the gradient of each encoding. Each
+        micro-batch is then encoded again, with the same dropout, and its gradient is sent back through it.
         """
         parts = list(chunks(batch.lengths, size))
         states = []
@@ -57,14 +59,14 @@ class GradientCache:
         return found
 
     def _encode(self, batch: Batch, rows: Sequence[int]) -> Tensor:
-        """Autocast computes in half precision where asked; weights, scores and loss stay float32."""
+        """Encode, in half precision if `dtype` says so; weights, scores and loss stay float32."""
         half = self._dtype != torch.float32
         with torch.autocast(self._student.device.type, self._dtype, enabled=half):
             return self._student.encode_rows(batch, rows)
 
 
 def chunks(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Yield indices of inputs, longest first, `size` at a time."""
+    """Yield the indices of inputs, longest first, `size` at a time."""
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     for start in range(0, len(order), size):
         yield order[start : start + size]
@@ -77,7 +79,7 @@ def in_input_order(encodings: Sequence[Tensor], parts: Sequence[Sequence[int]]) 
 
 
 def rng_state(device: torch.device) -> list[Tensor]:
-    """The state of the generators that dropout draws from: the CPU's and, on a GPU, its own."""
+    """Return the state of the generators of dropout: the CPU's and, on a GPU, its own."""
     gpu = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
     return [torch.get_rng_state(), *gpu]
 

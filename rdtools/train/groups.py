@@ -1,4 +1,4 @@
-"""Records -> training groups: spooled to disk once, then drawn anew in every epoch."""
+"""Records -> training groups: spooled to disk once, drawn anew in each epoch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -23,12 +23,11 @@ from rdtools.core.randomness import sample_places
 from rdtools.core.records import Record
 from rdtools.train.losses.objective import Objective
 from rdtools.train.losses.table import NEGATIVE, ORDER, PAIR, POSITIVE, Loss
-
-T = TypeVar("T")
+from rdtools.train.options import GroupOptions
 
 
 class Document(NamedTuple):
-    """One document of a group; `score` is the teacher's, None where there is none or no loss needs it."""
+    """One document of a group; `score` is the teacher's, None if it has none or no loss needs it."""
 
     doc_id: str
     text: str
@@ -38,38 +37,29 @@ class Document(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """A query and the documents that are compared for it, and which ids are known to be relevant."""
+    """A query, the documents that are compared for it, and the ids that are judged relevant to it."""
 
     query: str
     documents: list[Document]
     relevant: frozenset[str]
-    foreign: int = 0
-    """How many of the documents, the last ones, are of other groups of the batch."""
+    in_batch_negatives: int = 0
+    """How many of the documents, the last ones, come from other groups of the batch."""
 
     @property
     def own(self) -> list[Document]:
-        return self.documents[: len(self.documents) - self.foreign]
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """How groups are drawn: documents a group, positives a group ("one" or "all"), and the seed."""
-
-    size: int = 16
-    positives: str = "one"
-    seed: int = 0
+        return self.documents[: len(self.documents) - self.in_batch_negatives]
 
 
 class Groups:
-    """All groups of a training run, as one endless sequence: epoch after epoch, each in an order of its own.
+    """All groups of a training run, as one endless sequence of epochs, each in its own random order.
 
-    The records lie in a temporary file; memory holds 12 bytes for each, and 8 more for the order of an epoch.
-    What is drawn for a record depends on (seed, epoch, query_id, its number) alone. Pickled, it is the path
-    of that file and what is known of it, for another process of this machine to open before `unlink`.
+    A temporary file holds the records; memory holds 12 bytes for each, and 8 more for the order of an epoch.
+    The group of a record depends only on (seed, epoch, query_id, number of the record). Pickling keeps the
+    path of the file: another process of this machine can open it before `unlink`.
 
     Args:
-        records: what to learn from, read once.
-        objective: decides which documents and records are of use; the others are left out and counted.
+        records: the records to learn from, read once.
+        objective: decides which documents and records are usable; the others are left out and counted.
         score_scale: the scale of records that do not say theirs.
         shared: keep the file's name until `unlink` is called.
 
@@ -82,18 +72,18 @@ class Groups:
         self,
         records: Iterable[Record],
         objective: Objective,
-        grouping: Grouping = Grouping(),
+        options: GroupOptions = GroupOptions(),
         score_scale: str | None = None,
         shared: bool = False,
     ) -> None:
-        self.grouping = grouping
+        self._options = options
         self.scales: set[str] = set()
         self.teachers: set[str] = set()
         self._changes: dict[str, set[bytes]] = {field: set() for field in CHANGES}
         self._objective = objective
         self._score_scale = score_scale
         self._left_out: Counter[str] = Counter()
-        self._unused: Counter[tuple[str, str]] = Counter()  # (loss, why it has no use for a record)
+        self._unused: Counter[tuple[str, str]] = Counter()  # (loss, why it cannot use a record)
         with spooling():
             handle, self._path = tempfile.mkstemp(prefix="rdtools-")
         self._file = os.fdopen(handle, "w+b")
@@ -126,10 +116,10 @@ class Groups:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._file = open(self._path, "r+b")  # noqa: SIM115 (lives as long as this)
+        self._file = open(self._path, "r+b")  # noqa: SIM115 (open as long as this object)
 
     def unlink(self) -> None:
-        """Take the file's name away, if it has one: it then goes with the last process that has it open."""
+        """Remove the file's name, if it still has one; open files stay readable."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
 
@@ -139,7 +129,7 @@ class Groups:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What was read: a hash of it, how many groups, whose scores, on which scale, changed in what way."""
+        """The data: its hash, number of groups, teachers, score scales, and changes of scores and texts."""
         return {
             "fingerprint": self.fingerprint,
             "groups": len(self),
@@ -149,12 +139,12 @@ class Groups:
         }
 
     def slice(self, start: int, stop: int) -> list[Group]:
-        """Return the groups from place `start` to `stop` of the endless sequence."""
+        """Return the groups `start` to `stop` − 1 of the endless sequence."""
         places = (divmod(place, len(self)) for place in range(start, stop))
         return [self._draw(self._epoch_order(epoch)[place], epoch) for epoch, place in places]
 
     def count_within(self, max_docs: int) -> int:
-        """Return how many groups, from the first on, have no more than `max_docs` documents together."""
+        """Return how many groups, from the first on, have at most `max_docs` documents together."""
         epochs, left = divmod(max_docs, sum(self._sizes))
         count = epochs * len(self)
         for index in self._epoch_order(epochs):
@@ -166,11 +156,11 @@ class Groups:
 
     @property
     def score_scale(self) -> str:
-        """The scale of the scores; "unknown" where there are several, which only losses of order allow."""
+        """The scale of the scores; "unknown" if there are several, which only losses of order allow."""
         return next(iter(self.scales)) if len(self.scales) == 1 else "unknown"
 
     def _usable(self, record: Record) -> list[Document] | None:
-        """Return the documents that the objective can use, or None where no loss can learn of them."""
+        """Return the documents that the objective can use, or None if no loss can."""
         if not record.get("query"):
             self._left_out["query without text"] += 1
             return None
@@ -180,7 +170,7 @@ class Groups:
         needed_by_all = all(loss.needs_teacher for loss in self._objective.losses)
         documents = []
         for doc in record["docs"]:
-            # A ranking without scores (an MS MARCO run): the order is what there is to learn from.
+            # A ranking without scores (an MS MARCO run) teaches its order.
             score = doc.get("score", -doc["rank"] if scale == "rank" and "rank" in doc else None)
             if "text" not in doc:
                 self._left_out["document without text"] += 1
@@ -208,7 +198,7 @@ class Groups:
         return documents
 
     def _lacks(self, loss: Loss, documents: list[Document]) -> str | None:
-        """Say what a record must have for a loss to learn of it, and has not, or None."""
+        """Say what a record lacks that a loss needs, or return None."""
         if loss.needs_teacher:
             documents = [document for document in documents if document.score is not None]
         positives = sum(document.positive for document in documents)
@@ -242,20 +232,20 @@ class Groups:
         log.info("%s of up to %s", plural(len(self), "group"), plural(max(self._sizes), "document"))
 
     def _counts(self, documents: list[Document]) -> tuple[int, int]:
-        """How many positives and how many negatives a group of these documents has."""
+        """Return the numbers of positives and negatives in a group of these documents."""
         positives = sum(document.positive for document in documents)
         negatives = len(documents) - positives
-        if self.grouping.positives == "one":
+        if self._options.positives == "one":
             positives = min(positives, 1)
         else:  # leave room for a negative
-            positives = min(positives, self.grouping.size - min(negatives, 1))
-        return positives, min(negatives, self.grouping.size - positives)
+            positives = min(positives, self._options.group_size - min(negatives, 1))
+        return positives, min(negatives, self._options.group_size - positives)
 
     def _draw(self, index: int, epoch: int) -> Group:
         self._file.seek(self._starts[index])
         query_id, query, rows = orjson.loads(self._file.read(self._starts[index + 1] - self._starts[index]))
         documents = [Document(*row) for row in rows]
-        rng = random.Random(f"{self.grouping.seed}\t{epoch}\t{query_id}\t{index}")
+        rng = random.Random(f"{self._options.seed}\t{epoch}\t{query_id}\t{index}")
         positives = [document for document in documents if document.positive]
         negatives = [document for document in documents if not document.positive]
         n_positives, n_negatives = self._counts(documents)
@@ -264,7 +254,7 @@ class Groups:
 
     def _epoch_order(self, epoch: int) -> Sequence[int]:
         if self._order[0] != epoch:
-            rng = random.Random(f"{self.grouping.seed}\t{epoch}")
+            rng = random.Random(f"{self._options.seed}\t{epoch}")
             self._order = (epoch, array("q", sample_places(range(len(self)), len(self), rng)))
         return self._order[1]
 

@@ -1,4 +1,4 @@
-"""Documents of a batch as negatives of its other queries."""
+"""In-batch negatives: the documents of a batch are negatives for its other queries."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ from rdtools.core.folding import folded
 from rdtools.train.groups import Group
 
 
-def share_negatives(groups: list[Group]) -> list[Group]:
-    """Give each group the documents of all others as negatives, but those known as relevant to its query.
+def add_in_batch_negatives(groups: list[Group]) -> list[Group]:
+    """Add to each group the documents of all others, except those judged relevant to its query.
 
-    Relevant are the ids that its record judged so. No text comes twice, but for case, white space and
-    compatibility forms.
+    No text is added twice, ignoring case, white space and compatibility forms.
     """
     texts = [[folded(document.text) for document in group.documents] for group in groups]
-    return [_with_foreign(place, groups, texts) for place in range(len(groups))]
+    return [_with_negatives(place, groups, texts) for place in range(len(groups))]
 
 
-def _with_foreign(place: int, groups: list[Group], texts: list[list[str]]) -> Group:
+def _with_negatives(place: int, groups: list[Group], texts: list[list[str]]) -> Group:
     group = groups[place]
     ids = {*group.relevant, *(document.doc_id for document in group.documents)}
-    for other in groups:  # one query may stand in several records, each with a positive of its own
+    for other in groups:  # a query may have several records, each with other positives
         if other.query == group.query:
             ids.update(other.relevant, (document.doc_id for document in other.documents if document.positive))
     seen = set(texts[place])
-    foreign = []
-    for other, its_texts in zip(groups, texts, strict=True):
-        for document, text in zip(other.documents, its_texts, strict=True):
+    negatives = []
+    for other, other_texts in zip(groups, texts, strict=True):
+        for document, text in zip(other.documents, other_texts, strict=True):
             if document.doc_id not in ids and text not in seen:
                 ids.add(document.doc_id)
                 seen.add(text)
-                foreign.append(document._replace(positive=False))
-    return replace(group, documents=group.documents + foreign, foreign=len(foreign))
+                negatives.append(document._replace(positive=False))
+    return replace(group, documents=group.documents + negatives, in_batch_negatives=len(negatives))

@@ -1,24 +1,24 @@
-"""Students: the models that rd-train trains, behind one small interface.
+"""Students: the models that rd-train trains. A new kind is a class and a line in `options.STUDENTS`.
 
-A batch of groups becomes a set of distinct inputs (texts, or pairs), which are tokenised once and encoded
-in micro-batches of about equal length; `Batch.scores` then turns the encoded rows into scores (B, G).
-Rows do not depend on each other, so it does not matter to the result how they were cut.
+A batch of groups becomes a set of distinct inputs (texts, or pairs of query and document). They are tokenised
+once and encoded in micro-batches of similar length; `Batch.scores` turns the encodings into scores (B, G).
+Inputs do not influence each other, so the cut into micro-batches does not change the result.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from rdtools.core.errors import RdError, UsageError
+from rdtools.core.errors import RdError
 from rdtools.models.encoding import logits, pad
-from rdtools.models.layers import _numbered, keep_layers
+from rdtools.models.layers import keep_layers
 from rdtools.models.loading import (
     check_room,
     load_bi_encoder,
@@ -28,30 +28,17 @@ from rdtools.models.loading import (
 )
 from rdtools.models.options import ModelOptions
 from rdtools.train.groups import Group
+from rdtools.train.options import StudentOptions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-
-@dataclass(frozen=True)
-class Shape:
-    """What a student is made of: which model, which of its layers, how long its inputs, how it scores."""
-
-    model: str
-    layers: str | None = None
-    query_max_len: int | None = None
-    doc_max_len: int | None = None
-    similarity: str | None = None
-    scale: float | None = None
-    seed: int = 0
-    """Of the head that a cross-encoder gets where the model has none."""
-    log_probability: bool = False
-    """Whether a cross-encoder is trained on log σ of its logit, as the paper's was."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Tokenised inputs of a step and the way from their encodings to scores."""
+    """Tokenised inputs of some groups, and the function from their encodings to scores."""
 
     features: dict[str, list[Any]]
     """Columns such as `input_ids`, a list of ids for each of n inputs, not padded."""
@@ -64,7 +51,12 @@ class Batch:
 
 
 class Student(ABC):
-    """A model that scores documents for a query, and can be trained and saved."""
+    """A model that scores documents for a query and can be trained and saved.
+
+    Attributes:
+        module: its weights.
+        card_kind, card_tags, card_usage: its kind, tags and example code in the saved README.md.
+    """
 
     module: nn.Module
     tokenizer: PreTrainedTokenizerBase
@@ -75,7 +67,7 @@ class Student(ABC):
 
     @abstractmethod
     def batch(self, groups: Sequence[Group]) -> Batch:
-        """Tokenise groups. Where one is shorter than the longest, its scores end in arbitrary numbers."""
+        """Tokenise groups. The scores of a group shorter than the longest end in arbitrary numbers."""
 
     @abstractmethod
     def encode(self, features: dict[str, Tensor]) -> Tensor:
@@ -83,10 +75,10 @@ class Student(ABC):
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write what the Hugging Face libraries open, in safetensors."""
+        """Write a model that the Hugging Face libraries open, in safetensors."""
 
     def encode_rows(self, batch: Batch, rows: Sequence[int]) -> Tensor:
-        """Encode the named inputs of a batch: (len(rows), width)."""
+        """Encode some inputs of a batch: (len(rows), width)."""
         return self.encode(pad(self.tokenizer, batch.features, rows, self.device))
 
 
@@ -100,28 +92,28 @@ class BiEncoderStudent(Student):
 model = SentenceTransformer("DIR")
 scores = model.similarity(model.encode_query([query]), model.encode_document(documents))"""
 
-    def __init__(self, shape: Shape, loading: ModelOptions = ModelOptions()) -> None:
-        self.module = self.model = load_bi_encoder(shape.model, loading)
+    def __init__(self, options: StudentOptions, loading: ModelOptions = ModelOptions()) -> None:
+        self.module = self.model = load_bi_encoder(options.model, loading)
         self.tokenizer = self.model.tokenizer
         if not getattr(self.tokenizer, "is_fast", False):
-            raise RdError(f"model {shape.model}: it has no transformer with a fast tokenizer to be trained")
+            raise RdError(f"model {options.model}: it has no fast tokenizer, which training needs")
         transformer: Any = self.model[0].auto_model
-        if shape.layers is not None:
+        if options.layers is not None:
             place = next(name for name, child in self.model[0].named_children() if child is transformer)
-            setattr(self.model[0], place, keep_layers(transformer, shape.layers))
-        if shape.similarity is not None:
-            self.model.similarity_fn_name = shape.similarity  # type: ignore[assignment]
+            setattr(self.model[0], place, keep_layers(transformer, options.layers))
+        if options.similarity is not None:
+            self.model.similarity_fn_name = options.similarity  # type: ignore[assignment]
         self.cosine = self.model.similarity_fn_name == "cosine"
-        self.scale = shape.scale if shape.scale is not None else 20.0 if self.cosine else 1.0
+        self.scale = options.scale if options.scale is not None else 20.0 if self.cosine else 1.0
         most = min(self.tokenizer.model_max_length, positions(transformer) or 512)
         own = self.model.max_seq_length or most
-        check_room(self.tokenizer, "--query-max-len", shape.query_max_len)
-        check_room(self.tokenizer, "--doc-max-len", shape.doc_max_len)
+        check_room(self.tokenizer, "--query-max-len", options.query_max_len)
+        check_room(self.tokenizer, "--doc-max-len", options.doc_max_len)
         self._limits = {
-            "query": min(shape.query_max_len or own, most),
-            "document": min(shape.doc_max_len or own, most),
+            "query": min(options.query_max_len or own, most),
+            "document": min(options.doc_max_len or own, most),
         }
-        self.model.max_seq_length = self._limits["document"]  # the saved model cuts documents as this does
+        self.model.max_seq_length = self._limits["document"]  # the saved model truncates documents there too
         self.device = self.model.device
 
     def batch(self, groups: Sequence[Group]) -> Batch:
@@ -159,10 +151,9 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
 class CrossEncoderStudent(Student):
     """A sequence classifier over (query, document): the score is its logit.
 
-    Only documents are truncated: a query is first cut to `query_max_len` tokens, and a pair then holds
-    `query_max_len + doc_max_len` tokens and the special ones, so that a short query leaves its room to the
-    document. Without limits a query has at most half of the model's length, which is what
-    `CrossEncoder.predict` does with long pairs.
+    Queries are truncated to `query_max_len` tokens. A document gets the remaining tokens of both limits
+    together, so it may be longer beside a short query. Without limits a query has at most half of the model's
+    length, as long pairs have in `CrossEncoder.predict`.
     """
 
     card_kind = "cross-encoder"
@@ -171,33 +162,31 @@ class CrossEncoderStudent(Student):
 
 scores = CrossEncoder("DIR").predict([(query, document) for document in documents])  # logits"""
 
-    def __init__(self, shape: Shape, loading: ModelOptions = ModelOptions()) -> None:
-        if shape.similarity is not None or shape.scale is not None:
-            raise UsageError("--similarity and --scale are for bi-encoders (--student be:MODEL)")
-        torch.manual_seed(shape.seed)
+    def __init__(self, options: StudentOptions, loading: ModelOptions = ModelOptions()) -> None:
+        torch.manual_seed(options.seed)
         try:
-            self.model, self.tokenizer = load_cross_encoder(shape.model, loading, num_labels=1)
+            self.model, self.tokenizer = load_cross_encoder(options.model, loading, num_labels=1)
         except RdError as error:
-            if "mismatched" not in str(error):  # as the library names sizes
+            if "mismatched" not in str(error):  # the library's word for weights of another size
                 raise
-            raise RdError(f"model {shape.model}: its head has more than one label") from error
+            raise RdError(f"model {options.model}: its head has more than one label") from error
         if not self.tokenizer.is_fast:
-            raise RdError(f"model {shape.model}: its tokenizer is not a fast one, which training needs")
-        if shape.layers is not None:
-            self.model = keep_layers(self.model, shape.layers)
+            raise RdError(f"model {options.model}: it has no fast tokenizer, which training needs")
+        if options.layers is not None:
+            self.model = keep_layers(self.model, options.layers)
         self.module = self.model
         self.device = self.model.device
-        self._log_probability = shape.log_probability
+        self._log_probability = options.log_probability
         special = self.tokenizer.num_special_tokens_to_add(pair=True)
         room = self.tokenizer.model_max_length - special
-        self._query_limit = min(shape.query_max_len or room // 2, room - 1)
-        if shape.doc_max_len is not None:
-            room = min(room, self._query_limit + shape.doc_max_len)
-        self.tokenizer.model_max_length = room + special  # saved, so that CrossEncoder(DIR) cuts there too
+        self._query_limit = min(options.query_max_len or room // 2, room - 1)
+        if options.doc_max_len is not None:
+            room = min(room, self._query_limit + options.doc_max_len)
+        self.tokenizer.model_max_length = room + special  # saved: CrossEncoder(DIR) truncates there too
 
     def batch(self, groups: Sequence[Group]) -> Batch:
-        cut = self._cut(list(dict.fromkeys(group.query for group in groups)))
-        keys = [[(cut[group.query], document.text) for document in group.documents] for group in groups]
+        truncated = self._truncated(list(dict.fromkeys(group.query for group in groups)))
+        keys = [[(truncated[group.query], document.text) for document in group.documents] for group in groups]
         pairs = _numbered(pair for row in keys for pair in row)
         queries, documents = (list(side) for side in zip(*pairs, strict=True))
         features = self.tokenizer(queries, documents, truncation="only_second")
@@ -220,7 +209,7 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
 
-    def _cut(self, queries: list[str]) -> dict[str, str]:
+    def _truncated(self, queries: list[str]) -> dict[str, str]:
         """Map each query to its beginning of at most `query_max_len` tokens."""
         encoded = self.tokenizer(
             queries, add_special_tokens=False, truncation=True, max_length=self._query_limit,
@@ -230,8 +219,13 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
         return {query: query[:end] for query, end in zip(queries, ends, strict=True)}
 
 
+def _numbered(items: Iterable[T]) -> dict[T, int]:
+    """Number the distinct items in the order of their first occurrence."""
+    return {item: number for number, item in enumerate(dict.fromkeys(items))}
+
+
 def _index(rows: Sequence[Sequence[Any]], numbers: dict[Any, int], device: torch.device) -> Tensor:
-    """(B, G) numbers of the items in `rows`; 0 where a row is shorter than the longest."""
+    """Return the numbers of the items in `rows`, (B, G); 0 where a row is shorter than the longest."""
     width = max(map(len, rows))
     table = [[numbers[item] for item in row] + [0] * (width - len(row)) for row in rows]
     return torch.tensor(table, device=device)

@@ -1,4 +1,4 @@
-"""The processes that train one student together, as `torchrun` starts them, or the one that trains alone."""
+"""The processes that train one student together: those that `torchrun` starts, or a single one."""
 
 from __future__ import annotations
 
@@ -19,53 +19,56 @@ T = TypeVar("T")
 
 
 class Processes:
-    """One process: nothing to exchange. Of several, process 0 reads, logs and saves; the others compute."""
+    """A single process, which has nothing to exchange.
+
+    Of several, process 0 (the main one) reads, logs and saves; all of them compute.
+    """
 
     rank = 0
-    count = 1
+    world_size = 1
 
     def __init__(self, device: torch.device = torch.device("cpu")) -> None:
         self.device = device
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         return self.rank == 0
 
-    def add(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over the processes."""
 
-    def from_first(self, make: Callable[[], T]) -> T:
-        """Return in all processes what process 0 makes. An RdError there is raised there, and ends all."""
+    def from_main(self, make: Callable[[], T]) -> T:
+        """Call `make` in process 0 and return its result in all; its `RdError` ends all processes."""
         return make()
 
 
 class Torchrun(Processes):
-    """The processes of a `torchrun` on one machine: gloo between CPUs, NCCL between GPUs."""
+    """One of the processes of `torchrun` on one machine: gloo connects CPUs, NCCL connects GPUs."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
-        self.rank, self.count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        if int(os.environ["LOCAL_WORLD_SIZE"]) != self.count:
+        self.rank, self.world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        if int(os.environ["LOCAL_WORLD_SIZE"]) != self.world_size:
             raise UsageError("the processes of torchrun must be on one machine (--nnodes 1)")
         distributed.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
-            # While process 0 reads a pipe, which may take as long as it likes, the others wait for it.
+            # The others wait while process 0 reads a pipe, which may take any time.
             timeout=timedelta(days=30),
         )
-        if not self.leads:
+        if not self.is_main:
             log.setLevel("ERROR")
 
-    def add(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         distributed.all_reduce(flat)
         parts = flat.split([tensor.numel() for tensor in tensors])  # type: ignore[no-untyped-call]
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def from_first(self, make: Callable[[], T]) -> T:
+    def from_main(self, make: Callable[[], T]) -> T:
         made: Any = None
         failure: RdError | None = None
-        if self.leads:
+        if self.is_main:
             try:
                 made = make()
             except RdError as error:
@@ -76,13 +79,13 @@ class Torchrun(Processes):
         if failure is not None:
             raise failure
         made, status = box
-        if status:  # process 0 says why
+        if status:  # process 0 prints the reason
             sys.exit(status)
         return made  # type: ignore[no-any-return]
 
 
 def join(device: str | None) -> Processes:
-    """Join the processes that torchrun started with this one, if it did; each has a GPU of its own."""
+    """Join the processes of torchrun, if it started this one; each gets its own GPU."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes(pick_device(device))
     if device in (None, "cuda") and torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Groups + student + loss -> a trained student: the loop, and what it says on the way."""
+"""Groups + student + objective -> a trained student: the training loop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_model, save_model
@@ -18,42 +18,22 @@ from torch import Tensor
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import bar, log, plural
-from rdtools.train.checkpoints import OutputFolder
+from rdtools.models.options import DTYPES
 from rdtools.train.gradient_cache import GradientCache
 from rdtools.train.groups import Group, Groups
-from rdtools.train.in_batch import share_negatives
+from rdtools.train.in_batch import add_in_batch_negatives
 from rdtools.train.losses.objective import Labels, Objective
+from rdtools.train.options import TrainingOptions, TrainingOutput
 from rdtools.train.students import Batch, Student
 from rdtools.train.torchrun import Processes
 
 COLLAPSED_STEPS = 20
-"""After so many steps in a row in which no group has two different scores, a warning."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a student is trained. Exactly one of `epochs`, `max_steps`, `max_docs` is set."""
-
-    epochs: int | None = 1
-    max_steps: int | None = None
-    max_docs: int | None = None
-    batch_size: int = 8
-    accumulate: int = 1
-    lr: float = 1e-5
-    warmup: float = 0.1
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    dtype: str = "float32"
-    dropout: bool = True
-    mini_batch_size: int | None = None
-    seed: int = 0
-    log_steps: int = 10
-    save_steps: int | None = None
+"""After this many steps in a row without a group that has two different scores, a warning."""
 
 
 @dataclass
 class Progress:
-    """Where a run stands; what it takes, beside weights and optimiser, to go on."""
+    """The progress of a run: with weights and optimiser, all that a checkpoint needs."""
 
     step: int = 0
     docs: int = 0
@@ -64,10 +44,10 @@ class Trainer:
     """One run: AdamW, linear warm-up and linear decay to 0, clipped gradients.
 
     A step is one optimiser step over `accumulate` batches of `batch_size` groups; its loss is the mean over
-    the groups of all of them. Each batch has its place in the endless sequence of groups, and what dropout
-    draws comes from seed and step, so that the step alone says how a run goes on. Several processes
-    share the groups of each batch, or whole batches where the groups of one see each other: the sum of
-    their gradients is that of one process.
+    all of their groups. The number of a step decides its groups (by their place in the endless sequence) and
+    its dropout (with the seed), so a run can be resumed at any step. Several processes share the groups of
+    each batch, or whole batches if in-batch negatives connect the groups; their gradients add up to those
+    of one process.
     """
 
     def __init__(
@@ -75,54 +55,55 @@ class Trainer:
         student: Student,
         groups: Groups,
         objective: Objective,
-        settings: Settings,
+        options: TrainingOptions = TrainingOptions(),
         processes: Processes = Processes(),
     ) -> None:
         self.student = student
         self.groups = groups
         self.objective = objective
-        self.settings = settings
+        self.options = options
         self.processes = processes
         self.progress = Progress()
         self.total_groups = self._count_groups()
         self.steps = math.ceil(self.total_groups / self._groups_per_step)
         self.optimizer = torch.optim.AdamW(
-            student.module.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
+            student.module.parameters(), lr=options.lr, weight_decay=options.weight_decay, fused=True
         )
-        self.scaler = torch.amp.GradScaler(student.device.type, enabled=settings.dtype == "float16")
-        self._encoder = GradientCache(student, getattr(torch, settings.dtype), settings.mini_batch_size)
+        dtype = DTYPES[options.dtype]
+        self.scaler = torch.amp.GradScaler(student.device.type, enabled=dtype == "float16")
+        self._cache = GradientCache(student, getattr(torch, dtype), options.mini_batch_size)
         self._trained: list[torch.nn.Parameter] | None = None
         self._collapsed = 0
 
     @property
     def _groups_per_step(self) -> int:
-        return self.settings.batch_size * self.settings.accumulate
+        return self.options.batch_size * self.options.accumulate
 
     def _count_groups(self) -> int:
-        settings = self.settings
-        if settings.max_steps is not None:
-            return settings.max_steps * self._groups_per_step
-        if settings.max_docs is not None:
-            if count := self.groups.count_within(settings.max_docs):
+        options = self.options
+        if options.max_steps is not None:
+            return options.max_steps * self._groups_per_step
+        if options.max_docs is not None:
+            if count := self.groups.count_within(options.max_docs):
                 return count
             first = plural(len(self.groups.slice(0, 1)[0].documents), "document")
-            raise UsageError(f"--max-docs {settings.max_docs}: the first group has {first}")
-        assert settings.epochs is not None
-        return settings.epochs * len(self.groups)
+            raise UsageError(f"--max-docs {options.max_docs}: the first group has {first}")
+        assert options.epochs is not None
+        return options.epochs * len(self.groups)
 
     def run(self) -> Iterator[dict[str, Any]]:
-        """Train to the end, from where `progress` stands; yield after every step what can be logged of it."""
-        self.student.module.train(self.settings.dropout)
+        """Train from `progress` to the end; yield a row of figures after each step."""
+        self.student.module.train(not self.options.no_dropout)
         while self.progress.step < self.steps:
             yield self.step()
         self.student.module.eval()
 
     def step(self) -> dict[str, Any]:
-        """Make one optimiser step."""
-        lr = self.settings.lr * schedule(self.progress.step, self.steps, self.settings.warmup)
+        """Make one optimiser step; return its figures."""
+        lr = self.options.lr * schedule(self.progress.step, self.steps, self.options.warmup)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = lr
-        torch.manual_seed(_seed_of(self.settings.seed, self.progress.step, self.processes.rank))
+        torch.manual_seed(_seed_of(self.options.seed, self.progress.step, self.processes.rank))
         batches = self._batches()
         *parts, unequal_groups = self.gather(batches)
         self.progress.step += 1
@@ -133,7 +114,7 @@ class Trainer:
             raise RdError(f"step {self.progress.step}: the loss is {loss} ({advice})")
         self._watch(unequal_groups)
         self.scaler.unscale_(self.optimizer)
-        torch.nn.utils.clip_grad_norm_(self.student.module.parameters(), self.settings.max_grad_norm)
+        torch.nn.utils.clip_grad_norm_(self.student.module.parameters(), self.options.max_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
@@ -144,10 +125,10 @@ class Trainer:
         return row
 
     def gather(self, batches: Sequence[list[Group]]) -> list[float]:
-        """Add to the gradients those of the mean loss over all groups of `batches`.
+        """Add the gradients of the mean loss over all groups of `batches`.
 
         Returns:
-            The loss, or each loss of a sum, and in how many groups the student tells documents apart.
+            The loss, or each loss of a sum, and the number of groups with two different student scores.
         """
         truths = [labels(batch) for batch in batches]
         counts = [sum(column) for column in zip(*map(self.objective.counts, truths), strict=True)]
@@ -159,23 +140,23 @@ class Trainer:
             found += self._backward(batch, truth.to(self.student.device), counts)
         found = torch.cat([found, found.new_tensor([tokens])])
         self._exchange(found)
-        *result, tokens = found.tolist()  # the one place in a step that waits for a GPU
+        *result, tokens = found.tolist()  # the only wait for a GPU in a step
         self.progress.tokens += int(tokens)
         return result
 
     def _batches(self) -> list[list[Group]]:
-        """The groups of this step, batch by batch."""
+        """Return the groups of this step, batch by batch."""
         start = self.progress.step * self._groups_per_step
         groups = self.groups.slice(start, min(start + self._groups_per_step, self.total_groups))
-        size = self.settings.batch_size
+        size = self.options.batch_size
         batches = [groups[place : place + size] for place in range(0, len(groups), size)]
-        return [share_negatives(batch) for batch in batches] if self.objective.in_batch else batches
+        return [add_in_batch_negatives(batch) for batch in batches] if self.objective.in_batch else batches
 
     def _own_share(
         self, batches: Sequence[list[Group]], truths: Sequence[Labels]
     ) -> Iterator[tuple[list[Group], Labels]]:
-        """What of the batches this process computes."""
-        rank, count = self.processes.rank, self.processes.count
+        """Yield the batches, or the parts of batches, that this process computes."""
+        rank, count = self.processes.rank, self.processes.world_size
         if count == 1 or self.objective.in_batch:
             yield from zip(batches[rank::count], truths[rank::count], strict=True)
             return
@@ -184,20 +165,20 @@ class Trainer:
                 yield share, labels(share)
 
     def _exchange(self, found: Tensor) -> None:
-        """Add up what the processes found, and their gradients."""
-        if self.processes.count == 1:
+        """Add up the figures of the processes, and their gradients."""
+        if self.processes.world_size == 1:
             return
         parameters = list(self.student.module.parameters())
-        if self._trained is None:  # a process that had no group has no gradients, but must add its zeros
+        if self._trained is None:  # a process without a group has no gradients, but must add zeros
             touched = torch.tensor(
                 [p.grad is not None for p in parameters], device=found.device, dtype=torch.int32
             )
-            self.processes.add([touched])
+            self.processes.all_reduce([touched])
             self._trained = [p for p, times in zip(parameters, touched.tolist(), strict=True) if times]
         for parameter in self._trained:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        self.processes.add(
+        self.processes.all_reduce(
             [found, *(parameter.grad for parameter in self._trained if parameter.grad is not None)]
         )
 
@@ -210,17 +191,17 @@ class Trainer:
             self.scaler.scale(self.objective.total(parts)).backward()  # type: ignore[no-untyped-call]
             return torch.stack([part.detach() for part in parts] + [unequal(scores.detach(), truth.mask)])
 
-        return self._encoder.learn(batch, learn)
+        return self._cache.run(batch, learn)
 
     def _watch(self, unequal_groups: float) -> None:
-        """Warn once of a student that gives all documents of a query the same score."""
+        """Warn once if the student gives all documents of a query the same score."""
         if self._collapsed >= COLLAPSED_STEPS:
             return
         self._collapsed = 0 if unequal_groups else self._collapsed + 1
         if self._collapsed == COLLAPSED_STEPS:
             log.warning(
-                "for %d steps the student has given all documents of a query the same score, so that it has "
-                "collapsed (a lower --lr, more --warmup, another --loss or --seed may help)", COLLAPSED_STEPS,
+                "the student has collapsed: for %d steps, all documents of a query have had the same score "
+                "(a lower --lr, more --warmup, another --loss or --seed may help)", COLLAPSED_STEPS,
             )  # fmt: skip
 
     def save_checkpoint(self, folder: Path) -> None:
@@ -234,6 +215,7 @@ class Trainer:
         torch.save(state, folder / "state.pt")
 
     def load_checkpoint(self, folder: Path) -> None:
+        """Read weights, optimiser and progress."""
         load_model(self.student.module, str(folder / "model.safetensors"), device=str(self.student.device))
         state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
         self.optimizer.load_state_dict(state["optimizer"])
@@ -241,28 +223,38 @@ class Trainer:
         self.progress = Progress(**state["progress"])
 
 
-def check_shares(objective: Objective, settings: Settings, processes: Processes) -> None:
-    """Refuse to have processes that would never be given a batch.
+def check_process_count(objective: Objective, options: TrainingOptions, processes: Processes) -> None:
+    """Refuse more processes than a step has batches, if each batch stays in one process.
 
     Raises:
-        UsageError: with what to do.
+        UsageError: the message says what to do.
     """
-    count = processes.count
-    if objective.in_batch and settings.accumulate < count:
+    count = processes.world_size
+    if objective.in_batch and options.accumulate < count:
         raise UsageError(
             f"in-batch negatives on {count} processes need --accumulate {count} or more "
             "(a batch stays in one process)"
         )
 
 
-def train_student(trainer: Trainer, target: OutputFolder) -> Iterator[dict[str, Any]]:
-    """Train, save, and yield a row for each logged step and one for the whole.
+class RunFolder(Protocol):
+    """The folder that `train_student` saves to: `checkpoints.OutputFolder`."""
+
+    @property
+    def options(self) -> TrainingOutput: ...
+    def save_checkpoint(self, trainer: Trainer) -> None: ...
+    def save(self, trainer: Trainer, result: dict[str, Any]) -> None: ...
+
+
+def train_student(trainer: Trainer, folder: RunFolder) -> Iterator[dict[str, Any]]:
+    """Train, save, and yield a row for each logged step and one for the run.
 
     The last row has `done`, `steps`, `docs`, `tokens` (without padding), `seconds` (of training),
-    `docs_per_s`, `peak_memory_mb` (of the GPU where there is one) and `output`. Of several processes
-    the first one saves.
+    `docs_per_s`, `peak_memory_mb` (of the GPU if there is one) and `output`. Of several processes
+    the main one saves.
     """
-    settings, leads = trainer.settings, trainer.processes.leads
+    log_steps, save_steps = folder.options.log_steps, folder.options.save_steps
+    is_main = trainer.processes.is_main
     begin, docs_before = time.monotonic(), trainer.progress.docs
     with bar(trainer.steps, "training", "step") as progress:
         progress.update(trainer.progress.step)
@@ -270,10 +262,10 @@ def train_student(trainer: Trainer, target: OutputFolder) -> Iterator[dict[str, 
             progress.update()
             progress.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
             last = row["step"] == trainer.steps
-            if row["step"] == 1 or row["step"] % settings.log_steps == 0 or last:
+            if row["step"] == 1 or row["step"] % log_steps == 0 or last:
                 yield row
-            if leads and settings.save_steps and row["step"] % settings.save_steps == 0 and not last:
-                target.save_checkpoint(trainer)
+            if is_main and save_steps and row["step"] % save_steps == 0 and not last:
+                folder.save_checkpoint(trainer)
     seconds = time.monotonic() - begin
     result = {
         "done": True,
@@ -283,24 +275,24 @@ def train_student(trainer: Trainer, target: OutputFolder) -> Iterator[dict[str, 
         "seconds": round(seconds, 3),
         "docs_per_s": round((trainer.progress.docs - docs_before) / max(seconds, 1e-9), 2),
         "peak_memory_mb": round(peak_memory_mb(trainer.student.device), 1),
-        "output": str(target.folder),
+        "output": str(folder.options.output),
     }
-    if leads:
-        target.save(trainer, result)
+    if is_main:
+        folder.save(trainer, result)
     yield result
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:
-    """Share of the learning rate at `step` of 0 … steps − 1: a linear rise, then a linear fall.
+    """Return the share of the learning rate at `step` of 0 … steps − 1: a linear rise, then a linear fall.
 
-    Neither end is 0, so that no step is lost: with 2 of 6 steps as warm-up 1/3, 2/3, 1, 3/4, 2/4, 1/4.
+    No step has 0: with 2 of 6 steps as warm-up, the shares are 1/3, 2/3, 1, 3/4, 2/4, 1/4.
     """
     rise = math.ceil(warmup * steps) if warmup < 1 else steps - 1
     return (step + 1) / (rise + 1) if step < rise else (steps - step) / (steps - rise)
 
 
 def labels(groups: Sequence[Group]) -> Labels:
-    """Return what the groups are to be learned from, (B, G) on the CPU."""
+    """Return the targets of groups, (B, G) on the CPU."""
     width = max(len(group.documents) for group in groups)
     teacher = torch.full((len(groups), width), math.nan)
     positive, mask, own = torch.zeros(3, len(groups), width, dtype=torch.bool)
@@ -315,7 +307,7 @@ def labels(groups: Sequence[Group]) -> Labels:
 
 
 def unequal(scores: Tensor, mask: Tensor) -> Tensor:
-    """Count the groups of (B, G) scores that have two different ones, beyond rounding, or one document."""
+    """Count the groups of (B, G) scores with two different ones, beyond rounding, or with one document."""
     highest = scores.masked_fill(~mask, -math.inf).amax(-1)
     lowest = scores.masked_fill(~mask, math.inf).amin(-1)
     apart = highest - lowest > 1e-4 * highest.abs().clamp(min=1e-4)
@@ -323,13 +315,13 @@ def unequal(scores: Tensor, mask: Tensor) -> Tensor:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Highest use so far: of the GPU's memory, or of this process's."""
+    """Return the highest use of memory so far: of the GPU, or else of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes elsewhere
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes on macOS, kilobytes elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _seed_of(seed: int, step: int, rank: int) -> int:
-    """The seed of what is random in a step: dropout, apart in each process."""
+    """Return the seed of dropout in a step, different in each process."""
     return int.from_bytes(hashlib.blake2b(f"{seed}\t{step}\t{rank}".encode(), digest_size=4).digest(), "big")

@@ -185,10 +185,11 @@ def label_theirs(model: str, queries: str, device: str) -> None:
 
 
 def groups_of(given: list[dict[str, Any]]) -> Any:
-    from rdtools.train.groups import Grouping, Groups
+    from rdtools.train.groups import Groups
     from rdtools.train.losses.objective import objective
+    from rdtools.train.options import GroupOptions
 
-    return Groups(given, objective("margin-mse"), Grouping(size=GROUP))  # type: ignore[arg-type]
+    return Groups(given, objective("margin-mse"), GroupOptions(group_size=GROUP))  # type: ignore[arg-type]
 
 
 def train_ours(kind: str, model: str, queries: str, batch: str, device: str) -> None:

@@ -37,11 +37,12 @@ def make(options: Options) -> None:
 
 
 def groups(queries: int, group: int = GROUP) -> Any:
-    from rdtools.train.groups import Grouping, Groups
+    from rdtools.train.groups import Groups
     from rdtools.train.losses.objective import objective
+    from rdtools.train.options import GroupOptions
 
     records: Any = texts.records("passages", queries, group)
-    return Groups(records, objective("margin-mse"), Grouping(size=group))
+    return Groups(records, objective("margin-mse"), GroupOptions(group_size=group))
 
 
 def ours(kind: str, steps: str, *parts: str) -> None:
@@ -72,17 +73,18 @@ def our_trainer(
     kind: str, model: str, given: Any, steps: int, batch: int, *, dropout: bool = True, dtype: str = "float32",
     device: str = "cpu",
 ) -> Any:  # fmt: skip
-    from rdtools.models.loading import Loading
+    from rdtools.core.registry import resolve
+    from rdtools.models.options import ModelOptions
     from rdtools.train.losses.objective import objective
-    from rdtools.train.students import BiEncoderStudent, CrossEncoderStudent, Shape
-    from rdtools.train.trainer import Settings, Trainer
+    from rdtools.train.options import STUDENTS, StudentOptions, TrainingOptions
+    from rdtools.train.trainer import Trainer
 
-    shape = Shape(model, scale=1.0 if kind == "be" else None)
-    student = {"be": BiEncoderStudent, "ce": CrossEncoderStudent}[kind](shape, Loading(device=device))
-    settings = Settings(
-        epochs=None, max_steps=steps, batch_size=batch, lr=LR, warmup=0.0, dropout=dropout, dtype=dtype
+    shape = StudentOptions(student=f"{kind}:{model}", scale=1.0 if kind == "be" else None)
+    student = resolve(STUDENTS, kind, "student")(shape, ModelOptions(device=device))
+    options = TrainingOptions(
+        max_steps=steps, batch_size=batch, lr=LR, warmup=0.0, no_dropout=not dropout, dtype=dtype
     )
-    return Trainer(student, given, objective("margin-mse"), settings)
+    return Trainer(student, given, objective("margin-mse"), options)
 
 
 def peer_trainer(

@@ -6,13 +6,14 @@ import pytest
 import torch
 from conftest import WORDS, _tiny_config_and_tokenizer
 
-from rdtools.models.loading import Loading
+from rdtools.models.options import ModelOptions
 from rdtools.train.groups import Groups
 from rdtools.train.losses.objective import objective
-from rdtools.train.students import BiEncoderStudent, CrossEncoderStudent, Shape
-from rdtools.train.trainer import Settings, Trainer
+from rdtools.train.options import StudentOptions, TrainingOptions
+from rdtools.train.students import BiEncoderStudent, CrossEncoderStudent
+from rdtools.train.trainer import Trainer
 
-CPU = Loading(device="cpu")
+CPU = ModelOptions(device="cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZES = {
     "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64,
@@ -67,9 +68,7 @@ DATA = [
 
 def trained(student):
     groups = Groups(DATA, objective("kl"))
-    trainer = Trainer(
-        student, groups, objective("kl"), Settings(epochs=None, max_steps=3, lr=1e-3, batch_size=4)
-    )
+    trainer = Trainer(student, groups, objective("kl"), TrainingOptions(max_steps=3, lr=1e-3, batch_size=4))
     before = {name: tensor.clone() for name, tensor in student.module.state_dict().items()}
     assert all(row["loss"] > 0 for row in trainer.run())
     after = student.module.state_dict()
@@ -84,7 +83,7 @@ def trained(student):
 def test_bi_encoders(family, tmp_path, layers):
     from sentence_transformers import SentenceTransformer
 
-    student = BiEncoderStudent(Shape(str(family), layers=layers), CPU)
+    student = BiEncoderStudent(StudentOptions(student=f"be:{family}", layers=layers), CPU)
     groups, scores = trained(student)
     student.save(tmp_path / "out")
     saved = SentenceTransformer(str(tmp_path / "out"), device="cpu", local_files_only=True)
@@ -99,7 +98,7 @@ def test_bi_encoders(family, tmp_path, layers):
 def test_cross_encoders(family, tmp_path, layers):
     from sentence_transformers import CrossEncoder
 
-    student = CrossEncoderStudent(Shape(str(family), layers=layers), CPU)
+    student = CrossEncoderStudent(StudentOptions(student=f"ce:{family}", layers=layers), CPU)
     groups, scores = trained(student)
     student.save(tmp_path / "out")
     saved = CrossEncoder(str(tmp_path / "out"), device="cpu", local_files_only=True)
@@ -109,10 +108,10 @@ def test_cross_encoders(family, tmp_path, layers):
         torch.testing.assert_close(row, torch.tensor(expected), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [BiEncoderStudent, CrossEncoderStudent])
-def test_long_texts_are_cut_where_the_model_ends(family, kind):
+@pytest.mark.parametrize(("kind", "make"), [("be", BiEncoderStudent), ("ce", CrossEncoderStudent)])
+def test_long_texts_are_truncated_where_the_model_ends(family, kind, make):
     data = [{**DATA[0], "docs": [{**doc, "text": "wing " * 200} for doc in DATA[0]["docs"]]}]
-    student = kind(Shape(str(family)), CPU)
+    student = make(StudentOptions(student=f"{kind}:{family}"), CPU)
     batch = student.batch(Groups(data, objective("kl")).slice(0, 1))
     with torch.no_grad():
         scores = batch.scores(student.encode_rows(batch, range(len(batch.lengths))))

@@ -10,9 +10,10 @@ import pytest
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.randomness import sample_places
-from rdtools.train.groups import Document, Group, Grouping, Groups
-from rdtools.train.in_batch import share_negatives
+from rdtools.train.groups import Document, Group, Groups
+from rdtools.train.in_batch import add_in_batch_negatives
 from rdtools.train.losses.objective import objective
+from rdtools.train.options import GroupOptions
 
 
 def record(query_id="q1", positives=1, negatives=5, **fields):
@@ -39,7 +40,7 @@ def ids(group):
 
 
 def test_a_group_is_one_positive_and_distinct_negatives():
-    groups = Groups([record(positives=3, negatives=9)], objective("lce"), Grouping(size=4))
+    groups = Groups([record(positives=3, negatives=9)], objective("lce"), GroupOptions(group_size=4))
     seen = set()
     for group in groups.slice(0, 60):  # 60 epochs of one group
         assert [document.positive for document in group.documents] == [True, False, False, False]
@@ -50,14 +51,18 @@ def test_a_group_is_one_positive_and_distinct_negatives():
 
 
 def test_all_positives_together_leave_room_for_a_negative():
-    groups = Groups([record(positives=3, negatives=2)], objective("lce"), Grouping(size=4, positives="all"))
+    groups = Groups(
+        [record(positives=3, negatives=2)], objective("lce"), GroupOptions(group_size=4, positives="all")
+    )
     assert sorted(ids(groups.slice(0, 1)[0]))[:3] == ["d0", "d1", "d2"]
-    groups = Groups([record(positives=9, negatives=2)], objective("lce"), Grouping(size=4, positives="all"))
+    groups = Groups(
+        [record(positives=9, negatives=2)], objective("lce"), GroupOptions(group_size=4, positives="all")
+    )
     assert [document.positive for document in groups.slice(0, 1)[0].documents] == [True, True, True, False]
 
 
 def test_distillation_takes_groups_without_a_positive():
-    groups = Groups([record(positives=0, negatives=6)], objective("ranknet"), Grouping(size=4))
+    groups = Groups([record(positives=0, negatives=6)], objective("ranknet"), GroupOptions(group_size=4))
     assert len(ids(groups.slice(0, 1)[0])) == 4
     with pytest.raises(RdError, match=r"^nothing to train on \(this loss needs documents with relevance > 0"):
         Groups([record(positives=0)], objective("lce"))
@@ -65,7 +70,7 @@ def test_distillation_takes_groups_without_a_positive():
 
 def test_what_is_drawn_depends_on_seed_epoch_and_query():
     records = [record(f"q{i}", negatives=20) for i in range(7)]
-    make = lambda seed, some=records: Groups(some, objective("kl"), Grouping(size=4, seed=seed))  # noqa: E731
+    make = lambda seed, some=records: Groups(some, objective("kl"), GroupOptions(group_size=4, seed=seed))  # noqa: E731
     first = make(0).slice(0, 21)
     assert first == make(0).slice(0, 21)
     assert first == [group for i in range(21) for group in make(0).slice(i, i + 1)]
@@ -184,7 +189,7 @@ def test_count_within_stops_before_the_limit():
 
 def test_fingerprint_is_of_the_data():
     fingerprint = Groups([record()], objective("lce")).fingerprint
-    assert fingerprint == Groups([record()], objective("lce"), Grouping(seed=1)).fingerprint
+    assert fingerprint == Groups([record()], objective("lce"), GroupOptions(seed=1)).fingerprint
     assert fingerprint != Groups([record("q2")], objective("lce")).fingerprint
 
 
@@ -198,13 +203,13 @@ def test_what_was_done_to_the_scores_is_remembered():
     assert (about["teachers"], about["score_scales"], "augmentation" in about) == (["ce"], ["logit"], False)
 
 
-def test_shared_negatives_are_never_known_positives():
+def test_in_batch_negatives_are_never_known_positives():
     def doc(doc_id, text, positive=False):
         return Document(doc_id, text, 0.0, positive)
 
     one = Group("a", [doc("p", "P", True), doc("n", "N")], frozenset({"p", "z"}))
     two = Group("b", [doc("z", "Z", True), doc("p2", "P"), doc("m", "M"), doc("n", "N")], frozenset({"z"}))
-    shared = share_negatives([one, two])
+    shared = add_in_batch_negatives([one, two])
     assert [(d.doc_id, d.positive) for d in shared[0].documents] == [("p", True), ("n", False), ("m", False)]
     assert [d.doc_id for d in shared[1].documents] == ["z", "p2", "m", "n"]
 
@@ -214,9 +219,9 @@ def test_folded_texts_of_other_groups_are_the_same_text():
     two = Group(
         "b", [Document("q", "the  wing", None, True), Document("r", "jet", None, False)], frozenset({"q"})
     )
-    shared = share_negatives([one, two])
+    shared = add_in_batch_negatives([one, two])
     assert [ids(group) for group in shared] == [["p", "r"], ["q", "r"]]
-    assert [(group.foreign, len(group.own)) for group in shared] == [(1, 1), (0, 2)]
+    assert [(group.in_batch_negatives, len(group.own)) for group in shared] == [(1, 1), (0, 2)]
 
 
 def test_each_loss_of_a_sum_takes_what_it_can_use(caplog):
@@ -252,7 +257,10 @@ def test_what_a_loss_needs_decides_which_groups_there_are():
 
 def test_another_process_draws_the_same_groups():
     groups = Groups(
-        [record(f"q{i}", negatives=9) for i in range(5)], objective("kl"), Grouping(4), shared=True
+        [record(f"q{i}", negatives=9) for i in range(5)],
+        objective("kl"),
+        GroupOptions(group_size=4),
+        shared=True,
     )
     copy = pickle.loads(pickle.dumps(groups))
     path = Path(groups._path)

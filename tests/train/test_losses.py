@@ -16,6 +16,7 @@ from rdtools.core.errors import UsageError
 from rdtools.core.records import SCORE_SCALES
 from rdtools.train.losses.objective import Labels, explain_objective, objective
 from rdtools.train.losses.table import LOSSES, PAPER, explain
+from rdtools.train.options import LossOptions
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -540,8 +541,8 @@ def test_in_batch_negatives_is_infonce_for_lce():
         ("-1*lce", "--loss -1*lce: the weight '-1' is not a number above 0"),
         ("inf*lce", "--loss inf*lce: the weight 'inf' is not a number above 0"),
         ("nan*lce", "--loss nan*lce: the weight 'nan' is not a number above 0"),
-        ("kl+0.5*kl", "--loss kl+0.5*kl: kl stands twice (give it one weight)"),
-        ("lce+kl:flagembedding", "--loss lce+kl:flagembedding: lce stands twice (give it one weight)"),
+        ("kl+0.5*kl", "--loss kl+0.5*kl: kl is repeated (give it one weight)"),
+        ("lce+kl:flagembedding", "--loss lce+kl:flagembedding: lce is repeated (give it one weight)"),
     ],
 )
 def test_what_is_no_sum_of_losses(spec, message):
@@ -588,8 +589,8 @@ def test_refusals_say_what_would_help():
         objective("ranknet+lce").with_temperatures(1.0, 2.0)
     with pytest.raises(UsageError, match=r"^--loss ranknet:lightning-ir has no --teacher-temperature"):
         objective("ranknet:lightning-ir").with_temperatures(1.0, 2.0)
-    with pytest.raises(UsageError, match=r"^temperatures must be greater than 0$"):
-        objective("kl").with_temperatures(None, 0.0)
+    with pytest.raises(UsageError, match=r"^--student-temperature must be above 0, not 0$"):
+        LossOptions(loss="kl", student_temperature=0.0)
 
 
 def test_temperatures_go_to_the_losses_that_have_them():

@@ -34,25 +34,25 @@ def fail():
 def test_without_torchrun_there_is_one_process():
     processes = join("cpu")
     assert type(processes) is Processes
-    assert (processes.rank, processes.count, processes.leads) == (0, 1, True)
+    assert (processes.rank, processes.world_size, processes.is_main) == (0, 1, True)
     tensor = torch.ones(2)
-    processes.add([tensor])
+    processes.all_reduce([tensor])
     assert tensor.tolist() == [1, 1]
-    assert processes.from_first(lambda: 5) == 5
+    assert processes.from_main(lambda: 5) == 5
     with pytest.raises(RdError, match="the input is empty"):
-        processes.from_first(fail)
+        processes.from_main(fail)
 
 
-def test_a_group_keeps_shapes_and_hands_on_what_the_first_makes(environment):
+def test_a_group_keeps_shapes_and_hands_on_what_the_main_one_makes(environment):
     processes = Torchrun(torch.device("cpu"))
     try:
         tensors = [torch.arange(6.0).reshape(2, 3), torch.tensor(7.0)]
         expected = [tensor.clone() for tensor in tensors]
-        processes.add(tensors)
+        processes.all_reduce(tensors)
         torch.testing.assert_close(tensors, expected)
-        assert processes.from_first(lambda: {"a": [1]}) == {"a": [1]}
+        assert processes.from_main(lambda: {"a": [1]}) == {"a": [1]}
         with pytest.raises(RdError, match="the input is empty"):
-            processes.from_first(fail)
+            processes.from_main(fail)
     finally:
         torch.distributed.destroy_process_group()
 

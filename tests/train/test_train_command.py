@@ -65,7 +65,7 @@ PLAIN = (
         (["--student", "ba:x"], "unknown student 'ba'; did you mean 'be'? (choose from be, ce)"),
         (["--student", "be"], "--student be: say which model, as in be:DIR"),
         (["--teacher-temperature", "2"], "--loss lce has no temperature (--loss kl has)"),
-        (["--loss", "kl", "--student-temperature", "0"], "temperatures must be greater than 0"),
+        (["--loss", "kl", "--student-temperature", "0"], "--student-temperature must be above 0, not 0"),
         (
             ["--loss", "kl", "--in-batch-negatives"],
             "--in-batch-negatives is for --loss lce, and sums with it",
@@ -77,7 +77,7 @@ PLAIN = (
         ),
         (["--scale", "0"], "--scale must be above 0, not 0"),
         (["--max-grad-norm", "0"], "--max-grad-norm must be above 0, not 0"),
-        (["--loss", "kl", "--student-temperature", "-1"], "temperatures must be greater than 0"),
+        (["--loss", "kl", "--student-temperature", "-1"], "--student-temperature must be above 0, not -1"),
         (["--paper-compat"], "--paper-compat needs --student ce:MODEL, or --loss kl or ranknet"),
         (["--loss", "kl+0*lce"], "--loss kl+0*lce: the weight '0' is not a number above 0"),
         (

@@ -14,19 +14,19 @@ import torch
 from conftest import WORDS
 
 from rdtools.core.errors import RdError, UsageError
-from rdtools.models.loading import Loading
+from rdtools.models.options import ModelOptions
 from rdtools.train import gradient_cache
-from rdtools.train import trainer as room
 from rdtools.train.checkpoints import OutputFolder, check_output_folder
-from rdtools.train.groups import Grouping, Groups
-from rdtools.train.in_batch import share_negatives
+from rdtools.train.groups import Groups
+from rdtools.train.in_batch import add_in_batch_negatives
 from rdtools.train.losses.objective import Objective, objective
 from rdtools.train.losses.table import LOSSES
-from rdtools.train.students import BiEncoderStudent, CrossEncoderStudent, Shape
+from rdtools.train.options import GroupOptions, StudentOptions, TrainingOptions, TrainingOutput
+from rdtools.train.students import BiEncoderStudent, CrossEncoderStudent
 from rdtools.train.torchrun import Processes
-from rdtools.train.trainer import Settings, Trainer, check_shares, schedule, train_student
+from rdtools.train.trainer import Trainer, check_process_count, labels, schedule, train_student
 
-CPU = Loading(device="cpu")
+CPU = ModelOptions(device="cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -47,26 +47,42 @@ def records(count=6, docs=5, seed=0):
     ]
 
 
+def be(model, **shape):
+    return StudentOptions(student=f"be:{model}", **shape)
+
+
+def ce(model, **shape):
+    return StudentOptions(student=f"ce:{model}", **shape)
+
+
 @pytest.fixture(params=["be", "ce"])
 def make(request, tiny_be, tiny_ce):
     """A function that makes the same new student at each call."""
-    kind, name = (BiEncoderStudent, tiny_be) if request.param == "be" else (CrossEncoderStudent, tiny_ce)
-    return lambda **shape: kind(Shape(name, **shape), CPU)
+    if request.param == "be":
+        return lambda **shape: BiEncoderStudent(be(tiny_be, **shape), CPU)
+    return lambda **shape: CrossEncoderStudent(ce(tiny_ce, **shape), CPU)
 
 
-def trainer(student, data=None, loss="kl", grouping=Grouping(), processes=Processes(), **settings):
-    defaults = {"epochs": None, "max_steps": 5, "batch_size": 3, "lr": 1e-3, "seed": 3}
-    defaults.update(settings)
+def trainer(student, data=None, loss="kl", grouping=GroupOptions(), processes=Processes(), **options):
+    defaults = {"max_steps": 5, "batch_size": 3, "lr": 1e-3, "seed": 3}
+    defaults.update(options)
     goal = loss if isinstance(loss, Objective) else objective(loss)
     groups = Groups(data or records(), goal, grouping)
-    return Trainer(student, groups, goal, Settings(**defaults), processes)
+    return Trainer(student, groups, goal, TrainingOptions(**defaults), processes)
 
 
-def run(one, folder, **about):
-    target = OutputFolder(
-        folder, {"options": {"student": "be:tiny", "loss": "kl", **about}, "data": one.groups.provenance}
-    )
-    return train_student(one, target)
+def output_folder(one, output, **options):
+    about = {"options": {"student": "be:tiny", "loss": "kl", **options}, "data": one.groups.provenance}
+    return OutputFolder(output, about)
+
+
+def run(one, folder, log_steps=10, save_steps=None, **options):
+    output = TrainingOutput(output=folder, log_steps=log_steps, save_steps=save_steps)
+    return train_student(one, output_folder(one, output, **options))
+
+
+def check_folder(folder, **options):
+    check_output_folder(TrainingOutput(output=folder, **options))
 
 
 def weights(student):
@@ -91,7 +107,7 @@ def score(student, groups):
 def test_the_saved_bi_encoder_scores_as_the_trained_one(tiny_be, tmp_path, shape):
     from sentence_transformers import SentenceTransformer
 
-    student = BiEncoderStudent(Shape(tiny_be, **shape), CPU)
+    student = BiEncoderStudent(be(tiny_be, **shape), CPU)
     one = trainer(student)
     list(run(one, tmp_path / "out"))
     saved = SentenceTransformer(str(tmp_path / "out"), device="cpu", local_files_only=True)
@@ -109,7 +125,7 @@ def test_the_saved_bi_encoder_scores_as_the_trained_one(tiny_be, tmp_path, shape
 def test_the_saved_cross_encoder_predicts_the_trained_logits(tiny_ce, tmp_path, shape):
     from sentence_transformers import CrossEncoder
 
-    student = CrossEncoderStudent(Shape(tiny_ce, **shape), CPU)
+    student = CrossEncoderStudent(ce(tiny_ce, **shape), CPU)
     one = trainer(student)
     list(run(one, tmp_path / "out"))
     saved = CrossEncoder(str(tmp_path / "out"), device="cpu", local_files_only=True)
@@ -163,7 +179,7 @@ def test_gradient_caching_gives_the_plain_gradient(make, monkeypatch, dropout, l
         student.module.train(dropout)
         torch.manual_seed(3)
         groups = one.groups.slice(0, 6)
-        value = one.gather([share_negatives(groups) if loss == "infonce" else groups])[0]
+        value = one.gather([add_in_batch_negatives(groups) if loss == "infonce" else groups])[0]
         found.append((value, gradients(student), torch.rand(1)))
     (plain_loss, plain, plain_next), (cached_loss, cached, cached_next) = found
     assert cached_loss == pytest.approx(plain_loss, rel=1e-6)
@@ -211,7 +227,7 @@ def test_training_learns(make, loss):
 
 @pytest.mark.parametrize("loss", {loss.function: name for name, loss in LOSSES.items()}.values())
 def test_every_loss_teaches(tiny_be, loss):
-    losses, first = learning(BiEncoderStudent(Shape(tiny_be, scale=10), CPU), loss, 15)
+    losses, first = learning(BiEncoderStudent(be(tiny_be, scale=10), CPU), loss, 15)
     assert losses[-1] < losses[0]
     assert first
 
@@ -228,18 +244,17 @@ def test_the_seed_decides_everything(make, tmp_path):
 
 
 def test_a_resumed_run_ends_with_the_same_bits(make, tmp_path):
-    options = {"max_steps": 7, "accumulate": 2, "log_steps": 1, "save_steps": 2}
+    options = {"max_steps": 7, "accumulate": 2}
+    steps = {"log_steps": 1, "save_steps": 2}
     undisturbed = make()
-    expected = list(run(trainer(undisturbed, **options), tmp_path / "whole"))
-    for row in run(trainer(make(), **options), tmp_path / "cut"):
+    expected = list(run(trainer(undisturbed, **options), tmp_path / "whole", **steps))
+    for row in run(trainer(make(), **options), tmp_path / "cut", **steps):
         if row["step"] == 5:  # step 5 is lost, the checkpoint is of step 4
             break
     assert [path.name for path in (tmp_path / "cut" / "checkpoints").iterdir()] == ["step-4"]
     resumed = make()
     one = trainer(resumed, **options)
-    target = OutputFolder(
-        tmp_path / "cut", {"options": {"student": "be:tiny", "loss": "kl"}, "data": one.groups.provenance}
-    )
+    target = output_folder(one, TrainingOutput(output=tmp_path / "cut", **steps))
     target.resume(one)
     rows = list(train_student(one, target))
     assert [row["step"] for row in rows[:-1]] == [5, 6, 7]
@@ -252,51 +267,52 @@ def test_a_resumed_run_ends_with_the_same_bits(make, tmp_path):
 
 
 def test_resume_refuses_other_data_and_other_options(tiny_be, tmp_path):
-    student = BiEncoderStudent(Shape(tiny_be), CPU)
-    one = trainer(student, save_steps=2, log_steps=1)
-    next(row for row in run(one, tmp_path / "out", lr=1e-3) if row["step"] == 3)
+    student = BiEncoderStudent(be(tiny_be), CPU)
+    one = trainer(student)
+    next(row for row in run(one, tmp_path / "out", 1, 2, lr=1e-3) if row["step"] == 3)
+    output = TrainingOutput(output=tmp_path / "out")
     place = str(tmp_path / "out" / "checkpoints" / "step-2")
     about = {"options": {"lr": 1e-5}, "data": one.groups.provenance}
     with pytest.raises(RdError) as error:
-        OutputFolder(tmp_path / "out", about).resume(one)
+        OutputFolder(output, about).resume(one)
     assert str(error.value) == f"{place}: --lr was 0.001, not 1e-05 (--overwrite starts anew)"
     other = Groups(records(seed=1), objective("kl"))
     with pytest.raises(RdError) as error:
-        OutputFolder(tmp_path / "out", {"options": {"lr": 1e-3}, "data": other.provenance}).resume(one)
+        OutputFolder(output, {"options": {"lr": 1e-3}, "data": other.provenance}).resume(one)
     assert str(error.value) == f"{place}: it was trained on other data (--overwrite starts anew)"
 
 
 def test_what_may_stand_in_the_output_folder(tmp_path):
     out = tmp_path / "out"
-    check_output_folder(out)
+    check_folder(out)
     out.mkdir()
-    check_output_folder(out)
+    check_folder(out)
     (out / "checkpoints" / "step-2").mkdir(parents=True)
     with pytest.raises(
         RdError, match=r"out: it holds an unfinished run \(--resume goes on, --overwrite starts anew\)"
     ):
-        check_output_folder(out)
-    check_output_folder(out, resume=True)
-    check_output_folder(out, overwrite=True)
+        check_folder(out)
+    check_folder(out, resume=True)
+    check_folder(out, overwrite=True)
     assert not list(out.iterdir())
     (out / "rd-train.json").touch()
     with pytest.raises(RdError, match=r"out: it holds a trained model \(--overwrite replaces it\)"):
-        check_output_folder(out)
-    check_output_folder(out, resume=True)
-    check_output_folder(out, overwrite=True)
+        check_folder(out)
+    check_folder(out, resume=True)
+    check_folder(out, overwrite=True)
     (out / "rd-train.json").unlink()
     (out / "thesis.tex").touch()
     with pytest.raises(RdError, match=r"out: it holds files that rd-train did not write"):
-        check_output_folder(out, overwrite=True)
+        check_folder(out, overwrite=True)
     with pytest.raises(RdError, match=r"thesis.tex: it is not a folder"):
-        check_output_folder(out / "thesis.tex")
+        check_folder(out / "thesis.tex")
 
 
 def test_overwriting_replaces_the_model_whole(tiny_be, tmp_path):
-    list(run(trainer(BiEncoderStudent(Shape(tiny_be), CPU), max_steps=1), tmp_path / "out"))
+    list(run(trainer(BiEncoderStudent(be(tiny_be), CPU), max_steps=1), tmp_path / "out"))
     (tmp_path / "out" / "stale").touch()
-    check_output_folder(tmp_path / "out", overwrite=True)
-    list(run(trainer(BiEncoderStudent(Shape(tiny_be), CPU), max_steps=2), tmp_path / "out"))
+    check_folder(tmp_path / "out", overwrite=True)
+    list(run(trainer(BiEncoderStudent(be(tiny_be), CPU), max_steps=2), tmp_path / "out"))
     assert json.loads((tmp_path / "out" / "rd-train.json").read_text())["step"] == 2
     assert not (tmp_path / "out" / "stale").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -308,8 +324,8 @@ def test_a_mount_point_is_refused_before_the_training(tmp_path, monkeypatch):
     with pytest.raises(
         RdError, match=r"out: it is a mount point, which cannot be replaced \(give a folder in it"
     ):
-        check_output_folder(tmp_path / "out")
-    check_output_folder(tmp_path / "out" / "be")
+        check_folder(tmp_path / "out")
+    check_folder(tmp_path / "out" / "be")
 
 
 def test_a_model_that_cannot_take_its_place_is_not_lost(tiny_be, tmp_path, monkeypatch):
@@ -325,24 +341,24 @@ def test_a_model_that_cannot_take_its_place_is_not_lost(tiny_be, tmp_path, monke
     monkeypatch.setattr(Path, "rename", refuse)
     kept = tmp_path / f"out.{os.getpid()}"
     with pytest.raises(RdError) as error:
-        list(run(trainer(BiEncoderStudent(Shape(tiny_be), CPU), max_steps=1), tmp_path / "out"))
+        list(run(trainer(BiEncoderStudent(be(tiny_be), CPU), max_steps=1), tmp_path / "out"))
     busy = os.strerror(errno.EBUSY)
     assert str(error.value) == f"{tmp_path / 'out'}: cannot be replaced: {busy} (the new one is {kept})"
-    assert BiEncoderStudent(Shape(str(kept)), CPU)
+    assert BiEncoderStudent(be(str(kept)), CPU)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", kept.name]
 
 
 def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(tiny_be, tmp_path):
     (tmp_path / f".out.{os.getpid()}.part").mkdir()
     (tmp_path / f".out.{os.getpid()}.part" / "half").touch()
-    list(run(trainer(BiEncoderStudent(Shape(tiny_be), CPU), max_steps=1), tmp_path / "out"))
+    list(run(trainer(BiEncoderStudent(be(tiny_be), CPU), max_steps=1), tmp_path / "out"))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert not (tmp_path / "out" / "half").exists()
 
 
 def test_the_card_names_the_losses_that_were_minimised(tiny_be, tmp_path):
     goal = objective("kl+0.5*lce", paper_compat=True, in_batch_negatives=True)
-    list(run(trainer(BiEncoderStudent(Shape(tiny_be), CPU), loss=goal, max_steps=1), tmp_path / "out"))
+    list(run(trainer(BiEncoderStudent(be(tiny_be), CPU), loss=goal, max_steps=1), tmp_path / "out"))
     card = (tmp_path / "out" / "README.md").read_text()
     assert (
         "by the loss `kl:rankers+0.5*infonce` (`rd-train --explain-loss kl:rankers+0.5*infonce` gives" in card
@@ -351,7 +367,7 @@ def test_the_card_names_the_losses_that_were_minimised(tiny_be, tmp_path):
 
 def test_a_number_of_documents_that_no_group_fits_is_refused(tiny_be):
     with pytest.raises(UsageError, match=r"^--max-docs 2: the first group has [345] documents$"):
-        trainer(BiEncoderStudent(Shape(tiny_be), CPU), max_steps=None, max_docs=2)
+        trainer(BiEncoderStudent(be(tiny_be), CPU), max_steps=None, max_docs=2)
 
 
 @pytest.mark.parametrize(
@@ -359,7 +375,7 @@ def test_a_number_of_documents_that_no_group_fits_is_refused(tiny_be):
     [({"epochs": 2}, 4, 12), ({"max_steps": 3}, 3, 9), ({"max_docs": 20}, 2, None), ({"max_docs": 5}, 1, 1)],
 )
 def test_how_long_a_run_is(tiny_be, limit, steps, groups):
-    one = trainer(BiEncoderStudent(Shape(tiny_be), CPU), **{"max_steps": None, **limit})
+    one = trainer(BiEncoderStudent(be(tiny_be), CPU), **{"max_steps": None, **limit})
     assert one.steps == steps
     if groups is not None:
         assert one.total_groups == groups
@@ -397,7 +413,8 @@ def test_layers_are_those_of_the_model(make, tmp_path, layers):
             )
     assert not [name for name in after if "layer.2." in name]
     cut.save(tmp_path / "cut")
-    again = type(cut)(Shape(str(tmp_path / "cut")), CPU)
+    kind = {BiEncoderStudent: be, CrossEncoderStudent: ce}[type(cut)]
+    again = type(cut)(kind(tmp_path / "cut"), CPU)
     groups = trainer(cut).groups.slice(0, 3)
     torch.testing.assert_close(score(again, groups), score(cut, groups), atol=1e-6, rtol=1e-6)
 
@@ -422,11 +439,11 @@ def test_lengths_cut_the_query_and_then_the_document(tiny_ce, tiny_be):
     docs = [{"doc_id": "a", "text": document, "score": 1.0}, {"doc_id": "b", "text": "wing", "score": 0.0}]
     data = [{"query_id": "1", "query": query, "score_scale": "logit", "docs": docs}]
     groups = Groups(data, objective("kl")).slice(0, 1)
-    cross = CrossEncoderStudent(Shape(tiny_ce, query_max_len=5, doc_max_len=12), CPU)
+    cross = CrossEncoderStudent(ce(tiny_ce, query_max_len=5, doc_max_len=12), CPU)
     flow, jet = cross.tokenizer.convert_tokens_to_ids(["flow", "jet"])
     longest = max(cross.batch(groups).features["input_ids"], key=len)
     assert (longest.count(flow), longest.count(jet)) == (5, 12)
-    unlimited = CrossEncoderStudent(Shape(tiny_ce), CPU)
+    unlimited = CrossEncoderStudent(ce(tiny_ce), CPU)
     longest = max(unlimited.batch(groups).features["input_ids"], key=len)
     assert (longest.count(flow), longest.count(jet), len(longest)) == (20, 41, 64)
     short = [replace(groups[0], query="flow")]
@@ -436,8 +453,8 @@ def test_lengths_cut_the_query_and_then_the_document(tiny_ce, tiny_be):
         with pytest.raises(
             UsageError, match=f"^{flag} must be at least 3, not [12]: this model adds 2 special tokens"
         ):
-            BiEncoderStudent(Shape(tiny_be, **limit), CPU)
-    bi = BiEncoderStudent(Shape(tiny_be, query_max_len=5, doc_max_len=12), CPU)
+            BiEncoderStudent(be(tiny_be, **limit), CPU)
+    bi = BiEncoderStudent(be(tiny_be, query_max_len=5, doc_max_len=12), CPU)
     assert sorted(map(len, bi.batch(groups).features["input_ids"])) == [3, 5, 12]  # two are special
 
 
@@ -445,12 +462,12 @@ def test_equal_texts_are_encoded_once(tiny_be):
     data = records(2)
     data[1]["docs"] = data[0]["docs"]
     groups = Groups(data, objective("kl")).slice(0, 2)
-    batch = BiEncoderStudent(Shape(tiny_be), CPU).batch(groups)
+    batch = BiEncoderStudent(be(tiny_be), CPU).batch(groups)
     assert len(batch.lengths) == 2 + 5
 
 
 def test_in_batch_negatives_are_the_documents_of_the_other_queries(tiny_be):
-    student = BiEncoderStudent(Shape(tiny_be), CPU)
+    student = BiEncoderStudent(be(tiny_be), CPU)
     one = trainer(student, loss="infonce")
     student.module.eval()
     groups = one.groups.slice(0, 3)
@@ -462,21 +479,21 @@ def test_in_batch_negatives_are_the_documents_of_the_other_queries(tiny_be):
     scores = 20 * queries @ documents.T
     firsts = [texts.index(group.documents[0].text) for group in groups]
     expected = torch.nn.functional.cross_entropy(scores, torch.tensor(firsts))
-    assert one.gather([share_negatives(groups)])[0] == pytest.approx(expected.item(), rel=1e-4)
+    assert one.gather([add_in_batch_negatives(groups)])[0] == pytest.approx(expected.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_keeps_float32_weights(make, dtype):
     student = make()
-    rows = list(trainer(student, dtype=dtype, max_steps=2, dropout=False).run())
-    exact = list(trainer(make(), max_steps=2, dropout=False).run())
+    rows = list(trainer(student, dtype=dtype, max_steps=2, no_dropout=True).run())
+    exact = list(trainer(make(), max_steps=2, no_dropout=True).run())
     assert rows[0]["loss"] == pytest.approx(exact[0]["loss"], rel=0.05)
     assert rows[0]["loss"] != exact[0]["loss"]
     assert {parameter.dtype for parameter in student.module.parameters()} == {torch.float32}
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tiny_be):
-    student = BiEncoderStudent(Shape(tiny_be), CPU)
+    student = BiEncoderStudent(be(tiny_be), CPU)
     one = trainer(student, max_steps=3)
     before = weights(student)
     one.objective = objective("kl").with_options("kl", student_temperature=float("nan"))
@@ -491,9 +508,9 @@ def test_a_collapsed_student_is_warned_about_once(make, caplog):
     for name, parameter in student.module.named_parameters():
         if "embeddings" in name or "classifier" in name:
             parameter.data.zero_()
-    list(trainer(student, max_steps=45, batch_size=1, lr=0.0, dropout=False).run())
+    list(trainer(student, max_steps=45, batch_size=1, lr=0.0, no_dropout=True).run())
     assert caplog.messages == [
-        "for 20 steps the student has given all documents of a query the same score, so that it has collapsed "
+        "the student has collapsed: for 20 steps, all documents of a query have had the same score "
         "(a lower --lr, more --warmup, another --loss or --seed may help)"
     ]
 
@@ -514,7 +531,7 @@ def test_losses_of_a_sum_are_logged_and_count_their_own_groups(make):
     judged = [group for group in groups if any(document.positive for document in group.documents)]
     assert len(judged) == 3
     expected = [
-        objective(name)(score(one.student, some), room.labels(some)).item()
+        objective(name)(score(one.student, some), labels(some)).item()
         for name, some in (("kl", groups), ("lce", judged))
     ]
     row = one.step()
@@ -528,13 +545,13 @@ def test_losses_of_a_sum_are_logged_and_count_their_own_groups(make):
 class Alone(Processes):
     """One of two processes that nobody adds up with."""
 
-    count = 2
+    world_size = 2
 
     def __init__(self, rank):
         super().__init__()
         self.rank = rank
 
-    def add(self, tensors):
+    def all_reduce(self, tensors):
         assert all(isinstance(tensor, torch.Tensor) for tensor in tensors)
 
 
@@ -546,7 +563,7 @@ def test_the_gradients_of_two_processes_add_up_to_that_of_one(tiny_be, loss, acc
     data[0]["docs"][0]["relevance"] = 0  # groups that lce or infonce cannot use
     found = []
     for processes in (Processes(), Alone(0), Alone(1)):
-        student = BiEncoderStudent(Shape(tiny_be), CPU)
+        student = BiEncoderStudent(be(tiny_be), CPU)
         one = trainer(
             student,
             data + records(1, seed=1),
@@ -569,7 +586,7 @@ def test_the_gradients_of_two_processes_add_up_to_that_of_one(tiny_be, loss, acc
 
 
 def test_a_process_without_groups_adds_zeros(tiny_be):
-    student = BiEncoderStudent(Shape(tiny_be), CPU)
+    student = BiEncoderStudent(be(tiny_be), CPU)
     one = trainer(student, batch_size=1, processes=Alone(1))
     one._trained = list(student.module.parameters())
     assert one.gather(one._batches()) == [0.0, 0.0]
@@ -578,10 +595,10 @@ def test_a_process_without_groups_adds_zeros(tiny_be):
 
 
 def test_in_batch_negatives_want_a_batch_for_each_process():
-    check_shares(objective("infonce"), Settings(accumulate=2), Alone(0))
-    check_shares(objective("lce"), Settings(accumulate=1), Alone(0))
+    check_process_count(objective("infonce"), TrainingOptions(accumulate=2), Alone(0))
+    check_process_count(objective("lce"), TrainingOptions(accumulate=1), Alone(0))
     with pytest.raises(UsageError) as error:
-        check_shares(objective("infonce"), Settings(accumulate=1), Alone(0))
+        check_process_count(objective("infonce"), TrainingOptions(accumulate=1), Alone(0))
     assert str(error.value) == (
         "in-batch negatives on 2 processes need --accumulate 2 or more (a batch stays in one process)"
     )
@@ -589,28 +606,28 @@ def test_in_batch_negatives_want_a_batch_for_each_process():
 
 def test_the_papers_cross_encoder_is_trained_on_its_log_probability(tiny_ce):
     """log softmax of class 1 of two logits is log σ of their difference."""
-    groups = trainer(CrossEncoderStudent(Shape(tiny_ce), CPU)).groups.slice(0, 2)
-    logits = score(CrossEncoderStudent(Shape(tiny_ce), CPU), groups)
-    papers = score(CrossEncoderStudent(Shape(tiny_ce, log_probability=True), CPU), groups)
+    groups = trainer(CrossEncoderStudent(ce(tiny_ce), CPU)).groups.slice(0, 2)
+    logits = score(CrossEncoderStudent(ce(tiny_ce), CPU), groups)
+    papers = score(CrossEncoderStudent(ce(tiny_ce, log_probability=True), CPU), groups)
     two = torch.stack([torch.zeros_like(logits), logits], -1).log_softmax(-1)[..., 1]
     torch.testing.assert_close(papers, two)
 
 
 def test_unfit_models_are_one_line(tiny_be, tiny_ce, tmp_path):
-    with pytest.raises(UsageError, match="--similarity and --scale are for bi-encoders"):
-        CrossEncoderStudent(Shape(tiny_ce, scale=2.0), CPU)
+    with pytest.raises(UsageError, match=r"^--similarity and --scale are for bi-encoders"):
+        ce(tiny_ce, scale=2.0)
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     config = AutoConfig.from_pretrained(tiny_ce)
     config.num_labels = 2
     AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
-    CrossEncoderStudent(Shape(tiny_ce), CPU).tokenizer.save_pretrained(tmp_path)
+    CrossEncoderStudent(ce(tiny_ce), CPU).tokenizer.save_pretrained(tmp_path)
     with pytest.raises(RdError, match=rf"^model {tmp_path}: its head has more than one label"):
-        CrossEncoderStudent(Shape(str(tmp_path)), CPU)
+        CrossEncoderStudent(ce(str(tmp_path)), CPU)
 
 
 def test_a_new_head_depends_on_the_seed(tiny_be):
     folder = str(Path(tiny_be).parent / "plain")
-    heads = [CrossEncoderStudent(Shape(folder, seed=seed), CPU).model.classifier.weight for seed in (1, 1, 2)]
+    heads = [CrossEncoderStudent(ce(folder, seed=seed), CPU).model.classifier.weight for seed in (1, 1, 2)]
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])

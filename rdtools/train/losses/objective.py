@@ -1,4 +1,4 @@
-"""What a student is trained on: a loss, or a weighted sum of losses such as `kl+0.2*lce`."""
+"""The objective of a training run: a loss, or a weighted sum of losses such as `kl+0.2*lce`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Labels(NamedTuple):
-    """What groups are learned from, all (B, G): B groups of up to G documents."""
+    """The targets of B groups of up to G documents, all (B, G)."""
 
     teacher: Tensor
     """Float; NaN where a document has no score, or where there is no document."""
@@ -31,7 +31,7 @@ class Labels(NamedTuple):
 
 @dataclass(frozen=True)
 class Objective:
-    """Losses and their weights. Each counts over the groups and documents that have what it needs."""
+    """Losses and their weights. Each loss uses the groups and documents that have what it needs."""
 
     name: str
     losses: tuple[Loss, ...]
@@ -47,51 +47,44 @@ class Objective:
 
     @property
     def ordinal(self) -> bool:
-        """Whether scores on any scales may be mixed."""
+        """Whether the records may mix score scales."""
         return all(loss.ordinal for loss in self.losses)
 
     def check_scale(self, scale: str) -> None:
-        """Raise UsageError where one of the losses cannot learn from scores on this scale."""
+        """Raise `UsageError` if one of the losses cannot learn from scores on this scale."""
         for loss in self.losses:
             loss.check_scale(scale)
 
     def with_temperatures(self, teacher: float | None, student: float | None) -> Objective:
-        """Return it with the temperatures of those losses that have them.
+        """Return a copy with these temperatures, in the losses that have them.
 
         Raises:
-            UsageError: none has, or a temperature is not above 0.
+            UsageError: none has.
         """
         for side, value in (("teacher", teacher), ("student", student)):
-            if value is None:
-                continue
-            if not any(side in loss.temperatures for loss in self.losses):
-                kind = (
-                    "temperature"
-                    if not any(loss.temperatures for loss in self.losses)
-                    else f"--{side}-temperature"
-                )
+            if value is not None and not any(side in loss.temperatures for loss in self.losses):
+                has_other = any(loss.temperatures for loss in self.losses)
+                kind = f"--{side}-temperature" if has_other else "temperature"
                 raise UsageError(f"--loss {self.name} has no {kind} (--loss kl has)")
-            if value <= 0:
-                raise UsageError("temperatures must be greater than 0")
         return self._each(lambda loss: loss.with_temperatures(teacher=teacher, student=student))
 
     def with_options(self, name: str, **options: object) -> Objective:
-        """Return it with these options of the loss called `name`."""
+        """Return a copy with these keyword arguments of the loss called `name`."""
         return self._each(
             lambda loss: replace(loss, options={**loss.options, **options}) if loss.name == name else loss
         )
 
     def counts(self, labels: Labels) -> list[int]:
-        """Return for each loss how many of the groups have what it needs."""
+        """Return the number of groups that each loss is defined for."""
         return [
             int(loss.defined(labels.teacher, labels.positive, self._mask(loss, labels), labels.own).sum())
             for loss in self.losses
         ]
 
     def parts(self, student: Tensor, labels: Labels, counts: Sequence[int]) -> list[Tensor]:
-        """Return for each loss the sum of its values over the groups that it is defined for, over its count.
+        """Return for each loss its sum over the groups that it is defined for, divided by its count.
 
-        With `counts` of all groups of a step, the parts of its batches add up to the means of the step.
+        With the counts of a whole step, the parts of the batches add up to the means of the step.
         """
         return [
             self._sum(loss, student, labels) / max(count, 1)
@@ -104,7 +97,7 @@ class Objective:
         return sum(weighted[1:], weighted[0])
 
     def __call__(self, student: Tensor, labels: Labels) -> Tensor:
-        """Return the weighted sum of the losses, each its mean over the groups that it is defined for."""
+        """Return the weighted sum of the losses; each is the mean over the groups that it is defined for."""
         return self.total(self.parts(student, labels, self.counts(labels)))
 
     def _sum(self, loss: Loss, student: Tensor, labels: Labels) -> Tensor:
@@ -124,8 +117,8 @@ def objective(spec: str, *, paper_compat: bool = False, in_batch_negatives: bool
     """Read `kl`, `kl:tevatron` or a sum such as `kl+0.2*lce`.
 
     Args:
-        paper_compat: take the losses as the paper's own library computes them, see PAPER.
-        in_batch_negatives: take infonce for lce.
+        paper_compat: take the losses as the library of arXiv 2505.21058 computes them, see PAPER.
+        in_batch_negatives: replace lce by infonce.
 
     Raises:
         UsageError: a name or a weight is wrong.
@@ -136,13 +129,20 @@ def objective(spec: str, *, paper_compat: bool = False, in_batch_negatives: bool
         for inner_weight, inner in _terms(SUMS.get(name, name)):
             inner = changes.get(inner, inner)
             if inner in weights:
-                raise UsageError(f"--loss {spec}: {inner} stands twice (give it one weight)")
+                raise UsageError(f"--loss {spec}: {inner} is repeated (give it one weight)")
             weights[inner] = weight * inner_weight
     return Objective(spec, tuple(LOSSES[name] for name in weights), tuple(weights.values()))
 
 
+def complete_loss(incomplete: str) -> list[str]:
+    """Complete the last term of a sum."""
+    end = max(incomplete.rfind("+"), incomplete.rfind("*")) + 1
+    before, begun = incomplete[:end], incomplete[end:]
+    return [before + name for name in (*LOSSES, *SUMS) if name.startswith(begun)]
+
+
 def explain_objective(spec: str) -> str:
-    """What `rd-train --explain-loss` prints: the loss, or what a sum means and then each of its losses."""
+    """Return what `rd-train --explain-loss` prints: the meaning of a sum, then each of its losses."""
     chosen = objective(spec)
     texts = [explain(loss.name) for loss in chosen.losses]
     if len(texts) > 1 or spec in SUMS:

@@ -1,13 +1,13 @@
 """Losses over groups: one query, its documents, student scores against judgements or a teacher.
 
 A loss is a pure function `(student, teacher, positive, mask) -> values`. It takes (B, G) tensors, B groups of
-up to G documents, `student` and `teacher` float scores, `positive` and `mask` bool, and returns one value a
-group, (B,). Where `mask` is False there is no document, and neither value nor gradient depends on what stands
-there, NaN included. What a loss needs of a group stands in its line of the table; the value of a group that
-lacks it, such as one of a single document, is finite but means nothing, and is left out of the mean.
+up to G documents: `student` and `teacher` are float scores, `positive` and `mask` are bool. It returns one
+value a group, (B,). Where `mask` is False there is no document; neither value nor gradient depends on the
+numbers there, NaN included. A line of the table says what a loss needs in a group. The value of a group that
+lacks it, such as a group of one document, is finite but meaningless, and left out of the mean.
 
-A new loss is a function and a line in LOSSES; a library's variant of one is a line named `loss:library`.
-Importing this needs no torch, so that names and docstrings are shown at once.
+A new loss is a function and a line in LOSSES; a library's variant of a loss is a line named `loss:library`.
+Importing this module needs no torch, so that names and docstrings are shown at once.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 LossFunction = Callable[..., "Tensor"]
 
 SCORE, POSITIVE, NEGATIVE, PAIR, ORDER = "score", "positive", "negative", "pair", "order"
-"""What a loss may need: the teacher's scores; a positive; a document that is none; two documents; two that
-the teacher does not tie."""
+"""What a loss may need in a group: the teacher's scores; a positive; a document that is not positive; two
+documents; two documents that the teacher does not tie."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss, what it needs of a group, and the scales of teacher scores that make sense to it."""
+    """A loss, what it needs in a group, and the scales of teacher scores that it accepts."""
 
     name: str
     function: LossFunction
@@ -47,11 +47,11 @@ class Loss:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments of the function."""
     temperatures: Mapping[str, str] = field(default_factory=dict)
-    """Which option --teacher-temperature ("teacher") and --student-temperature ("student") set."""
+    """The options that --teacher-temperature ("teacher") and --student-temperature ("student") set."""
     in_batch: bool = False
-    """Whether the documents of the other groups of a batch take part."""
+    """Whether the documents of the other groups of a batch are negatives."""
     note: str = ""
-    """How it differs from what the function says of itself."""
+    """How the variant differs from the docstring of its function."""
 
     @property
     def needs_teacher(self) -> bool:
@@ -63,13 +63,13 @@ class Loss:
         return self.scales == SCORE_SCALES
 
     def values(self, student: Tensor, teacher: Tensor, positive: Tensor, mask: Tensor, own: Tensor) -> Tensor:
-        """Return a value for each group, (B,); `own` are its documents, not others of the batch."""
+        """Return a value for each group, (B,); `own` marks its documents, not those of other groups."""
         if self.in_batch:
             return self.function(student, teacher, positive, mask, own=own, **self.options)
         return self.function(student, teacher, positive, mask & own, **self.options)
 
     def defined(self, teacher: Tensor, positive: Tensor, mask: Tensor, own: Tensor) -> Tensor:
-        """Return which groups have what the loss needs, (B,) bool."""
+        """Return a mask of the groups that have what the loss needs, (B,) bool."""
         mask = mask if self.in_batch else mask & own
         defined = mask.sum(-1) > (PAIR in self.needs or ORDER in self.needs)
         if POSITIVE in self.needs:
@@ -81,15 +81,15 @@ class Loss:
         return defined
 
     def with_temperatures(self, **temperatures: float | None) -> Loss:
-        """Return the loss at these temperatures, of those that it has."""
+        """Return a copy with these temperatures, as far as the loss has them."""
         given = {self.temperatures[side]: t for side, t in temperatures.items() if side in self.temperatures}
         return replace(self, options={**self.options, **{k: t for k, t in given.items() if t is not None}})
 
     def check_scale(self, scale: str) -> None:
-        """Refuse teacher scores on a scale that the loss cannot learn from; warn where it hardly can.
+        """Refuse teacher scores on a scale that the loss cannot learn from; warn if it hardly can.
 
         Raises:
-            UsageError: with what would help.
+            UsageError: the scale is refused; the message says what would help.
         """
         if not self.needs_teacher:
             return
@@ -108,10 +108,10 @@ class Loss:
 
 
 _DIFFERENCES = ("logit", "log-probability", "cosine", "dot", "bm25")
-"""Scales on which the difference of two scores means something that a student can learn."""
+"""Scales on which differences of scores have a meaning that a student can learn."""
 
 _SOFTMAX = (kl, kl_of_shares, listnet)
-"""Losses that make a distribution of the teacher's scores."""
+"""Losses that turn the teacher's scores into a distribution."""
 
 _UNFIT = {
     "unknown": "scores of unknown scale (say what they are, as in --score-scale logit)",
@@ -167,14 +167,14 @@ LOSSES = {
 }  # fmt: skip
 
 SUMS = {"kl:flagembedding": "listnet+lce"}
-"""Names that stand for a sum. With in-batch negatives, FlagEmbedding's default, it is listnet+infonce."""
+"""Names of sums. With in-batch negatives, FlagEmbedding's default, kl:flagembedding is listnet+infonce."""
 
 PAPER = {"kl": "kl:rankers", "ranknet": "ranknet:rankers"}
-"""What --paper-compat takes in place of a loss: how the paper's own library computes it."""
+"""The losses that --paper-compat replaces by those of the library of arXiv 2505.21058."""
 
 
 def explain(name: str) -> str:
-    """Describe one loss: its docstring, how a library's variant differs, the scales that it accepts."""
+    """Describe one loss: its docstring, the difference of a library's variant, the accepted scales."""
     loss = LOSSES[name]
     variant = f"Variant: {name.partition(':')[2]}'s {loss.note}\n" if loss.note else ""
     scales = "any" if loss.ordinal else ", ".join(loss.scales)

@@ -239,12 +239,13 @@ def test_an_output_whose_folder_vanishes_is_one_line(run, tmp_path):
 
 def test_a_model_that_was_being_replaced_comes_back(tmp_path):
     from rdtools.train.checkpoints import check_output_folder
+    from rdtools.train.options import TrainingOutput
 
     (tmp_path / ".out.1.old" / "checkpoints" / "step-5").mkdir(parents=True)
     (tmp_path / ".out.2.part").mkdir()
     with pytest.raises(RdError, match="it holds an unfinished run"):
-        check_output_folder(tmp_path / "out")
-    check_output_folder(tmp_path / "out", resume=True)
+        check_output_folder(TrainingOutput(output=tmp_path / "out"))
+    check_output_folder(TrainingOutput(output=tmp_path / "out", resume=True))
     assert os.listdir(tmp_path) == ["out"]
     assert os.listdir(tmp_path / "out" / "checkpoints") == ["step-5"]
 
