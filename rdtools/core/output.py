@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from rdtools.core.atomic import beside
 from rdtools.core.errors import RdError
 from rdtools.core.flags import flag
 from rdtools.core.log import printable
@@ -69,11 +70,8 @@ def open_output(path: str | None) -> Iterator[Output]:
         with _open_for_writing(target, "wb", path) as file:
             yield Output(file, path)
         return
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    with _writing(path):
-        beside.unlink(missing_ok=True)  # of a process of this number that was killed
-    try:
-        with _open_for_writing(beside, "xb", path) as file:
+    with beside(target) as part:
+        with _open_for_writing(part, "xb", path) as file:
             stream = _compressed(file, path)
             yield Output(stream, path, flush=False)
             with _writing(path):
@@ -82,9 +80,7 @@ def open_output(path: str | None) -> Iterator[Output]:
                 file.flush()
                 os.fsync(file.fileno())
         with _writing(path):
-            os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
+            os.replace(part, target)
 
 
 @contextmanager

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rdtools.core.atomic import beside
 from rdtools.core.errors import RdError
 from rdtools.core.log import log, plural
 
@@ -120,18 +119,15 @@ def index_folder(directory: str, kind: str, settings: dict[str, Any]) -> Path:
 
 
 def _save_whole(folder: Path, manifest: dict[str, Any], index: T, save: Callable[[T, Path], None]) -> None:
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(beside, ignore_errors=True)  # of a killed process that had our number
     try:
-        beside.mkdir(parents=True)
-        save(index, beside)
-        (beside / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-        try:
-            beside.rename(folder)
-        except OSError:
-            if not folder.exists():  # else another process was faster, with the same index
-                raise
+        with beside(folder) as part:
+            part.mkdir(parents=True)
+            save(index, part)
+            (part / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+            try:
+                part.rename(folder)
+            except OSError:
+                if not folder.exists():  # else another process was faster, with the same index
+                    raise
     except OSError as error:
         raise RdError(f"index {folder}: cannot write: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
