@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from rdtools.cli.command import entry_point, need_input
 from rdtools.cli.options import Given, refuse_idle
 from rdtools.data.options import CollectionOptions
 from rdtools.formats import Reading, Writing
 from rdtools.formats.table import RUNS
 from rdtools.mine.options import Candidates, Selection
-from rdtools.mine.sources import OPTION_USES, RECORDS, uses_of
+from rdtools.mine.sources import RECORDS, idle_options
 from rdtools.models.options import ModelOptions
 from rdtools.search.options import SearchOptions
 
@@ -57,14 +55,15 @@ def mine(
     from rdtools.core.streams import STDIN, unless_empty
     from rdtools.data.collection import open_collection
     from rdtools.formats import encode
-    from rdtools.mine.miner import Miner
+    from rdtools.formats.runs import encode_runs
+    from rdtools.mine.retrieval import Retrieval
     from rdtools.mine.sources import open_source, query_check
+    from rdtools.mine.training_groups import TrainingGroups
     from rdtools.search.resources import Resources
 
     _refuse_idle(given, candidates, selection)
     scale = candidates.score_scale
     collection = open_collection(where, reading)
-    selection = replace(selection, as_run=writing.format in RUNS)
     brings_queries = where.queries is not None if RECORDS in candidates.sources else collection.has_queries
     paths = candidates.queries_files if brings_queries else need_input(candidates.queries_files) or (STDIN,)
     check = query_check(candidates.sources, selection.limits, scale)
@@ -74,22 +73,26 @@ def mine(
             resources = Resources(collection, search, model, reading, scale, selection.seed)
             sources = [open_source(spec, resources) for spec in candidates.sources]
             corpus = collection.corpus if collection.has_corpus else None
-            miner = Miner(sources, selection, collection.qrels, corpus)
-            for data in encode(track(miner.mine(records), "mining", "query"), writing.format):
+            as_run = writing.format in RUNS
+            kind = TrainingGroups if selection.is_group else Retrieval
+            miner = kind(sources, selection, collection.qrels, corpus, as_run)
+            if as_run:
+                lines = encode_runs(track(miner.runs(records), "mining", "query"), writing.format)
+            else:
+                lines = encode(track(miner.mine(records), "mining", "query"), writing.format)
+            for data in lines:
                 out.write(data)
             miner.tally.report()
 
 
 def _refuse_idle(given: Given, candidates: Candidates, selection: Selection) -> None:
-    """Refuse options of sources that are not used, and options without effect beside another."""
+    """Refuse options of sources that are not used, and options that another makes useless."""
     if not selection.is_group:
         refuse_idle(given, "-n all keeps what the sources found", "sampling")
     if candidates.queries_files:
         refuse_idle(given, f"{candidates.queries_files[0]} brings the queries", "queries")
-    used = [use for spec in candidates.sources for use in uses_of(spec)]
-    for because, fields in OPTION_USES:
-        if (because, fields) not in used:
-            refuse_idle(given, because, *fields)
+    for because, field in idle_options(candidates.sources):
+        refuse_idle(given, because, field)
 
 
 main = entry_point("rd-mine", mine)

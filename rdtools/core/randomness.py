@@ -1,21 +1,25 @@
-"""Randomness that depends on a seed and an id alone: the same bytes however the input was split."""
+"""Randomness that depends only on a seed and an id, so that splitting the input changes nothing."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
 def generator(seed: int, query_id: str, purpose: str) -> random.Random:
-    """The generator of everything random for a query: the same wherever it stands in a stream."""
+    """Return the generator of one purpose for one query."""
     return random.Random(f"{seed}\t{query_id}\t{purpose}")
 
 
 def shuffled(items: Sequence[T], rng: random.Random) -> Iterator[T]:
-    """Yield all items in random order, holding only what was moved (Fisher and Yates, one step an item)."""
+    """Yield all items in random order, one step of the Fisher-Yates shuffle an item.
+
+    It holds only the items that have moved, and uses only `rng.random()`, whose sequence Python guarantees.
+    """
     moved: dict[int, T] = {}
     for place in range(len(items)):
         other = place + int(rng.random() * (len(items) - place))
@@ -24,12 +28,5 @@ def shuffled(items: Sequence[T], rng: random.Random) -> Iterator[T]:
 
 
 def sample_places(items: Sequence[T], count: int, rng: random.Random) -> list[T]:
-    """Draw `count` of `items` without replacement, in random order.
-
-    Only `rng.random()` is used, the one method whose sequence Python promises to keep.
-    """
-    pool = list(items)
-    for place in range(count):
-        other = place + int(rng.random() * (len(pool) - place))
-        pool[place], pool[other] = pool[other], pool[place]
-    return pool[:count]
+    """Draw `count` items without replacement, in random order; all of them if there are fewer."""
+    return list(islice(shuffled(items, rng), count))

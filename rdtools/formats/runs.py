@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
-from rdtools.core.errors import BadLine
+from rdtools.core.errors import BadLine, RdError
 from rdtools.core.records import QRELS_SOURCE, Doc, Record
 from rdtools.core.streams import Lines
 from rdtools.formats.records import dump, is_score
@@ -16,25 +16,24 @@ from rdtools.formats.texts import decode
 _NOT_IN_CELLS = "\t\r\n"
 
 
-class Columns(Sequence[Doc]):
-    """The documents that one source ranked: best first, ties by larger doc_id, as `rank` orders them.
+class RunColumns(NamedTuple):
+    """The ranking of one query, best first, ties by larger doc_id, and what made it, in one word.
 
-    On the way to a run they stand for `docs`. A document is made only where one is asked for: to make a
-    thousand of them takes several times as long as to search for them and to write them.
+    A search returns its documents as columns, and a run needs no more of them: to make a record of a
+    thousand documents takes several times as long as to search for them and to write them.
     """
 
-    def __init__(self, doc_ids: list[str], scores: list[float], source: str) -> None:
-        self.doc_ids = doc_ids
-        self.scores = scores
-        self.source = source
+    query_id: str
+    doc_ids: list[str]
+    scores: list[float]
+    tag: str
 
-    def __len__(self) -> int:
-        return len(self.doc_ids)
 
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, slice):
-            return [self[each] for each in range(*place.indices(len(self)))]
-        return Doc(doc_id=self.doc_ids[place], score=self.scores[place], source=self.source)
+def run_columns(record: Record) -> RunColumns:
+    """Return the ranking of a record."""
+    ranked = ranking(record)
+    doc_ids, scores = [doc_id for doc_id, _ in ranked], [float(score) for _, score in ranked]
+    return RunColumns(record["query_id"], doc_ids, scores, run_tag(record))
 
 
 def ranking(record: Record) -> list[tuple[str, float]]:
@@ -77,40 +76,64 @@ def rank(scores: Mapping[str, float | None]) -> list[tuple[str, float]]:
 
 
 def run_tag(record: Record) -> str:
-    """What made the ranking: the teacher, or else the sources, in one word."""
-    docs: Sequence[Doc] = record["docs"]
-    if isinstance(docs, Columns):
-        sources = {docs.source: None}
-    else:
-        sources = dict.fromkeys(doc["source"] for doc in docs if "source" in doc)
+    """Return what made the ranking: the teacher, or else the sources, in one word."""
+    sources = dict.fromkeys(doc["source"] for doc in record["docs"] if "source" in doc)
     sources.pop(QRELS_SOURCE, None)
-    tag = record.get("teacher") or "+".join(sources) or str(record.get("tag") or "rdtools")
-    return "_".join(tag.split()) or "rdtools"
+    return one_word(record.get("teacher") or "+".join(sources) or str(record.get("tag") or ""))
+
+
+def one_word(name: str) -> str:
+    """Return a name as the tag of a run, which must not have white space."""
+    return "_".join(name.split()) or "rdtools"
 
 
 def write_trec(record: Record) -> bytes:
-    """`query_id Q0 doc_id rank score tag`, rank from 1."""
-    start, tag = f"{_word(record['query_id'])} Q0 ", run_tag(record)
-    doc_ids, scores = _columns(record)
-    if " ".join(doc_ids).split() != doc_ids:  # faster than one by one
-        for doc_id in doc_ids:
-            _word(doc_id)
-    return _rows(start, f" {tag}\n", doc_ids, _ranks(len(doc_ids)), scores)
+    """Return the lines `query_id Q0 doc_id rank score tag` of a record; ranks start at 1."""
+    return _trec_lines(run_columns(record))
 
 
 def write_tsv(record: Record) -> bytes:
-    """`query_id⇥doc_id⇥score`; the score always has a point or an exponent, so that it is no rank."""
-    start = run_cell(record["query_id"]) + "\t"
-    doc_ids, scores = _columns(record)
-    cell_of_all = "".join(doc_ids)
-    if any(mark in cell_of_all for mark in _NOT_IN_CELLS):
-        for doc_id in doc_ids:
+    """Return the lines `query_id⇥doc_id⇥score` of a record.
+
+    Each score has a point or an exponent, so that it is not taken for a rank.
+    """
+    return _tsv_lines(run_columns(record))
+
+
+def encode_runs(runs: Iterable[RunColumns], name: str) -> Iterator[bytes]:
+    """Yield the lines of each ranking in format `name`, trec or tsv.
+
+    Raises:
+        RdError: the format cannot hold an id.
+    """
+    lines = {"trec": _trec_lines, "tsv": _tsv_lines}[name]
+    for run in runs:
+        try:
+            yield lines(run)
+        except BadLine as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            raise RdError(f'query "{run.query_id}": {error.problem}{hint}') from None
+
+
+def _trec_lines(run: RunColumns) -> bytes:
+    start = f"{_word(run.query_id)} Q0 "
+    if " ".join(run.doc_ids).split() != run.doc_ids:  # faster than one by one
+        for doc_id in run.doc_ids:
+            _word(doc_id)
+    return _rows(start, f" {run.tag}\n", run.doc_ids, _ranks(len(run.doc_ids)), _score_texts(run.scores))
+
+
+def _tsv_lines(run: RunColumns) -> bytes:
+    start = run_cell(run.query_id) + "\t"
+    all_ids = "".join(run.doc_ids)
+    if any(mark in all_ids for mark in _NOT_IN_CELLS):
+        for doc_id in run.doc_ids:
             run_cell(doc_id)
-    return _rows(start, "\n", doc_ids, ["\t"] * len(doc_ids), scores)
+    return _rows(start, "\n", run.doc_ids, ["\t"] * len(run.doc_ids), _score_texts(run.scores))
 
 
 def _rows(start: str, end: str, *columns: list[str]) -> bytes:
-    """Join columns to lines. They are dealt out to one list: five times as fast as line by line."""
+    """Join columns to lines: filling one list by strides is five times as fast as line by line."""
     width = len(columns) + 1
     pieces = [end + start] * (width * len(columns[0]))
     for place, column in enumerate(columns):
@@ -119,7 +142,7 @@ def _rows(start: str, end: str, *columns: list[str]) -> bytes:
 
 
 def _ranks(count: int) -> list[str]:
-    """Return " 1 ", " 2 ", ... as far as `count`; they are made once."""
+    """Return " 1 ", " 2 ", ..., " count "; they are made once."""
     _RANKS.extend(f" {rank} " for rank in range(len(_RANKS) + 1, count + 1))
     return _RANKS[:count]
 
@@ -127,17 +150,11 @@ def _ranks(count: int) -> list[str]:
 _RANKS: list[str] = []
 
 
-def _columns(record: Record) -> tuple[list[str], list[str]]:
-    """The record as a run: ids, best first, and the shortest text of each score."""
-    docs: Sequence[Doc] = record["docs"]
-    if isinstance(docs, Columns):
-        doc_ids, scores = docs.doc_ids, docs.scores
-    else:
-        ranked = ranking(record)
-        doc_ids, scores = [doc_id for doc_id, _ in ranked], [float(score) for _, score in ranked]
+def _score_texts(scores: list[float]) -> list[str]:
+    """Return the shortest text of each score, as `repr` does."""
     if scores and min(map(abs, scores)) >= 1e-4 and max(map(abs, scores)) < 1e16:
-        return doc_ids, dump(scores)[1:-2].decode().split(",")  # as repr has it, several times as fast
-    return doc_ids, list(map(repr, scores))  # where a number takes an exponent, they differ
+        return dump(scores)[1:-2].decode().split(",")  # several times as fast; exponents would differ
+    return list(map(repr, scores))
 
 
 def read_trec(lines: Lines, together: bool = True) -> Iterator[Record]:

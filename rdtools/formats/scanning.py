@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rdtools.search.compiled import compiled
+from rdtools.search.bm25_loops import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

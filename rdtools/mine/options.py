@@ -1,4 +1,4 @@
-"""Which candidates become negatives: what the options of rd-mine say, and the tests that they stand for."""
+"""The options of rd-mine: sources of candidates, and the selection of documents from them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from rdtools.mine.sampling import SAMPLING
 from rdtools.mine.sources import SOURCES
 
 FALSE_NEGATIVES = {"drop": "dropped by", "keep": "kept against", "relabel": "relabelled by"}
-"""What may become of suspected false negatives (`--false-negatives`), in the words of the account."""
-
+"""The treatments of suspected false negatives (`--false-negatives`), and their words in the counts."""
 
 _SCORE = "negatives whose score in their source is"
 
@@ -29,38 +28,34 @@ def count_or_all(title: str, text: str) -> int | None:
 
 @dataclass(frozen=True)
 class Candidates(OptionGroup):
-    """Where queries and their candidates come from."""
+    """Queries, and the sources of their candidates."""
 
     heading: ClassVar[str] = "Candidates"
 
     queries_files: tuple[str, ...] = flag("[QUERIES]...", default=(), help="Queries; - is standard input.")
     sources: tuple[str, ...] = flag(
         "--from", default=("bm25",), metavar="SOURCE", choices=SOURCES, kind="source", spec=True,
-        help="bm25; random (the whole corpus); dense:MODEL; graph, the BM25 neighbours of the "
-        "positives; graph:dense:MODEL, those by embedding; run:FILE (run:msmarco-run:FILE for ranks); or "
-        "records (the docs of the input, by score). May be repeated: --depth is the quota of each.",
+        help=f"{'; '.join(entry.help for entry in SOURCES.values())}. "
+        "May be repeated: --depth is the quota of each.",
     )  # fmt: skip
     score_scale: str | None = score_scale_flag()
 
 
 @dataclass(frozen=True)
 class Selection(OptionGroup):
-    """What is kept of the candidates. `num_negatives` None keeps all: retrieval, not a training group.
+    """Which candidates are kept. `num_negatives` None keeps all: retrieval, not a training group.
 
-    Suspected false negatives are the candidates that are not scored below a margin, and those whose
-    `JudgedQuery.nearness` to a positive is at least `near_copies`. A margin is measured from s⁺, the lowest
-    score of a positive in the same source: `relative_margin` R lets pass scores below s⁺ − R·|s⁺|,
-    `absolute_margin` M those below s⁺ − M (2407.15831). To relabel is 2505.16967's way.
+    Suspected false negatives are candidates that do not score below a margin, and those whose
+    `JudgedQuery.similarity` to a positive is at least `near_copies`. Margins are measured from s⁺, the lowest
+    score of a positive in the same source: `relative_margin` R keeps scores below s⁺ − R·|s⁺|,
+    `absolute_margin` M those below s⁺ − M (2407.15831). Relabelling follows 2505.16967.
 
-    Attributes:
-        as_run: a run is what will be written. Scores of one source would hide the documents of the others
-            there, so with several sources none is given: their order is the ranking.
-        paper_compat: as the code of 2505.21058 has it. Positives, and copies of their texts, may be drawn as
-            negatives and as padding. A record holds a document once, so one that is there already (a
-            positive, or twice drawn) takes the place of a negative and adds none. A score of s⁺ − M passes.
+    With `paper_compat` as in the code of 2505.21058, positives and copies of their texts may be drawn as
+    negatives and as padding. A record holds a document once, so a document that is drawn again (a positive,
+    or one drawn before) takes the place of a negative and adds none. A score of s⁺ − M passes.
 
     Raises:
-        UsageError: options that do not go together, or a number out of its range.
+        UsageError: options contradict each other, or a number is out of range.
     """
 
     heading: ClassVar[str] = "Selection"
@@ -127,7 +122,6 @@ class Selection(OptionGroup):
         "source's quota; rd-mine counts all.",
     )  # fmt: skip
     seed: int = seed_flag()
-    as_run: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -135,43 +129,13 @@ class Selection(OptionGroup):
             raise UsageError(f"--range-min {self.range_min} leaves nothing of --depth {self.depth}")
         if self.pad and not self.is_group:
             raise UsageError("--pad: it fills the groups of -n N, and -n all makes none")
-        if self.false_negatives is not None and not self.margins and self.near_copies is None:
-            tests = "--relative-margin, --absolute-margin or --near-copies"
-            raise UsageError(f"--false-negatives {self.false_negatives} needs {tests}")
 
     @property
     def is_group(self) -> bool:
+        """Whether records are training groups, rather than rankings."""
         return self.num_negatives is not None
 
     @property
-    def margins(self) -> bool:
-        return self.relative_margin is not None or self.absolute_margin is not None
-
-    @property
     def limits(self) -> bool:
-        """Whether candidates are held against a number in the unit of their scores."""
+        """Whether scores are compared with a number, which fits one scale only."""
         return any(one is not None for one in (self.max_score, self.min_score, self.absolute_margin))
-
-    @property
-    def looks_at_each(self) -> bool:
-        """Whether a candidate may be dropped for its score or its text."""
-        return self.limits or self.margins or self.near_copies is not None
-
-    def limit_exceeded(self, score: float) -> str | None:
-        """Name the limit that a score exceeds, None where it keeps within them."""
-        if self.max_score is not None and score > self.max_score:
-            return "max-score"
-        if self.min_score is not None and score < self.min_score:
-            return "min-score"
-        return None
-
-    def margin_failed(self, score: float, lowest_positive: float) -> str | None:
-        """Name the margin that a score is not below, None where it is below them."""
-        relative, absolute = self.relative_margin, self.absolute_margin
-        if relative is not None and not score < lowest_positive - relative * abs(lowest_positive):
-            return "relative-margin"
-        if absolute is not None:
-            edge = lowest_positive - absolute
-            if not (score < edge or (self.paper_compat and score == edge)):
-                return "absolute-margin"
-        return None

@@ -1,8 +1,8 @@
-"""Choosing negatives from a pool (`--sampling`): a function (pool, ranks, n, rng) -> n places in the pool.
+"""Sampling of negatives from a pool (`--sampling`): a function (pool, ranks, n, rng) -> n places in the pool.
 
-The pool is what the sources gave, one after the other; `ranks` count from 1 in each of them. Where it holds
-fewer than n, all are chosen. Only `rng.random()` is used, whose sequence Python guarantees, so that a seed
-chooses the same negatives on every machine and version.
+The pool is the candidates of all sources, one source after the other; `ranks` start at 1 for each source. If
+the pool has fewer than n documents, all are chosen. Only `rng.random()` is used, whose sequence Python
+guarantees, so that a seed chooses the same negatives on every machine and version.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ T = TypeVar("T")
 
 
 def top(pool: Sequence[Doc], ranks: Sequence[int], n: int, rng: random.Random) -> list[int]:
-    """The first n, the sources taking turns: all first documents, then all second ones."""
+    """Return the first n, sources in turn: the first documents of all, then the second ones."""
     return _largest([-rank for rank in ranks], n)
 
 
 def uniform(pool: Sequence[Doc], ranks: Sequence[int], n: int, rng: random.Random) -> list[int]:
-    """Any n, each as likely as any other."""
+    """Return any n, each document with the same probability."""
     return _largest([rng.random() for _ in pool], n)
 
 
 def log_random(pool: Sequence[Doc], ranks: Sequence[int], n: int, rng: random.Random) -> list[int]:
-    """n without replacement, rank r with weight 1/ln(1 + r): near the top more often.
+    """Return n drawn without replacement, rank r with weight 1/ln(1 + r): top ranks more often.
 
     Exponential keys draw without replacement by weight (Efraimidis and Spirakis, 2006).
     """
@@ -39,7 +39,7 @@ def log_random(pool: Sequence[Doc], ranks: Sequence[int], n: int, rng: random.Ra
 
 
 def stratified(pool: Sequence[Doc], ranks: Sequence[int], n: int, rng: random.Random) -> list[int]:
-    """One from each of n strata of equally many documents: quantiles of the scores (2604.04734)."""
+    """Return one from each of n strata with equally many documents: quantiles of the scores (2604.04734)."""
     by_score = _by_score(pool, "stratified")
     n = min(n, len(pool))
     edges = [len(pool) * stratum // n for stratum in range(n + 1)] if n else []
@@ -47,10 +47,10 @@ def stratified(pool: Sequence[Doc], ranks: Sequence[int], n: int, rng: random.Ra
 
 
 def stratified_width(pool: Sequence[Doc], ranks: Sequence[int], n: int, rng: random.Random) -> list[int]:
-    """One from each of n intervals of equal width, from the highest score of the pool to the lowest.
+    """Return one from each of n intervals of equal width, from the highest score of the pool to the lowest.
 
-    The share of intervals that are empty, or used up, goes to the others round by round, one each, the
-    interval of the highest scores first, until n are chosen. A score on an edge belongs to the lower one.
+    Until n are chosen, further rounds draw one from each interval that is not empty, the interval of the
+    highest scores first. A score on an edge belongs to the lower interval.
     """
     by_score = _by_score(pool, "stratified-width")
     n = min(n, len(pool))

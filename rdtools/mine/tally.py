@@ -1,4 +1,4 @@
-"""What was kept and what was lost, by source and filter: rd-mine's last words on stderr."""
+"""The counts of rd-mine: documents and queries by source and filter, reported on stderr at the end."""
 
 from __future__ import annotations
 
@@ -8,32 +8,37 @@ from collections.abc import Iterator
 from rdtools.core.log import log, plural
 
 Counts = Counter[tuple[str, str]]
-"""(source, what happened) -> documents; the source is empty where it is the record as a whole."""
+"""(source, event) -> documents; the source is empty for events of the record as a whole."""
 
 
 class Tally:
-    """How many documents, of how many queries, each source gave and each filter dropped."""
+    """The numbers of documents, and of queries, that each source returned and each filter dropped.
+
+    Attributes:
+        queries: the number of mined queries.
+        not_sampled: the number of queries that --sample left out.
+    """
 
     def __init__(self) -> None:
         self.queries = 0
         self.not_sampled = 0
         self._documents: Counts = Counter()
-        self._queries_of: Counts = Counter()
+        self._queries: Counts = Counter()
 
     def add(self, counts: Counts) -> None:
-        """Add what was counted for one query."""
+        """Add the counts of one query."""
         self.queries += 1
         self._documents.update(counts)
-        self._queries_of.update(key for key, count in counts.items() if count)
+        self._queries.update(key for key, count in counts.items() if count)
 
     def lines(self) -> Iterator[str]:
-        """The account in words: a line for the whole, then one a source."""
+        """Yield the counts in words: a line for the records, then one for each source."""
         whole = plural(self.queries, "query")
         if self.not_sampled:
             whole += f" ({self.not_sampled:,} left out by --sample)"
         for source in dict.fromkeys(["", *(source for source, _ in self._documents)]):
             counts = [
-                f"{count:,} {key[1]} ({plural(self._queries_of[key], 'query')})"
+                f"{count:,} {key[1]} ({plural(self._queries[key], 'query')})"
                 for key, count in self._documents.items()
                 if key[0] == source and count
             ]
@@ -41,5 +46,6 @@ class Tally:
             yield f"{source or whole}: {text}" if text else whole
 
     def report(self) -> None:
+        """Write the counts to stderr."""
         for line in self.lines():
             log.info("%s", line)

@@ -1,8 +1,8 @@
 """BM25 as Lucene defines it, exact for any k1 and b.
 
 score(q, d) = Σ_{t ∈ q} idf(t) · tf / (tf + k1·(1 − b + b·|d|/avgdl)),
-idf(t) = ln(1 + (N − df + ½)/(df + ½)); a term that stands twice in the query counts twice.
-A term's impact on a text, one summand, is computed in float64 and kept as float32; impacts are added up in
+idf(t) = ln(1 + (N − df + ½)/(df + ½)); a term repeated in the query counts again.
+A term's impact on a text, one summand, is computed in float64 and stored as float32; impacts are added up in
 float32, in the order of the query.
 """
 
@@ -22,36 +22,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rdtools.core.log import track
+from rdtools.search import RankedRows
 from rdtools.search.bm25_loops import Postings, document_frequencies, fill_postings, find_best, weigh
-from rdtools.search.index_folder import index_folder, kept_index, load_index
+from rdtools.search.index_folder import index_folder, load_index, load_or_build
 from rdtools.search.resources import Resources
 from rdtools.search.tokenizer import Analyzer, Vocabulary, tokenize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Ranked = tuple["NDArray[np.int64]", "NDArray[np.float32]"]
-"""Rows of the corpus, best first, and their scores."""
-
-_FREQUENT = 8  # a term in more than one of so many documents has a line: adding it whole is faster then
-_PARTS = 4  # of a batch for each thread, so that no thread waits long for the others
-_KEYS = 2**23  # of all queries that are searched together, 64 MiB
+_FREQUENT = 8  # a term in more than 1 of 8 documents has a line, which is faster to add as a whole
+_PARTS = 4  # of a batch for each thread, so that no thread waits long for another
+_KEYS = 2**23  # of all queries searched together: 64 MiB
 _STATISTICS = "statistics.json"
 _VOCABULARY = "vocabulary.txt"
 
 
 class Bm25:
-    """An index of n texts, held by row.
+    """An index of n texts, by row.
 
     Attributes:
-        k1, b: the parameters it was built with.
+        k1, b: the parameters of the index.
     """
 
     def __init__(
         self, postings: Postings, term_of_stem: dict[str, int], k1: float, b: float, average_length: float
     ) -> None:
         for array in postings:
-            array.flags.writeable = False  # as those from a file are: the loops are compiled for one kind
+            array.flags.writeable = False  # like arrays from a file, so that the loops are compiled once
         self._postings = postings
         self._term_of_stem = term_of_stem
         self._average_length = average_length
@@ -93,17 +91,17 @@ class Bm25:
 
     @classmethod
     def load(cls, folder: Path) -> Bm25:
-        """Open a saved index; its arrays stay on disk, and are read where a query needs them."""
+        """Open a saved index; its arrays stay on disk, and queries read the parts that they need."""
         postings = Postings(*(_mapped(_file(folder, name)) for name in Postings._fields))
         stems = (folder / _VOCABULARY).read_text(encoding="utf-8").split("\n")
         terms = dict(zip(stems, range(len(postings.line_of_term)), strict=False))
         return cls(postings, terms, **json.loads((folder / _STATISTICS).read_text()))
 
-    def search(self, queries: Sequence[str], depths: Sequence[int]) -> Iterator[Ranked]:
+    def search(self, queries: Sequence[str], depths: Sequence[int]) -> Iterator[RankedRows]:
         """Yield the ranking of each query to its own depth: the rows with a term of the query.
 
-        Threads, one for each processor that this process may use, take a few queries at a time and are ahead
-        of whoever reads the rankings. None depends on the other queries.
+        Threads, one for each processor that this process may use, search a few queries at a time, ahead of
+        the reader of the rankings. No ranking depends on the other queries.
         """
         room = min(2 * max(depths, default=0) + 1024, len(self))
         share = max(1, min(-(-len(queries) // (_PARTS * _processors())), _KEYS // max(room, 1)))
@@ -114,7 +112,7 @@ class Bm25:
             self._threads.map(self._search, *zip(*parts, strict=True)) if parts else ()
         )
 
-    def _search(self, terms: Sequence[list[int]], depths: Sequence[int], room: int) -> list[Ranked]:
+    def _search(self, terms: Sequence[list[int]], depths: Sequence[int], room: int) -> list[RankedRows]:
         keys = np.empty((len(terms), room), np.int64)
         counts = find_best(
             self._postings,
@@ -126,7 +124,7 @@ class Bm25:
         return [_ranked(np.sort(own[:count])) for own, count in zip(keys, counts, strict=True)]
 
     def score_rows(self, query: str, rows: Sequence[int]) -> NDArray[np.float32]:
-        """Return the scores of the texts at `rows`; 0 where no term of the query occurs."""
+        """Return the scores of the texts at `rows`; 0 for a text without a term of the query."""
         wanted = np.array(rows, np.int32)
         scores = np.zeros(len(wanted), np.float32)
         for term in self._terms(query) if len(wanted) else ():
@@ -137,7 +135,7 @@ class Bm25:
         return scores
 
     def score_text(self, query: str, text: str) -> float:
-        """Score any text by the statistics of the indexed ones."""
+        """Return the score of any text, by the statistics of the indexed texts."""
         words = self._analyzer.stems(text)
         frequency = Counter(words)
         norm = self.k1 * (1 - self.b + self.b * len(words) / (self._average_length or 1))
@@ -160,10 +158,10 @@ class Bm25:
 
 
 def open_bm25(resources: Resources) -> Bm25:
-    """Index the corpus, or load its index; with an index and no corpus, take that index as it is.
+    """Index the corpus or load its index; without a corpus, load the index unchecked.
 
     Raises:
-        RdError: see `kept_index`. UsageError: there is neither a corpus nor an index.
+        RdError: see `load_or_build`. UsageError: there is neither a corpus nor an index.
     """
     settings = {
         "k1": resources.search.k1,
@@ -180,15 +178,15 @@ def open_bm25(resources: Resources) -> Bm25:
     def build() -> Bm25:
         return Bm25.build(corpus.texts, resources.search.k1, resources.search.b)
 
-    return kept_index(resources.search.index, "bm25", settings, corpus, build, Bm25.save, Bm25.load)
+    return load_or_build(resources.search.index, "bm25", settings, corpus, build, Bm25.save, Bm25.load)
 
 
 def _idf(count: int, n: int) -> float:
     return math.log(1 + (n - count + 0.5) / (count + 0.5))
 
 
-def _ranked(keys: NDArray[np.int64]) -> Ranked:
-    """Take keys apart again, see `find_best`."""
+def _ranked(keys: NDArray[np.int64]) -> RankedRows:
+    """Return the rows and scores of keys, see `find_best`."""
     return keys & 0xFFFFFFFF, (-(keys >> 32)).astype(np.int32).view(np.float32)
 
 
@@ -197,14 +195,14 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _mapped(file: Path) -> NDArray[Any]:
-    header = 128  # an array without elements is no more than that, and cannot be mapped
+    header = 128  # the size of an empty array, which cannot be mapped
     if file.stat().st_size == header:
         return np.asarray(np.load(file, allow_pickle=False))
     return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
 
 
 def _processors() -> int:
-    """How many processors this process may use, as `taskset` sets it."""
+    """Return the number of processors that this process may use, as `taskset` sets it."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,37 +1,47 @@
-"""The loops of BM25, compiled by numba: postings out of tokens, and the best rows for a batch of queries.
+"""The loops of BM25, compiled by numba: build postings from tokens, find the best rows of a batch of queries.
 
-numpy would pass over all n rows for each query and holds the interpreter's lock; loops in C would need a
-compiler at installation, or wheels of our own for every platform.
+numpy would read all n rows for each query and holds the interpreter's lock; loops in C would need a compiler
+at installation, or wheels of our own for every platform.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import numba
 import numpy as np
-
-from rdtools.search.compiled import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Loop = TypeVar("Loop", bound=Callable[..., Any])
+
 _BLOCK = 2**16  # rows whose scores, 256 KiB, stay in the processor's cache
-_STRIDE = 2**6  # rows that are passed over together where none is good enough
+_STRIDE = 2**6  # rows that are skipped together if none is good enough
+
+
+def compiled(loop: Loop) -> Loop:
+    """Compile a loop at its first call, and keep the result beside the file or in the user's cache folder."""
+    try:
+        return numba.njit(loop, cache=True, nogil=True)  # type: ignore[no-any-return]
+    except RuntimeError:  # neither folder can be written
+        return numba.njit(loop, nogil=True)  # type: ignore[no-any-return]
 
 
 class Postings(NamedTuple):
-    """Which rows a term occurs in, and its impact there: its share of the row's score."""
+    """The rows in which a term occurs, and its impact there: its share of the row's score."""
 
     starts: NDArray[np.int64]
-    """(terms + 1,) where the postings of each term begin in `rows` and `impacts`."""
+    """(terms + 1,) the first posting of each term in `rows` and `impacts`."""
     rows: NDArray[np.int32]
     """(postings,) ascending for each term."""
     impacts: NDArray[np.float32]
     """(postings,) above 0."""
     line_of_term: NDArray[np.int32]
-    """(terms,) a place in `lines`; -1 for a term that has none."""
+    """(terms,) the term's place in `lines`; -1 if it has none."""
     lines: NDArray[np.float32]
-    """(frequent terms, n) the impact on every row, 0 where the term does not occur."""
+    """(frequent terms, n) the impact on every row, 0 if the term does not occur."""
 
 
 @compiled
@@ -118,7 +128,7 @@ def _smallest_first(keys: NDArray[np.int64], count: int) -> np.int64:
 def _keep(
     key: np.int64, best: NDArray[np.int64], count: int, limit: np.int64, depth: int
 ) -> tuple[int, np.int64]:
-    """Put a key to the `count` in `best`; where that fills it, keep `depth`. Return `count`, `limit`."""
+    """Add a key to the `count` in `best`; if that fills it, keep `depth`. Return `count` and `limit`."""
     best[count] = key
     if count + 1 < len(best):
         return count + 1, limit
@@ -133,7 +143,7 @@ def find_best(
     depths: NDArray[np.int64],
     keys: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Find the best rows of a batch of queries; return how many each has.
+    """Find the best rows of each query of a batch; return their numbers.
 
     Query q consists of `terms[offsets[q] : offsets[q + 1]]`, whose impacts are added up in this order. Its
     best `depths[q]` rows with a score above 0 come first in `keys[q]`, which has room for twice as many, or
@@ -142,8 +152,8 @@ def find_best(
     """
     starts, rows, impacts, line_of_term, lines = postings
     counts = np.zeros(len(depths), np.int64)
-    limits = np.zeros(len(depths), np.int64)  # a key that is not below has no chance
-    places = starts[terms]  # the first posting that is still to come, of each query's terms
+    limits = np.zeros(len(depths), np.int64)  # a key that is not below it is not kept
+    places = starts[terms]  # the next posting of each query's terms
     scores = np.zeros(_BLOCK, np.float32)
     bits = scores.view(np.int32)
     n = lines.shape[1]
@@ -185,7 +195,7 @@ def find_best(
                             key = np.int64(rows[place]) - (np.int64(bits[row]) << 32)
                             if key < limit:
                                 count, limit = _keep(key, best, count, limit, depth)
-                            scores[row] = 0  # the next posting of this row offers nothing
+                            scores[row] = 0  # so that the next posting of this row is not kept
                         place += 1
                     places[slot] = place
             counts[query], limits[query] = count, limit

@@ -1,7 +1,8 @@
-"""The embeddings of a corpus by a bi-encoder, made once and kept where `--index` says."""
+"""The embeddings of a corpus by a bi-encoder, kept in the folder of `--index`, and exact search in them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,19 +11,22 @@ import numpy as np
 
 from rdtools.models.encoding import BiEncoder
 from rdtools.models.loading import fingerprint, load_bi_encoder
-from rdtools.search.index_folder import kept_index
+from rdtools.search import RankedRows
+from rdtools.search.index_folder import load_or_build
 from rdtools.search.resources import Resources
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_SLACK = 16  # more places than wanted, in which faiss may order scores otherwise than we do
+
 
 class DenseIndex:
-    """Each distinct text is encoded once; documents of equal text share a place.
+    """The embeddings of a corpus. Each distinct text is encoded once: documents of equal text share a place.
 
     Attributes:
         encoder: the model, for queries and further texts.
-        embeddings: (places, dimension) float32, normalised where the model scores by cosine.
+        embeddings: (places, dimension) float32, normalised if the model scores by cosine.
         place_of_row: (rows,) the place of each document of the corpus.
     """
 
@@ -43,7 +47,7 @@ class DenseIndex:
         settings = {"dtype": resources.model.dtype, "max_length": loaded.max_seq_length}
         if resources.search.index is not None:
             settings["model"] = self.fingerprint
-        self.embeddings = kept_index(
+        self.embeddings = load_or_build(
             resources.search.index, "dense", settings, self.corpus, encode, _save, _load
         )
 
@@ -59,10 +63,46 @@ class DenseIndex:
     def scores(self, query: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the similarity of a query to the texts at `places`, (len(places),) float32.
 
-        The products are summed in float64, so that a score does not depend on its neighbours.
+        The products are summed in float64, so that a score does not depend on which others are computed
+        with it.
         """
         products = self.embeddings[places].astype(np.float64) @ query.astype(np.float64)
         return products.astype(np.float32)
+
+
+class DenseSearch:
+    """Exact search of an index for the texts nearest to a vector.
+
+    faiss searches many vectors at once, for a few more texts than are wanted. Their scores are then computed
+    again, one vector at a time, so that neither the ranking nor a digit of a score depends on which vectors
+    were searched together.
+    """
+
+    def __init__(self, index: DenseIndex) -> None:
+        import faiss
+
+        self.index = index
+        self._flat = faiss.IndexFlatIP(index.embeddings.shape[1])
+        self._flat.add(np.ascontiguousarray(index.embeddings))
+
+    def search(self, vectors: NDArray[np.float32], depths: Sequence[int]) -> list[RankedRows]:
+        """Return the ranking of each of (n, dimension) vectors, to its own depth."""
+        count = min(max(depths, default=0) + _SLACK, self._flat.ntotal)
+        if count == 0 or not len(vectors):
+            return [(np.zeros(0, np.int64), np.zeros(0, np.float32)) for _ in vectors]
+        _, places = self._flat.search(vectors, count)
+        return [self._ranked(*one) for one in zip(vectors, places, depths, strict=True)]
+
+    def score_rows(self, query: NDArray[np.float32], rows: Sequence[int]) -> NDArray[np.float32]:
+        """Return the similarity of a query to the texts at `rows`."""
+        return self.index.scores(query, self.index.place_of_row[rows])
+
+    def _ranked(self, vector: NDArray[np.float32], places: NDArray[np.int64], depth: int) -> RankedRows:
+        groups = [self.index.rows_at(place) for place in places]
+        rows = np.concatenate(groups)
+        scores = np.repeat(self.index.scores(vector, places), [len(group) for group in groups])
+        best = np.lexsort((rows, -scores))[:depth]
+        return rows[best], scores[best]
 
 
 def _save(embeddings: NDArray[np.float32], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""`--index DIR`: indexes kept on disk, built once, reused, and never taken for another corpus's."""
+"""`--index DIR`: indexes on disk, built once, reused, and never used for another corpus."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MANIFEST = "manifest.json"
 _LAYOUT = 1
 
 
-def kept_index(
+def load_or_build(
     directory: str | None,
     kind: str,
     settings: dict[str, Any],
@@ -36,20 +36,20 @@ def kept_index(
     save: Callable[[T, Path], None],
     load: Callable[[Path], T],
 ) -> T:
-    """Load the index of these `settings` from `directory`, or build it and keep it there.
+    """Load the index with these `settings` from `directory`, or build and save it there.
 
-    Indexes with other settings stand beside it. Of several processes, such as the commands of a pipe, that
-    need the same index, one builds it and the others wait. Without a directory it is built and not kept. The
-    manifest beside it also says how many documents it took in how many seconds.
+    The directory may hold indexes with other settings too. If several processes need the same index, such
+    as the commands of a pipe, one builds it and the others wait. Without a directory the index is built and
+    not saved. Its manifest also says how many documents were indexed in how many seconds.
 
     Raises:
-        RdError: the one that is there was built from another corpus or by another version, or cannot be read.
+        RdError: the saved index was built from another corpus or by another version, or cannot be read.
     """
     if directory is None:
         return _timed(kind, corpus, build)[0]
     folder = index_folder(directory, kind, settings)
     manifest = {"layout": _LAYOUT, "kind": kind, "settings": settings, "corpus": corpus.fingerprint}
-    with _turn(folder):
+    with _build_lock(folder):
         if not folder.exists():
             index, seconds = _timed(kind, corpus, build)
             built = {"documents": len(corpus), "seconds": round(seconds, 3)}
@@ -59,8 +59,8 @@ def kept_index(
 
 
 @contextmanager
-def _turn(folder: Path) -> Iterator[None]:
-    """Wait while another process builds the index of this folder; its lock ends with it, however it ends."""
+def _build_lock(folder: Path) -> Iterator[None]:
+    """Wait while another process builds the index of this folder; its lock ends when the process does."""
     if fcntl is None or folder.exists():
         yield
         return
@@ -81,14 +81,14 @@ def _turn(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)  # whoever waits for it has it open; who comes later finds the index
+            path.unlink(missing_ok=True)  # waiting processes have it open; later ones find the index
 
 
 def load_index(folder: Path, load: Callable[[Path], T], expected: dict[str, Any] | None = None) -> T:
-    """Load a kept index whose manifest says what is `expected`.
+    """Load a saved index whose manifest must say what is `expected`.
 
     Raises:
-        RdError: it was built from another corpus, or cannot be read.
+        RdError: the index was built from another corpus, or cannot be read.
     """
     expected = expected or {"layout": _LAYOUT}
     try:
@@ -100,7 +100,7 @@ def load_index(folder: Path, load: Callable[[Path], T], expected: dict[str, Any]
         log.debug("index %s: reused", folder)
         return load(folder)
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise RdError(f"index {folder}: it is damaged: {error} (remove it, and it is built again)") from error
+        raise RdError(f"index {folder}: it is damaged: {error} (remove it to build it again)") from error
 
 
 def _timed(kind: str, corpus: Corpus, build: Callable[[], T]) -> tuple[T, float]:
@@ -113,7 +113,7 @@ def _timed(kind: str, corpus: Corpus, build: Callable[[], T]) -> tuple[T, float]
 
 
 def index_folder(directory: str, kind: str, settings: dict[str, Any]) -> Path:
-    """The folder within `directory` of the index with these settings."""
+    """Return the folder in `directory` of the index with these settings."""
     key = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=6).hexdigest()
     return Path(directory) / f"{kind}-{key}"
 

@@ -1,4 +1,4 @@
-"""What sources, teachers and diagnostics may draw on besides their own argument."""
+"""The resources of sources, teachers and diagnostics, besides their own argument."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Resources:
-    """A collection, and how indexes, models and files are opened.
+    """A collection, and the options for indexes, models and files.
 
-    It equals itself alone, so that what was opened with it can be cached and shared.
+    It equals only itself, so that functions that open something with it can be cached.
     """
 
     collection: Collection

@@ -1,4 +1,4 @@
-"""Text to terms, for BM25: words, without English stop words, stemmed."""
+"""The tokenizer of BM25: words without English stop words, stemmed."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ STOP_WORDS = frozenset(
     "a an and are as at be but by for if in into is it no not of on or such that the their then there these "
     "they this to was will with".split()  # Lucene's
 )
-_BLOCK = 10_000  # texts whose tokens are held as Python numbers
+_BLOCK = 10_000  # texts whose tokens are held as Python numbers at once
 _STOPPED = -1
 
 _words = re.compile(r"\w\w+").findall
 
 
 class Analyzer:
-    """Words are runs of two or more letters, digits or _, lower-cased; what is left is their stem."""
+    """Turns a text into the stems of its words: runs of two or more letters, digits or _, in lower case."""
 
     def __init__(self) -> None:
-        self._stemmer = Stemmer.Stemmer("english")  # not to be shared between threads
+        self._stemmer = Stemmer.Stemmer("english")  # threads must not share it
 
     def stems(self, text: str) -> list[str]:
         return self._stemmer.stemWords([word for word in _words(text.lower()) if word not in STOP_WORDS])  # type: ignore[no-any-return]
 
 
 class Vocabulary(dict[str, int]):
-    """Words to the numbers of their stems, each word looked at once.
+    """The number of the stem of each word; a word is stemmed once.
 
     Attributes:
-        stems: the stems in the order of their numbers, that of their first appearance.
+        stems: the stems in the order of their numbers, which is the order of their first appearance.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Vocabulary(dict[str, int]):
 
 
 def tokenize(texts: Iterable[str], vocabulary: Vocabulary) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return the terms of all texts, one after another, and how many each text has."""
+    """Return the terms of all texts, one text after another, and the number of terms of each text."""
     tokens, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
     number = vocabulary.__getitem__
     texts = iter(texts)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from rdtools.data.corpus import Corpus
-from rdtools.mine.miner import Miner
 from rdtools.mine.options import Selection
-from rdtools.mine.sources import Found
+from rdtools.mine.retrieval import Retrieval
+from rdtools.mine.sources import SourceRanking
+from rdtools.mine.training_groups import TrainingGroups
 
 
 class Fixed:
@@ -17,15 +18,15 @@ class Fixed:
         self.name, self.scale = name, scale if scores is not None else None
         self.doc_ids, self.scores = doc_ids, scores
 
-    def search(self, wanted):
+    def search(self, requests):
         known = dict(zip(self.doc_ids, self.scores or [], strict=False))
         return [
-            Found(
+            SourceRanking(
                 self.doc_ids[: one.depth],
                 self.scores and self.scores[: one.depth],
                 {doc_id: known[doc_id] for doc_id in one.positives if doc_id in known},
             )
-            for one in wanted
+            for one in requests
         ]
 
 
@@ -33,8 +34,13 @@ CORPUS = Corpus([(f"d{n}", f"text {n}") for n in range(10)] + [("copy", "Ｔext 
 QUERY = {"query_id": "q", "query": "x", "docs": [], "mine": [1]}
 
 
-def mined(sources, qrels=None, **selection):
-    miner = Miner(sources, Selection(**{"sampling": "top", **selection}), {"q": qrels or {}}, CORPUS)
+def miner_of(sources, selection, *rest):
+    return (TrainingGroups if selection.is_group else Retrieval)(sources, selection, *rest)
+
+
+def mined(sources, qrels=None, as_run=False, **selection):
+    options = Selection(**{"sampling": "top", **selection})
+    miner = miner_of(sources, options, {"q": qrels or {}}, CORPUS, as_run)
     return next(miner.mine([QUERY])), list(miner.tally.lines())
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from mined import QUERY, Fixed, ids
+from mined import QUERY, Fixed, ids, miner_of
 
 from rdtools.core.errors import UsageError
 from rdtools.data.corpus import Corpus
 from rdtools.mine.judged_query import JudgedQuery, jaccard, shingles
-from rdtools.mine.miner import Miner
 from rdtools.mine.options import Selection
 
 TEXTS = {
@@ -26,13 +25,13 @@ SCORES = [9.0, 8.0, 7.0, 2.0, 1.0]
 
 def mined(qrels, sources=None, **selection):
     options = {"num_negatives": 2, "sampling": "top", **selection}
-    miner = Miner(sources or [Fixed(RANKED, SCORES)], Selection(**options), {"q": qrels}, CORPUS)
+    miner = miner_of(sources or [Fixed(RANKED, SCORES)], Selection(**options), {"q": qrels}, CORPUS)
     return next(miner.mine([QUERY]))["docs"], list(miner.tally.lines())
 
 
 def test_suspects_are_dropped_unless_told_otherwise():
-    for fate in ({}, {"false_negatives": "drop"}):
-        docs, account = mined({"p": 1}, absolute_margin=1.5, **fate)
+    for treatment in ({}, {"false_negatives": "drop"}):
+        docs, account = mined({"p": 1}, absolute_margin=1.5, **treatment)
         assert [doc["doc_id"] for doc in docs] == ["p", "short", "empty"]
         assert "2 dropped by --absolute-margin (1 query), 2 candidates (1 query)" in account[1]
 
@@ -66,8 +65,8 @@ def test_a_document_judged_not_relevant_is_never_relabelled(grade):
 
 
 def test_limits_drop_whatever_the_fate_of_suspects():
-    for fate in ("keep", "relabel"):
-        docs, account = mined({"p": 1}, max_score=8.0, absolute_margin=1.5, false_negatives=fate)
+    for treatment in ("keep", "relabel"):
+        docs, account = mined({"p": 1}, max_score=8.0, absolute_margin=1.5, false_negatives=treatment)
         assert "near" not in [doc["doc_id"] for doc in docs]
         assert "1 dropped by --max-score (1 query)" in account[1]
 
@@ -111,25 +110,25 @@ def test_runs_of_three_words_and_their_similarity_by_hand():
     assert jaccard(set(), set()) == jaccard(set(), shingles("a")) == 0.0
 
 
-def test_nearness_takes_the_nearest_positive_and_nothing_without_texts():
+def test_similarity_takes_the_nearest_positive_and_nothing_without_texts():
     record = {"query_id": "q", "docs": [{"doc_id": "x", "text": "HEAT flows from a hot-plate; to cold air"}]}
-    assert JudgedQuery(record, {"far": 1, "p": 1}, CORPUS).nearness("x") == 1.0
-    assert JudgedQuery(record, {}, CORPUS).nearness("x") == 0.0
-    assert JudgedQuery(record, {"lost": 1, "empty": 1}, CORPUS).nearness("empty") == 0.0
-    assert JudgedQuery(record, {"p": 1}, None).nearness("p") == 0.0
+    assert JudgedQuery(record, {"far": 1, "p": 1}, CORPUS).similarity("x") == 1.0
+    assert JudgedQuery(record, {}, CORPUS).similarity("x") == 0.0
+    assert JudgedQuery(record, {"lost": 1, "empty": 1}, CORPUS).similarity("empty") == 0.0
+    assert JudgedQuery(record, {"p": 1}, None).similarity("p") == 0.0
 
 
 def test_what_cannot_be_compared_passes_and_is_counted():
     words = "passed uncompared, no text or no positive (1 query)"
     assert f"5 {words}, 5 candidates" in mined({}, near_copies=0.5)[1][1]
     assert "passed" not in mined({"p": 1}, near_copies=0.5)[1][1]
-    miner = Miner([Fixed(RANKED)], Selection(near_copies=0.5), {"q": {"p": 1}}, None)
+    miner = miner_of([Fixed(RANKED)], Selection(near_copies=0.5), {"q": {"p": 1}}, None)
     next(miner.mine([QUERY]))
     assert f"4 {words}, 4 candidates" in list(miner.tally.lines())[1]
 
 
 def test_no_text_is_compared_unless_asked_for(monkeypatch):
-    monkeypatch.setattr(JudgedQuery, "nearness", None)
+    monkeypatch.setattr(JudgedQuery, "similarity", None)
     assert len(mined({"p": 1}, absolute_margin=0.0, num_negatives=3)[0]) == 4
     with pytest.raises(TypeError):
         mined({"p": 1}, near_copies=0.5)
@@ -137,7 +136,7 @@ def test_no_text_is_compared_unless_asked_for(monkeypatch):
 
 def test_only_candidates_within_depth_and_range_are_compared(monkeypatch):
     compared = []
-    monkeypatch.setattr(JudgedQuery, "nearness", lambda query, doc_id: compared.append(doc_id) or 0.0)
+    monkeypatch.setattr(JudgedQuery, "similarity", lambda query, doc_id: compared.append(doc_id) or 0.0)
     mined({"p": 1}, near_copies=0.5, depth=3, range_min=1)
     assert compared == ["far", "short"]
 
@@ -145,12 +144,10 @@ def test_only_candidates_within_depth_and_range_are_compared(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"false_negatives": "relabel"}, "--false-negatives relabel: nothing is suspected (give --relative-margin, "),
-        ({"false_negatives": "drop", "max_score": 1.0}, "--false-negatives drop: nothing is suspected"),
-        ({"near_copies": 0.0}, "--near-copies 0: it must be above 0 and at most 1"),
-        ({"near_copies": 1.5}, "--near-copies 1.5: it must be above 0 and at most 1"),
-        ({"share": 0.0}, "--sample 0: it must be above 0 and at most 1"),
-        ({"share": float("nan")}, "--sample nan: it must be above 0 and at most 1"),
+        ({"near_copies": 0.0}, "--near-copies must be above 0 and at most 1, not 0"),
+        ({"near_copies": 1.5}, "--near-copies must be above 0 and at most 1, not 1.5"),
+        ({"sample": 0.0}, "--sample must be above 0 and at most 1, not 0"),
+        ({"sample": float("nan")}, "--sample nan: a finite number is needed"),
         ({"pad": True, "num_negatives": None}, "--pad: it fills the groups of -n N, and -n all makes none"),
         ({"range_min": 100}, "--range-min 100 leaves nothing of --depth 100"),
     ],

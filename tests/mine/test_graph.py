@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from mined import miner_of
 from search.bm25_by_formula import exact
 from settings import resources
 
 from rdtools.core.errors import UsageError
 from rdtools.data.collection import Collection
-from rdtools.mine.miner import Miner
 from rdtools.mine.options import Selection
-from rdtools.mine.sources import Found, Wanted, open_source
+from rdtools.mine.sources import SearchRequest, SourceRanking, open_source
 
 
 def setting_of(tmp_path, texts, **options):
@@ -19,8 +19,8 @@ def setting_of(tmp_path, texts, **options):
     return resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")), **options)
 
 
-def wanted(positives, depth=10, query_id="q"):
-    return Wanted({"query_id": query_id, "query": "not looked at", "docs": []}, depth, positives)
+def request(positives, depth=10, query_id="q"):
+    return SearchRequest({"query_id": query_id, "query": "not looked at", "docs": []}, depth, positives)
 
 
 BY_HAND = {
@@ -33,8 +33,8 @@ BY_HAND = {
 def test_neighbours_by_hand(tmp_path):
     source = open_source("graph", setting_of(tmp_path, BY_HAND))
     # BM25 of "jet": a has it four times, jet itself and j1 are the shortest, then both, then j2.
-    assert source.search([wanted(["jet"])]) == [Found(["a", "j1", "both", "j2"])]
-    assert source.search([wanted(["wing"])]) == [Found(["w1", "both", "w2"])]
+    assert source.search([request(["jet"])]) == [SourceRanking(["a", "j1", "both", "j2"])]
+    assert source.search([request(["wing"])]) == [SourceRanking(["w1", "both", "w2"])]
 
 
 def test_several_positives_merge_by_best_rank_then_larger_id_and_are_no_neighbours(tmp_path):
@@ -42,16 +42,16 @@ def test_several_positives_merge_by_best_rank_then_larger_id_and_are_no_neighbou
     # best ranks: w1 and a 1, j1 and both (2 of wing's, 3 of jet's) 2, w2 3, j2 4
     merged = ["w1", "a", "j1", "both", "w2", "j2"]
     for positives in (["jet", "wing"], ["wing", "jet"], ["wing", "lost", "jet"]):
-        assert source.search([wanted(positives)])[0].doc_ids == merged
+        assert source.search([request(positives)])[0].doc_ids == merged
     for depth in range(1, 7):
-        assert source.search([wanted(["jet", "wing"], depth)])[0].doc_ids == merged[:depth]
-    assert source.search([wanted(["jet", "a", "wing"])])[0].doc_ids == ["w1", "j1", "both", "w2", "j2"]
+        assert source.search([request(["jet", "wing"], depth)])[0].doc_ids == merged[:depth]
+    assert source.search([request(["jet", "a", "wing"])])[0].doc_ids == ["w1", "j1", "both", "w2", "j2"]
 
 
 @pytest.mark.parametrize("positives", [[], ["lost"], ["empty"], ["none"]])
 def test_without_a_positive_that_has_neighbours_nothing_is_found(tmp_path, positives):
     source = open_source("graph", setting_of(tmp_path, BY_HAND))
-    assert source.search([wanted(positives)]) == [Found([])]
+    assert source.search([request(positives)]) == [SourceRanking([])]
 
 
 def test_bm25_neighbours_are_those_of_the_formula(tmp_path):
@@ -69,7 +69,7 @@ def test_bm25_neighbours_are_those_of_the_formula(tmp_path):
             best[doc_id] = min(rank, best.get(doc_id, 99))
     by_id = sorted(best, reverse=True)
     expected = sorted(by_id, key=best.__getitem__)
-    assert source.search([wanted(positives, 100)])[0].doc_ids == expected
+    assert source.search([request(positives, 100)])[0].doc_ids == expected
 
 
 def test_dense_neighbours_are_those_of_brute_force_alone_or_together(tmp_path, tiny_be):
@@ -77,7 +77,7 @@ def test_dense_neighbours_are_those_of_brute_force_alone_or_together(tmp_path, t
 
     texts = {f"d{n}": f"the flow of a {'wing ' * (n % 4)}{'jet ' * (n % 3)}{chr(97 + n)}" for n in range(20)}
     source = open_source(f"graph:dense:{tiny_be}", setting_of(tmp_path, texts))
-    asked = [wanted(["d5", "d8"], 6), wanted([], 6), wanted(["d2"], 3), wanted(["d2", "lost"], 4)]
+    asked = [request(["d5", "d8"], 6), request([], 6), request(["d2"], 3), request(["d2", "lost"], 4)]
     together = source.search(asked)
     assert [source.search([one])[0] for one in asked] == together
     embeddings = SentenceTransformer(tiny_be).encode(list(texts.values()), normalize_embeddings=True)
@@ -90,8 +90,8 @@ def test_dense_neighbours_are_those_of_brute_force_alone_or_together(tmp_path, t
     ranks = [{name: rank for rank, name in enumerate(ranking(p, ["d5", "d8"]))} for p in ("d5", "d8")]
     names = np.array(sorted(names, reverse=True))
     expected = sorted((name for name in names if name in ranks[0]), key=lambda n: min(r[n] for r in ranks))
-    assert together[0] == Found(expected[:6])
-    assert together[1] == source.search([wanted([])])[0] == Found([])
+    assert together[0] == SourceRanking(expected[:6])
+    assert together[1] == source.search([request([])])[0] == SourceRanking([])
     assert together[2].doc_ids == together[3].doc_ids[:3]
 
 
@@ -102,14 +102,14 @@ def test_sources_of_one_command_share_an_index_and_those_of_another_do_not(tmp_p
         open_source(source, setting)
     assert [message.split(" indexed")[0] for message in caplog.messages] == ["bm25: 10 documents"]
     changed = setting_of(tmp_path, {"jet": "jet", "new": "jet"})
-    assert open_source("graph", changed).search([wanted(["jet"])])[0].doc_ids == ["new"]
+    assert open_source("graph", changed).search([request(["jet"])])[0].doc_ids == ["new"]
 
 
 def test_neighbours_have_a_rank_and_no_score_and_margins_cannot_judge_them(tmp_path):
     setting = setting_of(tmp_path, BY_HAND | {"copy": "JET"})
     selection = Selection(num_negatives=2, sampling="top", absolute_margin=0.0)
     corpus = setting.collection.corpus
-    miner = Miner([open_source("graph", setting)], selection, {"q": {"jet": 1, "both": -1}}, corpus)
+    miner = miner_of([open_source("graph", setting)], selection, {"q": {"jet": 1, "both": -1}}, corpus)
     record = next(miner.mine([{"query_id": "q", "query": "x", "docs": []}]))
     # j1 and copy are the text of the positive; a judged document is a neighbour like any other
     assert record["docs"] == [
@@ -126,7 +126,9 @@ def test_neighbours_have_a_rank_and_no_score_and_margins_cannot_judge_them(tmp_p
 
 def test_a_query_without_positives_is_said_to_have_no_candidates(tmp_path):
     setting = setting_of(tmp_path, BY_HAND)
-    miner = Miner([open_source("graph", setting)], Selection(num_negatives=2), {}, setting.collection.corpus)
+    miner = miner_of(
+        [open_source("graph", setting)], Selection(num_negatives=2), {}, setting.collection.corpus
+    )
     assert next(miner.mine([{"query_id": "q", "query": "jet", "docs": []}]))["docs"] == []
     assert list(miner.tally.lines()) == ["1 query: 2 negatives missing (1 query)", "graph: no candidates"]
 

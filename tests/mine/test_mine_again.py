@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from mined import miner_of
 from settings import resources
 
 from rdtools.data.collection import Collection
 from rdtools.formats.records import dump, parse_record
 from rdtools.label.labeler import Labeler
-from rdtools.mine.miner import Miner
 from rdtools.mine.options import Selection
 from rdtools.mine.sources import open_source
 
@@ -39,7 +39,7 @@ def setting(tmp_path):
 
 def mine(records, sources, setting, **selection):
     opened = [open_source(source, setting) for source in sources]
-    miner = Miner(opened, Selection(**selection), QRELS, setting.collection.corpus)
+    miner = miner_of(opened, Selection(**selection), QRELS, setting.collection.corpus)
     return [parse_record(dump(record)) for record in miner.mine(records)], list(miner.tally.lines())
 
 
@@ -135,7 +135,7 @@ def test_random_has_two_meanings(setting):
 def test_splitting_the_input_changes_nothing(setting, share):
     options = {
         "num_negatives": 8, "depth": 5, "pad": True, "near_copies": 0.6, "relative_margin": 0.05,
-        "false_negatives": "relabel", "share": share,
+        "false_negatives": "relabel", "sample": share,
     }  # fmt: skip
     many = [{"query_id": f"q{n}", "query": text, "docs": []} for n, (_, text) in enumerate(QUERIES * 5)]
     whole, _ = mine(many, ["bm25", "graph", "random"], setting, **options)
@@ -154,7 +154,7 @@ def test_documents_judged_not_relevant_may_be_negatives_and_keep_their_grade(tmp
     (tmp_path / "corpus.tsv").write_text("source\twing flow wing\na\twing\nb\tflow\np\twing flow\n")
     setting = resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
     judged = {"q": {"source": -1, "a": 0, "p": 1}}
-    miner = Miner(
+    miner = miner_of(
         [open_source("bm25", setting)], Selection(sampling="top"), judged, setting.collection.corpus
     )
     docs = next(miner.mine([{"query_id": "q", "query": "wing flow", "docs": []}]))["docs"]
@@ -167,7 +167,7 @@ def test_only_judgements_below_one_are_no_positives(tmp_path):
     (tmp_path / "corpus.tsv").write_text("source\twing flow\na\twing\n")
     setting = resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
     sources = [open_source("bm25", setting), open_source("graph", setting)]
-    miner = Miner(
+    miner = miner_of(
         sources,
         Selection(sampling="top", absolute_margin=0.0),
         {"q": {"source": -1}},
@@ -187,7 +187,7 @@ def test_empty_and_equal_documents_and_a_corpus_below_the_depth(tmp_path, source
     rows = ["p\twing flow", "p2\tWING  flow", "e1\t", "e2\t ", "a\twing jet", "a2\twing jet", "b\tflow"]
     (tmp_path / "corpus.tsv").write_text("\n".join(rows) + "\n")
     setting = resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
-    miner = Miner(
+    miner = miner_of(
         [open_source(source, setting)],
         Selection(depth=1000),
         {"q": {"p": 1, "lost": 3}},

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from mined import miner_of
 from settings import resources
 
 from rdtools.data.collection import Collection
 from rdtools.formats.qrels import read_qrels
 from rdtools.formats.records import dump
-from rdtools.mine.miner import Miner
 from rdtools.mine.options import Selection
 from rdtools.mine.sources import open_source
 
@@ -51,7 +51,7 @@ def test_a_dense_source_gives_the_same_bytes_to_a_part_of_the_input(run, files, 
     setting = resources(Collection(corpus_path=str(files / "corpus.tsv")))
     source = open_source(f"dense:{tiny_be}", setting)
     qrels = read_qrels(str(files / "qrels"))
-    miner = Miner([source], Selection(num_negatives=None, depth=9), qrels, setting.collection.corpus)
+    miner = miner_of([source], Selection(num_negatives=None, depth=9), qrels, setting.collection.corpus)
     queries = [line.split("\t") for line in QUERIES.splitlines()[1:]]
     part = miner.mine({"query_id": query_id, "query": text, "docs": []} for query_id, text in queries)
     first, rest = whole.split("\n", 1)
@@ -102,7 +102,7 @@ def test_the_options_are_those_of_the_room(run, files, paper):
         max_score=9, pad=True, sample=0.8, paper_compat=bool(paper), seed=3,
     )  # fmt: skip
     opened = [open_source(name, setting) for name in ("bm25", "graph")]
-    miner = Miner(opened, selection, read_qrels(str(files / "qrels")), setting.collection.corpus)
+    miner = miner_of(opened, selection, read_qrels(str(files / "qrels")), setting.collection.corpus)
     records = list(miner.mine(Collection(queries_path=str(files / "queries.tsv")).queries([])))
     assert done.stdout == "".join(dump(record).decode() for record in records)
     assert done.stderr.endswith("".join(f"rd-mine: {line}\n" for line in miner.tally.lines()))
@@ -134,9 +134,9 @@ def test_records_come_from_standard_input_also_where_a_dataset_has_queries(run, 
 
 def test_the_help_says_what_random_and_the_papers_arithmetic_are(run):
     text = " ".join(run("rd-mine", "--help", check=True).stdout.split())
-    assert "(--from random) or of a deep pool (--from bm25 --depth 10000 --sampling random)" in text
-    assert "positives and their copies are candidates and padding too" in text
-    assert "--absolute-margin lets s⁺ − M itself pass" in text
+    assert "(--from random) or from a deep pool (--from bm25 --depth 10000 --sampling random)" in text
+    assert "positives and their copies may be drawn as candidates and padding" in text
+    assert "--absolute-margin keeps s⁺ − M itself" in text
 
 
 def test_k1_and_b_count(run, files):
@@ -257,13 +257,17 @@ def test_an_index_is_kept_and_checked_against_the_corpus(run, files):
         (
             ["queries.tsv", *MINE, "--false-negatives", "relabel"],
             2,
-            "rd-mine: --false-negatives relabel: nothing is suspected "
-            "(give --relative-margin, --absolute-margin or --near-copies)\n",
+            "rd-mine: --false-negatives needs --relative-margin, --absolute-margin or --near-copies\n",
+        ),
+        (
+            ["queries.tsv", *MINE, "--false-negatives", "drop", "--max-score", "1"],
+            2,
+            "rd-mine: --false-negatives needs --relative-margin, --absolute-margin or --near-copies\n",
         ),
         (
             ["queries.tsv", *MINE, "--near-copies", ".5", "--false-negatives", "relable"],
             2,
-            "rd-mine: unknown fate of false negatives 'relable'; did you mean 'relabel'? ",
+            "rd-mine: unknown treatment of false negatives 'relable'; did you mean 'relabel'? ",
         ),
         (
             ["queries.tsv", *MINE, "--from", "graph:bm25"],

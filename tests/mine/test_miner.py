@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from mined import QUERY, Fixed, ids, mined
+from mined import QUERY, Fixed, ids, mined, miner_of
 from settings import resources
 
 from rdtools.core.errors import RdError, UsageError
@@ -14,11 +14,10 @@ from rdtools.data.collection import Collection
 from rdtools.data.corpus import Corpus
 from rdtools.formats import writer
 from rdtools.formats.records import dump
-from rdtools.formats.runs import Columns, ranking
-from rdtools.mine.miner import Miner
+from rdtools.formats.runs import RunColumns, encode_runs, ranking, run_columns
 from rdtools.mine.options import Selection
-from rdtools.mine.sources import SOURCES, Found, open_source
-from rdtools.mine.sources.answers import answer
+from rdtools.mine.retrieval import Retrieval
+from rdtools.mine.sources import SOURCES, SearchRequest, SourceRanking, open_source, search_index
 
 
 def test_a_training_group_leads_with_all_positives_and_keeps_no_copy_of_them():
@@ -49,38 +48,76 @@ def test_retrieval_is_what_was_found_in_order_with_or_without_judgements():
     assert added["docs"][3] == {"doc_id": "d7", "text": "text 7", "relevance": 2, "source": "qrels"}
 
 
-def test_a_run_of_one_source_has_the_bytes_of_its_records(tmp_path):
-    """Columns take the place of documents there; equal texts, and so ties, are among them."""
+QUERIES = [
+    {"query_id": f"q{n}", "query": text, "docs": []} for n, text in enumerate(["flow", "plate wing", "of"])
+]
+
+
+@pytest.fixture
+def ties(tmp_path):
+    """A corpus with equal texts, and so ties."""
     corpus = tmp_path / "corpus.tsv"
     corpus.write_text("".join(f"d{n}\twing {'flow ' * (n % 5)}{'plate' * (n % 2)}\n" for n in range(40)))
-    setting = resources(Collection(corpus_path=str(corpus)))
-    queries = [
-        {"query_id": f"q{n}", "query": text, "docs": []}
-        for n, text in enumerate(["flow", "plate wing", "of"])
-    ]
-    for options in ({}, {"depth": 7}, {"depth": 12, "range_min": 3}):
-        seen = []
-        for as_run in (True, False):
-            selection = Selection(None, as_run=as_run, **options)
-            miner = Miner(
-                [open_source("bm25", setting)], selection, {"q0": {"d4": 1}}, setting.collection.corpus
-            )
-            records = list(miner.mine(queries))
-            assert all(isinstance(record["docs"], Columns) == as_run for record in records)
-            runs = [b"".join(map(writer(name), records)) for name in ("trec", "tsv")]
-            seen.append(
-                [
-                    *runs,
-                    list(miner.tally.lines()),
-                    [list(map(ranked_doc, record["docs"])) for record in records],
-                ]
-            )
-        assert seen[0] == seen[1]
-        assert len(seen[0][0].splitlines()) > 10
+    return resources(Collection(corpus_path=str(corpus)))
 
 
-def ranked_doc(doc):
-    return doc["doc_id"], doc["score"], doc["source"]
+def retrieval(setting, sources=("bm25",), as_run=True, **options):
+    opened = [open_source(source, setting) for source in sources]
+    selection = Selection(num_negatives=None, **options)
+    return Retrieval(opened, selection, {"q0": {"d4": 1}}, setting.collection.corpus, as_run)
+
+
+def check_same_bytes(runs, records):
+    for name in ("trec", "tsv"):
+        written = b"".join(encode_runs(runs, name))
+        assert written == b"".join(map(writer(name), records))
+        assert len(written.splitlines()) > 10
+
+
+@pytest.mark.parametrize("options", [{}, {"depth": 7}, {"depth": 12, "range_min": 3}])
+def test_a_run_of_one_source_has_the_bytes_of_its_records_and_makes_none(ties, monkeypatch, options):
+    by_record = retrieval(ties, as_run=False, **options)
+    records = list(by_record.mine(QUERIES))
+    monkeypatch.setattr(Retrieval, "_mined", None)
+    by_columns = retrieval(ties, **options)
+    runs = list(by_columns.runs(QUERIES))
+    check_same_bytes(runs, records)
+    assert [run[:3] for run in runs] == [run_columns(record)[:3] for record in records]
+    assert list(by_columns.tally.lines()) == list(by_record.tally.lines())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sources": ("bm25", "random"), "depth": 9},
+        {"sources": ("random",), "depth": 9},
+        {"add_positives": True, "depth": 9},
+        {"min_score": 0.1, "depth": 9},
+        {"near_copies": 0.9},
+    ],
+)
+def test_other_runs_have_the_bytes_of_their_records_too(ties, options):
+    check_same_bytes(
+        list(retrieval(ties, **options).runs(QUERIES)), list(retrieval(ties, **options).mine(QUERIES))
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "query_id", "doc_ids", "message"),
+    [
+        (
+            "trec",
+            "q",
+            ["d 1"],
+            r"id 'd 1' has white space, which a TREC run cannot hold \(use -f tsv or jsonl\)",
+        ),
+        ("trec", "q q", [], "id 'q q' has white space"),
+        ("tsv", "q", ["d\t1"], r"id 'd\\t1' has a tab or a line end, which TSV cannot hold \(use -f jsonl\)"),
+    ],
+)
+def test_a_run_that_cannot_hold_an_id_names_the_query(name, query_id, doc_ids, message):
+    with pytest.raises(RdError, match=f'^query "{query_id}": {message}'):
+        list(encode_runs([RunColumns(query_id, doc_ids, [1.0] * len(doc_ids), "t")], name))
 
 
 def test_depth_counts_after_positives_and_earlier_sources_and_ranks_stay():
@@ -102,7 +139,7 @@ def test_more_copies_of_a_positive_than_were_reckoned_with_cost_no_depth(tmp_pat
     setting = resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
     for name in ("bm25", "random", "graph"):
         selection = Selection(num_negatives=4, depth=4, sampling="top")
-        miner = Miner([open_source(name, setting)], selection, {"q": {"p": 1}}, setting.collection.corpus)
+        miner = miner_of([open_source(name, setting)], selection, {"q": {"p": 1}}, setting.collection.corpus)
         docs = next(miner.mine([{"query_id": "q", "query": "wing flow", "docs": []}]))["docs"]
         assert [doc["doc_id"][0] for doc in docs] == ["p", "d", "d", "d", "d"], name
     assert "left out, copies of a positive" in list(miner.tally.lines())[1]
@@ -179,37 +216,35 @@ def setting(tmp_path):
     return resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
 
 
-def wanted(query="boundary", query_id="q", depth=10, positives=(), docs=()):
-    from rdtools.mine.sources import Wanted
-
-    return Wanted({"query_id": query_id, "query": query, "docs": list(docs)}, depth, positives)
+def request(query="boundary", query_id="q", depth=10, positives=(), docs=()):
+    return SearchRequest({"query_id": query_id, "query": query, "docs": list(docs)}, depth, positives)
 
 
 def test_bm25_ties_go_to_the_larger_id_also_at_the_cut(setting):
-    [found] = open_source("bm25", setting).search([wanted(depth=2, positives=["x1", "d0", "nowhere"])])
+    [found] = open_source("bm25", setting).search([request(depth=2, positives=["x1", "d0", "nowhere"])])
     assert found.doc_ids == ["x3", "x2"]
     assert found.positives == {"x1": found.scores[0], "d0": 0.0}
 
 
 def test_bm25_finds_only_documents_with_a_term_of_the_query(setting):
-    [found] = open_source("bm25", setting).search([wanted("word7 nothing", depth=50)])
+    [found] = open_source("bm25", setting).search([request("word7 nothing", depth=50)])
     assert found.doc_ids == ["d7"]
 
 
 def test_a_query_without_text_is_named(setting):
     with pytest.raises(RdError, match='query "q" has no text'):
-        open_source("bm25", setting).search([type(wanted())({"query_id": "q", "docs": []}, 1)])
+        open_source("bm25", setting).search([SearchRequest({"query_id": "q", "docs": []}, 1)])
 
 
 def test_random_draws_every_document_once_and_a_deeper_draw_begins_the_same(setting):
     source = open_source("random", setting)
-    deep, short = (source.search([wanted(depth=depth)])[0] for depth in (100, 5))
+    deep, short = (source.search([request(depth=depth)])[0] for depth in (100, 5))
     assert sorted(deep.doc_ids) == sorted(setting.collection.corpus.doc_ids)
     assert short.doc_ids == deep.doc_ids[:5]
     assert deep.scores is None
-    other = source.search([wanted(query_id="other", depth=5)])[0]
+    other = source.search([request(query_id="other", depth=5)])[0]
     assert other.doc_ids != short.doc_ids
-    first = Counter(source.search([wanted(query_id=str(n), depth=1)])[0].doc_ids[0] for n in range(5300))
+    first = Counter(source.search([request(query_id=str(n), depth=1)])[0].doc_ids[0] for n in range(5300))
     assert len(first) == 53
     assert max(first.values()) < 160
 
@@ -218,15 +253,16 @@ def test_dense_equals_brute_force_and_no_neighbour_changes_a_digit(setting, tiny
     import numpy as np
 
     from rdtools.models.encoding import BiEncoder
-    from rdtools.models.loading import Loading, load_bi_encoder
+    from rdtools.models.loading import load_bi_encoder
+    from rdtools.models.options import ModelOptions
 
     source = open_source(f"dense:{tiny_be}", setting)
     queries = [
-        wanted(query, str(n), depth=7) for n, query in enumerate(["boundary", "layer of word3", "flow"])
+        request(query, str(n), depth=7) for n, query in enumerate(["boundary", "layer of word3", "flow"])
     ]
     together = source.search(queries)
     assert [source.search([query])[0] for query in queries] == together
-    encoder = BiEncoder(load_bi_encoder(tiny_be, Loading("cpu")))
+    encoder = BiEncoder(load_bi_encoder(tiny_be, ModelOptions(device="cpu")))
     corpus = setting.collection.corpus
     scores = (
         encoder.encode_queries([q.record["query"] for q in queries])
@@ -243,9 +279,11 @@ def test_dense_equals_brute_force_and_no_neighbour_changes_a_digit(setting, tiny
 def test_runs_are_sources_whatever_their_format(setting, tmp_path):
     (tmp_path / "run.trec").write_text("q Q0 d1 1 2.5 t\nq Q0 d3 2 2.5 t\nr Q0 d2 1 1 t\n")
     (tmp_path / "run.tsv").write_text("q\td1\t1\nq\td3\t2\n")
-    found = open_source(f"run:{tmp_path}/run.trec", setting).search([wanted(positives=["d1", "d9"])])[0]
-    assert found == Found(["d3", "d1"], [2.5, 2.5], {"d1": 2.5})
-    assert open_source(f"run:{tmp_path}/run.trec", setting).search([wanted(query_id="none")]) == [Found([])]
+    found = open_source(f"run:{tmp_path}/run.trec", setting).search([request(positives=["d1", "d9"])])[0]
+    assert found == SourceRanking(["d3", "d1"], [2.5, 2.5], {"d1": 2.5})
+    assert open_source(f"run:{tmp_path}/run.trec", setting).search([request(query_id="none")]) == [
+        SourceRanking([])
+    ]
     with pytest.raises(RdError, match="may be a rank or a score"):
         open_source(f"run:{tmp_path}/run.tsv", setting)
 
@@ -258,9 +296,9 @@ def test_records_are_selected_again_untouched():
     ]
     record = {"query_id": "q", "query": "x", "docs": docs, "teacher": "t", "score_scale": "logit"}
     source = open_source("records", resources(Collection()))
-    miner = Miner([source], Selection(num_negatives=5, sampling="top", absolute_margin=0.5), {}, None)
+    miner = miner_of([source], Selection(num_negatives=5, sampling="top", absolute_margin=0.5), {}, None)
     assert next(miner.mine([record])) == {**record, "docs": [docs[0], docs[1]]}
-    miner = Miner([source], Selection(num_negatives=None), {}, None)
+    miner = miner_of([source], Selection(num_negatives=None), {}, None)
     assert next(miner.mine([record])) == {**record, "docs": [docs[2], docs[1]]}
 
 
@@ -270,7 +308,7 @@ def test_documents_without_a_score_are_counted_where_others_have_one(setting, tm
     record = {"query_id": "q", "query": "x", "docs": docs}
     (tmp_path / "run.jsonl").write_bytes(dump(record))
     source = open_source(named if named == "records" else f"run:{tmp_path}/run.jsonl", setting)
-    miner = Miner([source], Selection(num_negatives=None), {}, None)
+    miner = miner_of([source], Selection(num_negatives=None), {}, None)
     assert ids(next(miner.mine([record]))) == ["d1"]
     counted = "1 left out, no score (1 query), 1 candidates (1 query)"
     assert list(miner.tally.lines()) == ["1 query", f"{source.name}: {counted}"]
@@ -281,7 +319,9 @@ def test_new_sources_drop_the_old_scores(setting):
         "query_id": "q", "query": "boundary", "docs": [{"doc_id": "d1", "score": 1.0}],
         "teacher": "t", "score_scale": "logit",
     }  # fmt: skip
-    miner = Miner([open_source("random", setting)], Selection(num_negatives=1), {}, setting.collection.corpus)
+    miner = miner_of(
+        [open_source("random", setting)], Selection(num_negatives=1), {}, setting.collection.corpus
+    )
     assert "teacher" not in (again := next(miner.mine([record])))
     assert "score_scale" not in again
 
@@ -304,7 +344,7 @@ def test_records_and_another_source_keep_their_scales_apart(setting):
         "teacher": "t", "score_scale": "logit",
     }  # fmt: skip
     sources = [open_source("records", setting), open_source("bm25", setting)]
-    miner = Miner(sources, Selection(num_negatives=5, sampling="top"), {}, setting.collection.corpus)
+    miner = miner_of(sources, Selection(num_negatives=5, sampling="top"), {}, setting.collection.corpus)
     mined = next(miner.mine([record]))
     assert mined["docs"][0]["score"] == -3.5
     assert not any("score" in doc for doc in mined["docs"][1:])
@@ -317,14 +357,14 @@ def test_margins_over_a_run_of_records_start_at_added_positives_too(setting, tmp
     )
     source = open_source(f"run:{tmp_path}/run.jsonl", setting)
     selection = Selection(num_negatives=5, sampling="top", absolute_margin=0.0)
-    miner = Miner([source], selection, {"q": {"d1": 1}}, setting.collection.corpus)
+    miner = miner_of([source], selection, {"q": {"d1": 1}}, setting.collection.corpus)
     assert ids(next(miner.mine([QUERY]))) == ["d1", "d3"]
 
 
 def test_a_run_of_ranks_is_a_source_when_its_format_is_named(setting, tmp_path):
     (tmp_path / "ms.run").write_text("q\td1\t3\nq\td2\t1\nq\td3\t2\n")  # lines in any order
-    found = open_source(f"run:msmarco-run:{tmp_path}/ms.run", setting).search([wanted()])
-    assert found == [Found(["d2", "d3", "d1"])]
+    found = open_source(f"run:msmarco-run:{tmp_path}/ms.run", setting).search([request()])
+    assert found == [SourceRanking(["d2", "d3", "d1"])]
 
 
 def test_a_run_of_several_scales_is_refused(setting, tmp_path):
@@ -338,7 +378,13 @@ def test_a_run_of_several_scales_is_refused(setting, tmp_path):
 
 
 def test_scores_that_are_not_finite_are_refused():
+    class Index:
+        def search(self, queries, depths):
+            return [(np.array([1, 0]), np.array([1.0, np.inf], np.float32))]
+
+        def score_rows(self, query, rows):
+            return np.ones(len(rows), np.float32)
+
     corpus = Corpus([("a", "x"), ("b", "y")])
-    scores = np.array([1.0, np.inf], np.float32)
     with pytest.raises(RdError, match="a score of the model is not finite"):
-        answer(corpus, np.array([1, 0]), scores, [], lambda rows: scores[rows])
+        list(search_index(Index(), corpus, ["x"], [request()]))

@@ -6,11 +6,10 @@ import random
 from collections import Counter
 
 import pytest
-from mined import QUERY, Fixed
+from mined import QUERY, Fixed, miner_of
 
 from rdtools.core.errors import UsageError
 from rdtools.data.corpus import Corpus
-from rdtools.mine.miner import Miner
 from rdtools.mine.options import Selection
 
 CORPUS = Corpus(
@@ -20,7 +19,7 @@ CORPUS = Corpus(
 
 
 def mined(source, qrels, corpus=CORPUS, query_id="q", **selection):
-    miner = Miner([source], Selection(**{"sampling": "top", **selection}), {query_id: qrels}, corpus)
+    miner = miner_of([source], Selection(**{"sampling": "top", **selection}), {query_id: qrels}, corpus)
     docs = next(miner.mine([{**QUERY, "query_id": query_id}]))["docs"]
     return docs, list(miner.tally.lines())
 
@@ -81,9 +80,15 @@ def test_what_a_filter_kept_out_does_not_come_back_as_padding(options):
 
 def test_near_copies_do_not_come_in_as_padding():
     corpus = Corpus([("d1", "one two three"), ("d2", "One, two, three."), ("d3", "one two four")])
-    for fate in ("drop", "keep", "relabel"):
+    for treatment in ("drop", "keep", "relabel"):
         docs, _ = mined(
-            Fixed([]), {"d1": 1}, corpus, num_negatives=9, pad=True, near_copies=0.9, false_negatives=fate
+            Fixed([]),
+            {"d1": 1},
+            corpus,
+            num_negatives=9,
+            pad=True,
+            near_copies=0.9,
+            false_negatives=treatment,
         )
         assert negatives(docs) == ["d3"]
 
@@ -103,14 +108,14 @@ def test_padding_needs_a_corpus():
     with pytest.raises(
         UsageError, match=r"--pad: it takes documents from a corpus \(give --dataset or --corpus\)"
     ):
-        Miner([Fixed([])], Selection(pad=True), {}, None)
+        miner_of([Fixed([])], Selection(pad=True), {}, None)
 
 
 # a share of the queries
 
 
 def sampled(queries, **selection):
-    miner = Miner([Fixed(["d3"])], Selection(num_negatives=1, **selection), {}, CORPUS)
+    miner = miner_of([Fixed(["d3"])], Selection(num_negatives=1, **selection), {}, CORPUS)
     records = miner.mine({"query_id": query_id, "query": "x", "docs": []} for query_id in queries)
     return [record["query_id"] for record in records], next(miner.tally.lines())
 

@@ -12,7 +12,7 @@ import pytest
 from rdtools.core.errors import RdError
 from rdtools.data.corpus import Corpus
 from rdtools.search import index_folder as room
-from rdtools.search.index_folder import index_folder, kept_index
+from rdtools.search.index_folder import index_folder, load_or_build
 
 
 def keep(directory, corpus="c1", settings=None, built=None, value="index", fail=False):
@@ -26,7 +26,7 @@ def keep(directory, corpus="c1", settings=None, built=None, value="index", fail=
         if fail:
             raise OSError(28, "No space left on device")
 
-    return kept_index(
+    return load_or_build(
         str(directory),
         "toy",
         settings or {"k": 1},
@@ -91,7 +91,7 @@ def test_the_slower_of_two_builders_keeps_the_other_ones(tmp_path, monkeypatch):
         keep(tmp_path, value="faster")
         return "slower"
 
-    index = kept_index(
+    index = load_or_build(
         str(tmp_path),
         "toy",
         {"k": 1},
@@ -116,7 +116,7 @@ def test_of_two_builders_at_once_one_waits(tmp_path):
         return "slow"
 
     def slow():
-        return kept_index(
+        return load_or_build(
             str(tmp_path), "toy", {"k": 1}, Corpus([("c1", "text")]), slow_build,
             lambda index, folder: (folder / "data").write_text(index), lambda f: (f / "data").read_text(),
         )  # fmt: skip

@@ -1,72 +1,92 @@
-"""Sources of candidates (`--from`): a class, made of its argument and a `Resources`, and a line in SOURCES.
+"""Sources of candidates (`--from`): a class in a module of its own, and a line in SOURCES.
 
-A source is asked for several queries at once and answers each, in turn, with a ranking. Its `scale` says what
-its scores are, None where it gives none; `batch` is how many queries it likes to see together.
+A source is made from its argument and a `Resources`. It gets several search requests at once and returns a
+ranking for each, in order. `scale` names the scale of its scores, None if it gives none; `batch` is how many
+requests it searches best together. This module imports no numpy, so that --help is fast.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from rdtools.core.errors import BadLine, RdError
+from rdtools.core.errors import BadLine, RdError, UsageError
 from rdtools.core.records import Record
 from rdtools.core.registry import resolve, split_spec
-from rdtools.core.scores import OneScale
+from rdtools.core.scores import OneScale, floats
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rdtools.data.corpus import Corpus
+    from rdtools.search import RankedRows
     from rdtools.search.resources import Resources
 
 RECORDS = "records"
-
-
-class OptionUse(NamedTuple):
-    """Options that only some sources read, and what to say where no such source is used."""
-
-    because: str
-    fields: tuple[str, ...]
-
-
-BM25 = OptionUse("no source is bm25 or graph", ("k1", "b"))
-MODEL = OptionUse(
-    "no source is dense:MODEL or graph:dense:MODEL",
-    ("device", "dtype", "batch_tokens", "max_length", "trust_remote_code"),
-)
-SCALE = OptionUse("no source is run:FILE or records", ("score_scale",))
-OPTION_USES = (BM25, MODEL, SCALE)
+_BM25 = ("k1", "b")
+_MODEL = ("device", "dtype", "batch_tokens", "max_length", "trust_remote_code")
+_SCALE = ("score_scale",)
 
 
 class SourceEntry(NamedTuple):
-    """One line of SOURCES: the class, the options that it reads, whether it needs the query's text."""
+    """One line of SOURCES."""
 
-    place: str
-    uses: tuple[OptionUse, ...] = ()
-    uses_with_argument: tuple[OptionUse, ...] | None = None
-    """Where not None, the options that it reads if an argument follows its name."""
+    path: str
+    """MODULE:CLASS."""
+    help: str
+    options: Mapping[str, tuple[str, ...]] = {}
+    """The options that not every source reads, by the form of `--from` that reads them."""
     needs_query_text: bool = False
 
 
 SOURCES = {
-    "bm25": SourceEntry("rdtools.mine.sources.bm25:Bm25Source", (BM25,), needs_query_text=True),
-    "random": SourceEntry("rdtools.mine.sources.random_docs:RandomSource"),
-    "dense": SourceEntry("rdtools.mine.sources.dense:DenseSource", (MODEL,), needs_query_text=True),
-    "graph": SourceEntry("rdtools.mine.sources.graph:GraphSource", (BM25,), uses_with_argument=(MODEL,)),
-    "run": SourceEntry("rdtools.mine.sources.run_file:RunSource", (SCALE,)),
-    RECORDS: SourceEntry("rdtools.mine.sources.records:RecordsSource", (SCALE,)),
+    "bm25": SourceEntry("rdtools.mine.sources.bm25:Bm25Source", "bm25", {"bm25": _BM25}, True),
+    "random": SourceEntry("rdtools.mine.sources.random_docs:RandomSource", "random (the whole corpus)"),
+    "dense": SourceEntry(
+        "rdtools.mine.sources.dense:DenseSource", "dense:MODEL", {"dense:MODEL": _MODEL}, True
+    ),
+    "graph": SourceEntry(
+        "rdtools.mine.sources.graph:GraphSource",
+        "graph (the BM25 neighbours of the positives) or graph:dense:MODEL (their neighbours by embedding)",
+        {"graph": _BM25, "graph:dense:MODEL": _MODEL},
+    ),
+    "run": SourceEntry(
+        "rdtools.mine.sources.run_file:RunSource",
+        "run:FILE (run:msmarco-run:FILE for ranks)",
+        {"run:FILE": _SCALE},
+    ),
+    RECORDS: SourceEntry(
+        "rdtools.mine.sources.records:RecordsSource",
+        "records (the docs of the input, by score)",
+        {RECORDS: _SCALE},
+    ),
 }
 
 
-def uses_of(spec: str) -> tuple[OptionUse, ...]:
-    """Return the options that `--from SPEC` reads, of those that not every source reads."""
-    name, argument = split_spec(spec)
-    entry = SOURCES[name]
-    return entry.uses if not argument or entry.uses_with_argument is None else entry.uses_with_argument
+def idle_options(specs: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each option that none of the sources reads: why it does nothing, and its field."""
+    readers: dict[str, list[str]] = {}
+    for entry in SOURCES.values():
+        for form, fields in entry.options.items():
+            for name in fields:
+                readers.setdefault(name, []).append(form)
+    used = {form for spec in specs for form in SOURCES[split_spec(spec)[0]].options if _matches(spec, form)}
+    for name, forms in readers.items():
+        if used.isdisjoint(forms):
+            yield f"no source is {' or '.join(forms)}", name
+
+
+def _matches(spec: str, form: str) -> bool:
+    """Return whether `dense:all-MiniLM` is of the form `dense:MODEL`: both have an argument, or neither."""
+    return bool(split_spec(spec)[1]) == bool(split_spec(form)[1])
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """One question: at most `depth` documents for a query, and the scores of its judged positives."""
+class SearchRequest:
+    """A query to search for at most `depth` documents, and its positives, whose scores are wanted too."""
 
     record: Record
     depth: int
@@ -74,11 +94,15 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Found:
-    """One answer: documents, best first, their scores if the source has any, and those of the positives.
+class SourceRanking:
+    """The documents that a source returns for one query.
 
-    A source that searches the corpus says which `rows` of it they are; `unscored` counts the documents that a
-    ranking by score had to leave out.
+    Attributes:
+        doc_ids: best first.
+        scores: of these documents; None if the source gives none.
+        positives: the scores of the positives, by doc_id.
+        rows: the documents' rows in the corpus, if the source searches it.
+        unscored: how many documents a ranking by score left out because they have none.
     """
 
     doc_ids: list[str]
@@ -93,25 +117,77 @@ class Source(Protocol):
     scale: str | None
     batch: int
 
-    def search(self, wanted: Sequence[Wanted]) -> Iterable[Found]: ...
+    def search(self, requests: Sequence[SearchRequest]) -> Iterable[SourceRanking]: ...
+
+
+class CorpusIndex(Protocol):
+    """An index of a corpus; its queries are texts or vectors."""
+
+    def search(self, queries: Any, depths: Sequence[int]) -> Iterable[RankedRows]: ...
+
+    def score_rows(self, query: Any, rows: Sequence[int]) -> NDArray[np.float32]: ...
+
+
+def search_index(
+    index: CorpusIndex, corpus: Corpus, queries: Any, requests: Sequence[SearchRequest]
+) -> Iterator[SourceRanking]:
+    """Search an index of `corpus` for `queries`, one a request, and score the positives of each.
+
+    Raises:
+        RdError: a score is not finite.
+    """
+    found = index.search(queries, [request.depth for request in requests])
+    return (
+        _source_ranking(corpus, rows, scores, request.positives, partial(index.score_rows, query))
+        for query, request, (rows, scores) in zip(queries, requests, found, strict=True)
+    )
+
+
+def _source_ranking(
+    corpus: Corpus,
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    positives: Sequence[str],
+    score_rows: Callable[[list[int]], NDArray[np.float32]],
+) -> SourceRanking:
+    import numpy as np
+
+    if not np.isfinite(scores).all():
+        raise RdError("a score of the model is not finite (try --dtype float32, or another model)")
+    in_corpus = [doc_id for doc_id in positives if doc_id in corpus.row_of]
+    positive_scores = floats(score_rows([corpus.row_of[doc_id] for doc_id in in_corpus]))
+    return SourceRanking(
+        corpus.doc_id_array[rows].tolist(),  # three times as fast as one by one, all over the memory
+        floats(scores),
+        dict(zip(in_corpus, positive_scores, strict=True)),
+        rows.tolist(),
+    )
 
 
 def open_source(spec: str, resources: Resources) -> Source:
     """Make the source that `--from SPEC` names."""
     name, argument = split_spec(spec)
-    places = {known: entry.place for known, entry in SOURCES.items()}
-    source: Source = resolve(places, name, "source")(argument, resources)
+    source: Source = resolve({known: entry.path for known, entry in SOURCES.items()}, name, "source")(
+        argument, resources
+    )
     source.name = spec
     return source
+
+
+def refuse_argument(name: str, argument: str, hint: str) -> None:
+    """Raise `UsageError` if a source that takes no argument has one."""
+    if argument:
+        raise UsageError(f"--from {name}:{argument}: {name} takes no argument ({hint})")
 
 
 def query_check(
     specs: Iterable[str], limited: bool = False, score_scale: str | None = None
 ) -> Callable[[Record], None]:
-    """Return what tells, while queries are read, those that the sources cannot search for.
+    """Return a check that rejects queries that the sources cannot search.
 
-    That is those without the text that some search for, and where the candidates of records are `limited` by
-    their scores, those with scores on a second scale; `score_scale` is that of scores that do not say theirs.
+    It rejects a query without text if a source needs the text. If the candidates of records are `limited` by
+    their scores, it rejects scores on a second scale; `score_scale` is the scale of scores that do not say
+    theirs.
     """
     kinds = {split_spec(spec)[0] for spec in specs}
     checks = [_check_text] if any(SOURCES[kind].needs_query_text for kind in kinds) else []
@@ -130,12 +206,13 @@ def _check_text(record: Record) -> None:
         raise BadLine(f'query "{record["query_id"]}" has no text', 'field "query" is missing')
 
 
-def text_to_search(record: Record) -> str:
-    """Return the text to search for.
+def texts_to_search(requests: Sequence[SearchRequest]) -> list[str]:
+    """Return the text of each query.
 
     Raises:
-        RdError: the record has none.
+        RdError: one has no text.
     """
-    if "query" not in record:
-        raise RdError(f'query "{record["query_id"]}" has no text (field "query" is missing)')
-    return record["query"]
+    for request in requests:
+        if "query" not in request.record:
+            raise RdError(f'query "{request.record["query_id"]}" has no text (field "query" is missing)')
+    return [request.record["query"] for request in requests]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 
-from rdtools.core.errors import UsageError
-from rdtools.mine.sources import Found, Wanted, text_to_search
-from rdtools.mine.sources.answers import answer
+from rdtools.mine.sources import SearchRequest, SourceRanking, refuse_argument, search_index, texts_to_search
 from rdtools.search.bm25 import Bm25, open_bm25
 from rdtools.search.resources import Resources
 
@@ -18,18 +16,12 @@ class Bm25Source:
     batch = 128
 
     def __init__(self, argument: str, resources: Resources) -> None:
-        if argument:
-            raise UsageError(f"--from bm25:{argument}: bm25 takes no argument (--k1 and --b set it)")
+        refuse_argument("bm25", argument, "--k1 and --b set it")
         self._corpus = resources.collection.corpus
         self._bm25 = shared_bm25(resources)
 
-    def search(self, wanted: Sequence[Wanted]) -> Iterator[Found]:
-        queries = [text_to_search(one.record) for one in wanted]
-        ranked = self._bm25.search(queries, [one.depth for one in wanted])
-        return (
-            answer(self._corpus, *found, one.positives, partial(self._bm25.score_rows, query))
-            for one, query, found in zip(wanted, queries, ranked, strict=True)
-        )
+    def search(self, requests: Sequence[SearchRequest]) -> Iterator[SourceRanking]:
+        return search_index(self._bm25, self._corpus, texts_to_search(requests), requests)
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""The documents of a run as candidates: `run:FILE`."""
+"""`run:FILE`: the documents of a run."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from rdtools.core.errors import UsageError
 from rdtools.data.run_file import read_run_file
-from rdtools.mine.sources import Found, Wanted
-from rdtools.mine.sources.records import _Docs
+from rdtools.mine.sources import SearchRequest, SourceRanking
+from rdtools.mine.sources.records import rank_record, up_to_depth
 from rdtools.search.resources import Resources
 
 
 class RunSource:
-    """`run:FILE`: a run (TREC, TSV, records), held in memory. `run:msmarco-run:FILE` names its format."""
+    """A run (TREC, TSV, records), ranked once and held in memory. `run:msmarco-run:FILE` names its format."""
 
     name = "run"
     batch = 1
@@ -22,8 +22,8 @@ class RunSource:
             raise UsageError("--from run: it needs a file, run:FILE")
         run = read_run_file(argument, resources.reading, resources.score_scale)
         self.scale = run.scale
-        self._docs = {query_id: _Docs(record) for query_id, record in run.records.items()}
-        self._none = _Docs({"query_id": "", "docs": []})
+        self._rankings = {query_id: rank_record(record) for query_id, record in run.records.items()}
 
-    def search(self, wanted: Sequence[Wanted]) -> list[Found]:
-        return [self._docs.get(one.record["query_id"], self._none).found(one) for one in wanted]
+    def search(self, requests: Sequence[SearchRequest]) -> list[SourceRanking]:
+        empty = SourceRanking([])
+        return [up_to_depth(self._rankings.get(one.record["query_id"], empty), one) for one in requests]
