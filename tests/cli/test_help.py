@@ -8,21 +8,13 @@ import shlex
 import pytest
 import typer
 
-from rdtools.cli.command import _with_shared_flags
-from rdtools.cli.entropy import entropy
-from rdtools.cli.eval import evaluate
-from rdtools.cli.label import label
-from rdtools.cli.mine import mine
-from rdtools.cli.train import train
-
-COMMANDS = {"rd-mine": mine, "rd-label": label, "rd-train": train, "rd-eval": evaluate, "rd-entropy": entropy}
+from rdtools.cli.completions import COMMANDS
+from rdtools.cli.manual import open_entry_point
 
 
 def command_line(name):
-    """The command `name` with its options."""
-    app = typer.Typer()
-    app.command(name)(_with_shared_flags(name, COMMANDS[name]))
-    return typer.main.get_command(app)
+    """Return the command `name` with its options, as Typer makes it."""
+    return typer.main.get_command(open_entry_point(name).app())
 
 
 def stages(line):
