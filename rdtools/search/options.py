@@ -24,5 +24,7 @@ class IndexOptions(OptionGroup):
 class SearchOptions(IndexOptions):
     """Where indexes are kept, and BM25's parameters."""
 
-    k1: float = flag("--k1", default=1.2, metavar="K1", min=0, help="BM25's k1: how soon repetitions stop counting.")
+    k1: float = flag(
+        "--k1", default=1.2, metavar="K1", min=0, help="BM25's k1: how soon repetitions stop counting."
+    )
     b: float = flag("--b", default=0.75, metavar="B", min=0, max=1, help="BM25's b: how much length counts.")
