@@ -33,9 +33,9 @@ def mine(
 
     With -n N each record is a training group: all judged positives, then N negatives chosen by --sampling
     from the first --depth candidates of each source. Positives are never among the negatives, by id or by
-    equal text. With -n all each record holds what the sources found, in order; a run of several sources has
-    that order, not scores. "Random" negatives come from the whole corpus (--from random) or from a deep
-    pool (--from bm25 --depth 10000 --sampling random).
+    equal text. With -n all each record holds what the sources found, in order; a run of several sources
+    keeps that order and has no scores of theirs. "Random" negatives come from the whole corpus (--from
+    random) or from a deep pool (--from bm25 --depth 10000 --sampling random).
 
     Margins and limits compare a source's own scores, written or not (with several scoring sources none is
     written). Candidates of a source without scores pass, and are counted. --from records with a limit or
@@ -45,9 +45,9 @@ def mine(
     takes no queries from --dataset.
 
     \b
-    Reads   queries (BEIR JSONL, query_id TAB text, or records), as many together as come within 0.1 s
+    Reads   queries (BEIR JSONL, query_id TAB text, or records), in batches of those that come within 0.1 s
     Holds   the corpus, its index, the judgements, and the runs of run:FILE
-    Writes  records when their queries are searched, of slow input one query behind; then counts, on stderr
+    Writes  each record once its batch is searched, with slow input one query later; then counts, on stderr
     """
     from rdtools.core.log import track
     from rdtools.core.output import open_output

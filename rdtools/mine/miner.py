@@ -66,7 +66,7 @@ class Miner(ABC):
         as_run: bool = False,
     ) -> None:
         if selection.pad and corpus is None:
-            raise UsageError("--pad: it takes documents from a corpus (give --dataset or --corpus)")
+            raise UsageError("--pad needs a corpus (give --dataset or --corpus)")
         self.tally = Tally()
         self._sources = sources
         self._selection = selection

@@ -14,7 +14,7 @@ from rdtools.mine.sources import SOURCES
 FALSE_NEGATIVES = {"drop": "dropped by", "keep": "kept against", "relabel": "relabelled by"}
 """The treatments of suspected false negatives (`--false-negatives`), and their words in the counts."""
 
-_SCORE = "negatives whose score in their source is"
+_SCORE = "candidates whose score in their source is"
 
 
 def count_or_all(title: str, text: str) -> int | None:
@@ -63,7 +63,7 @@ class Selection(OptionGroup):
     num_negatives: int | None = flag(
         "--num-negatives", "-n", default=15, metavar="N|all",
         parse=lambda text: count_or_all("--num-negatives", text),
-        help="Negatives of a query; all: retrieval instead.",
+        help="Negatives per query; all is retrieval instead.",
     )  # fmt: skip
     depth: int = flag(
         "--depth", default=100, metavar="N", min=1, help="Candidates of each source, not counting positives."
@@ -73,9 +73,9 @@ class Selection(OptionGroup):
     )
     sampling: str = flag(
         "--sampling", default="random", metavar="NAME", choices=SAMPLING, kind="sampling",
-        help="Choice in the pool: random; top, sources taking turns; log-random (weight 1/ln(1 + rank), "
-        "ranks counted in each source); stratified (one from each of N quantiles of the scores) or "
-        "stratified-width (one from each of N equal intervals).",
+        help="How negatives are chosen from the pool: random; top (sources in turn); log-random (weight "
+        "1/ln(1 + rank), with ranks counted in each source); stratified (one from each of N quantiles of the "
+        "scores); stratified-width (one from each of N intervals of equal width).",
     )  # fmt: skip
     relative_margin: float | None = flag(
         "--relative-margin", default=None, metavar="R",
@@ -86,7 +86,7 @@ class Selection(OptionGroup):
     )
     near_copies: float | None = flag(
         "--near-copies", default=None, metavar="J", above=0, max=1,
-        help="Suspect also documents that share at least J of their runs of 3 words with a positive: "
+        help="Also suspect documents whose runs of 3 words are at least J similar to those of a positive: "
         "|A ∩ B|/|A ∪ B| of the two sets, ignoring letter case and punctuation.",
     )  # fmt: skip
     false_negatives: str | None = flag(
@@ -102,8 +102,8 @@ class Selection(OptionGroup):
     )
     pad: bool = flag(
         "--pad", default=False,
-        help="Where fewer than -n negatives remain, add random documents of the corpus that no source "
-        "returned (source random, no score: label them afterwards).",
+        help="If fewer than -n negatives remain, add random documents of the corpus that no source returned "
+        "(source random, no score: label them afterwards).",
     )  # fmt: skip
     sample: float = flag(
         "--sample", default=1.0, metavar="SHARE", above=0, max=1,
@@ -126,9 +126,9 @@ class Selection(OptionGroup):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.range_min >= self.depth:
-            raise UsageError(f"--range-min {self.range_min} leaves nothing of --depth {self.depth}")
+            raise UsageError(f"--range-min {self.range_min} skips all candidates of --depth {self.depth}")
         if self.pad and not self.is_group:
-            raise UsageError("--pad: it fills the groups of -n N, and -n all makes none")
+            raise UsageError("--pad fills the groups of -n N; it does not go with -n all")
 
     @property
     def is_group(self) -> bool:

@@ -192,29 +192,34 @@ def open_bm25s(folder: Path, threads: int, backend: str) -> Search:
 
 def opened(folder: Path) -> Any:
     from rdtools.data.collection import Collection
+    from rdtools.search.options import SearchOptions
     from rdtools.search.resources import Resources
 
-    return Resources(Collection(corpus_path=str(folder / "corpus.tsv")), index=str(folder / "rdtools"))
+    search = SearchOptions(index=str(folder / "rdtools"))
+    return Resources(Collection(corpus_path=str(folder / "corpus.tsv")), search)
 
 
 def open_rdtools(folder: Path, threads: int, negatives: int | None) -> Search:
     """What the command does once the corpus and its index are there."""
-    from rdtools.formats import writer
-    from rdtools.mine.miner import Miner
+    from rdtools.formats import encode
+    from rdtools.formats.runs import encode_runs
     from rdtools.mine.options import Selection
+    from rdtools.mine.retrieval import Retrieval
     from rdtools.mine.sources import open_source
+    from rdtools.mine.training_groups import TrainingGroups
 
-    setting = opened(folder)
-    source = open_source("bm25", setting)
-    write = writer("trec" if negatives is None else "jsonl")
+    resources = opened(folder)
+    source = open_source("bm25", resources)
 
     def search(pairs: list[Pair], depth: int, file: Any) -> None:
-        group = negatives is not None
-        selection = Selection(negatives, depth=depth, with_text=group, as_run=not group)
-        miner = Miner([source], selection, {}, setting.collection.corpus)
-        queries = ({"query_id": query_id, "query": text, "docs": []} for query_id, text in pairs)
-        for record in miner.mine(queries):  # type: ignore[arg-type]
-            file.write(write(record))
+        selection = Selection(num_negatives=negatives, depth=depth)
+        options = ([source], selection, {}, resources.collection.corpus)
+        queries: Any = ({"query_id": query_id, "query": text, "docs": []} for query_id, text in pairs)
+        if negatives is None:
+            lines = encode_runs(Retrieval(*options, as_run=True).runs(queries), "trec")
+        else:
+            lines = encode(TrainingGroups(*options).mine(queries), "jsonl")
+        file.writelines(lines)
 
     return search
 

@@ -27,9 +27,10 @@ def encode(side: str, count: str) -> None:
     else:
         as_a_command()
         from rdtools.models.encoding import BiEncoder
-        from rdtools.models.loading import Loading, load_bi_encoder
+        from rdtools.models.loading import load_bi_encoder
+        from rdtools.models.options import ModelOptions
 
-        work = BiEncoder(load_bi_encoder(texts.bi_encoder(), Loading(device="cpu"))).encode_documents
+        work = BiEncoder(load_bi_encoder(texts.bi_encoder(), ModelOptions(device="cpu"))).encode_documents
     work(passages[:8])
     with timed(count=len(passages)):
         work(passages)
@@ -51,12 +52,12 @@ def search(side: str, rows: str, queries: str) -> None:
             return flat.search(part, DEPTH)
     else:
         as_a_command()
-        from rdtools.mine.sources.dense import Nearest
+        from rdtools.search.dense import DenseSearch
 
-        nearest = Nearest(indexed(vectors))  # type: ignore[arg-type]
+        search = DenseSearch(indexed(vectors))  # type: ignore[arg-type]
 
         def work(part: Any) -> Any:
-            return nearest.search(part, [DEPTH] * len(part))
+            return search.search(part, [DEPTH] * len(part))
 
     work(asked[:2])
     with timed(count=len(asked)):

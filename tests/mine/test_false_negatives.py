@@ -148,8 +148,8 @@ def test_only_candidates_within_depth_and_range_are_compared(monkeypatch):
         ({"near_copies": 1.5}, "--near-copies must be above 0 and at most 1, not 1.5"),
         ({"sample": 0.0}, "--sample must be above 0 and at most 1, not 0"),
         ({"sample": float("nan")}, "--sample nan: a finite number is needed"),
-        ({"pad": True, "num_negatives": None}, "--pad: it fills the groups of -n N, and -n all makes none"),
-        ({"range_min": 100}, "--range-min 100 leaves nothing of --depth 100"),
+        ({"pad": True, "num_negatives": None}, "--pad fills the groups of -n N; it does not go with -n all"),
+        ({"range_min": 100}, "--range-min 100 skips all candidates of --depth 100"),
     ],
 )  # fmt: skip
 def test_selections_that_make_no_sense(options, message):

@@ -81,7 +81,7 @@ def test_a_run_of_several_sources_holds_all_their_documents_in_order(run, files)
 
 
 @pytest.mark.parametrize("paper", [(), ("--paper-compat",)])
-def test_the_options_are_those_of_the_room(run, files, paper):
+def test_the_options_are_those_of_the_library(run, files, paper):
     options = (
         "--near-copies",
         0.3,
@@ -202,7 +202,7 @@ def test_an_index_is_kept_and_checked_against_the_corpus(run, files):
         (
             ["queries.tsv", *MINE, "--range-min", "100"],
             2,
-            "rd-mine: --range-min 100 leaves nothing of --depth 100\n",
+            "rd-mine: --range-min 100 skips all candidates of --depth 100\n",
         ),
         (
             ["queries.tsv", "--corpus", "none.tsv"],

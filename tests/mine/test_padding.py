@@ -105,9 +105,7 @@ def test_padding_depends_on_seed_and_query_alone_and_reaches_every_document():
 
 
 def test_padding_needs_a_corpus():
-    with pytest.raises(
-        UsageError, match=r"--pad: it takes documents from a corpus \(give --dataset or --corpus\)"
-    ):
+    with pytest.raises(UsageError, match=r"--pad needs a corpus \(give --dataset or --corpus\)"):
         miner_of([Fixed([])], Selection(pad=True), {}, None)
 
 

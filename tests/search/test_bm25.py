@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from search.bm25_by_formula import plain, words
 
-from rdtools.search import bm25 as room
+from rdtools.search import bm25 as module
 from rdtools.search.bm25 import Bm25
 from rdtools.search.tokenizer import Analyzer, Vocabulary, tokenize
 
@@ -108,7 +108,7 @@ def test_no_ranking_depends_on_the_batch_or_the_threads(texts, queries, depth, p
     scores, index = plain(texts, *parameters), Bm25.build(texts, *parameters)
     depths = [depth + place for place in range(len(queries))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "_processors", lambda: processors)
+        patch.setattr(module, "_processors", lambda: processors)
         together = searched(index, queries, depths)
     assert together == [
         ranking(scores(query, True), each) for query, each in zip(queries, depths, strict=True)
@@ -119,7 +119,7 @@ def test_a_batch_that_needs_much_room_is_searched_in_parts(monkeypatch):
     index = Bm25.build(some_texts(300), 1.2, 0.75)
     queries = ["wing jet", "heat", "boundary flow"] * 5
     whole = searched(index, queries, [50] * 15)
-    monkeypatch.setattr(room, "_KEYS", 300)  # room for one query
+    monkeypatch.setattr(module, "_KEYS", 300)  # room for one query
     assert searched(index, queries, [50] * 15) == whole
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from rdtools.core.errors import RdError
 from rdtools.data.corpus import Corpus
-from rdtools.search import index_folder as room
+from rdtools.search import index_folder as module
 from rdtools.search.index_folder import index_folder, load_or_build
 
 
@@ -84,7 +84,7 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(tmp_path)
 
 
 def test_the_slower_of_two_builders_keeps_the_other_ones(tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "fcntl", None)  # a system without locks
+    monkeypatch.setattr(module, "fcntl", None)  # a system without locks
     folder = index_folder(str(tmp_path), "toy", {"k": 1})
 
     def build():

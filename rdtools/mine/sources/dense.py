@@ -17,7 +17,7 @@ class DenseSource:
 
     def __init__(self, argument: str, resources: Resources) -> None:
         if not argument:
-            raise UsageError("--from dense: it needs a model, dense:MODEL")
+            raise UsageError("--from dense needs a model: dense:MODEL")
         self._search = shared_search(argument, resources)
         self._index = self._search.index
         self.scale = self._index.encoder.scale

@@ -19,7 +19,7 @@ class RunSource:
 
     def __init__(self, argument: str, resources: Resources) -> None:
         if not argument:
-            raise UsageError("--from run: it needs a file, run:FILE")
+            raise UsageError("--from run needs a file: run:FILE")
         run = read_run_file(argument, resources.reading, resources.score_scale)
         self.scale = run.scale
         self._rankings = {query_id: rank_record(record) for query_id, record in run.records.items()}
