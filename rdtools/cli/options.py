@@ -27,7 +27,8 @@ def parameters_of(groups: Iterable[type[OptionGroup]]) -> list[Parameter]:
 
 def _parameter(option: Option) -> Parameter:
     one = option.flag
-    bounds = {"min": one.min, "max": one.max} if one.parse is None else {}
+    simple = one.parse is None and one.above is None and one.below is None  # as Typer checks and shows
+    bounds = {"min": one.min, "max": one.max} if simple else {}
     settings: dict[str, Any] = {
         "help": one.help,
         "metavar": one.title if one.is_argument else one.metavar,
@@ -37,7 +38,7 @@ def _parameter(option: Option) -> Parameter:
         **{name: bound for name, bound in bounds.items() if bound is not None},
     }
     default = Parameter.empty if option.default is MISSING else option.default
-    if one.default_text is not None or default in (None, (), False):
+    if one.default_text is not None or default is None or default is False or default == ():
         settings["show_default"] = one.default_text or False
     info = typer.Argument(**settings) if one.is_argument else typer.Option(*one.names, **settings)
     if isinstance(default, tuple):
