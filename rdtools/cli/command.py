@@ -12,6 +12,7 @@ import traceback
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar
 
 import typer
@@ -57,8 +58,8 @@ class EntryPoint:
     """A command as the installed script calls it.
 
     `function` takes groups of options; its docstring is the manual. A parameter `given` gets the options that
-    the command line gives. The groups of `plugins` follow the function's own; it gets their objects, in
-    order, as the parameter `plugins`.
+    the command line gives, a parameter `plugins` the objects of the groups in `plugins`, in order. --help
+    lists the groups in the order of the parameters, each group once.
     """
 
     def __init__(
@@ -72,7 +73,8 @@ class EntryPoint:
         self._own = {each: hints[each] for each in parameters if each not in (GIVEN, PLUGINS)}
         self._plugins = plugins
         self._wants_given = GIVEN in parameters
-        self.groups: list[type[OptionGroup]] = [*self._own.values(), *plugins, EveryCommand]
+        parts = [plugins if each == PLUGINS else [hints[each]] for each in parameters if each != GIVEN]
+        self.groups: list[type[OptionGroup]] = [*dict.fromkeys(chain(*parts, [EveryCommand]))]
 
     def __call__(self) -> None:
         if hasattr(signal, "SIGPIPE"):
@@ -131,12 +133,12 @@ class EntryPoint:
 
     def _run(self, values: dict[str, Any], given: options.Given) -> None:
         log.configure(self.name, quiet=values["quiet"], verbose=values["verbose"])
-        objects = options.objects_from(self.groups, values, given)
-        arguments: dict[str, Any] = dict(zip(self._own, objects, strict=False))
+        objects = dict(zip(self.groups, options.objects_from(self.groups, values, given), strict=True))
+        arguments: dict[str, Any] = {each: objects[group] for each, group in self._own.items()}
         if self._wants_given:
             arguments[GIVEN] = given
         if self._plugins:
-            arguments[PLUGINS] = objects[len(self._own) : -1]
+            arguments[PLUGINS] = [objects[group] for group in self._plugins]
         self._function(**arguments)
 
 

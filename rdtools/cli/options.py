@@ -27,7 +27,8 @@ def parameters_of(groups: Iterable[type[OptionGroup]]) -> list[Parameter]:
 
 def _parameter(option: Option) -> Parameter:
     one = option.flag
-    bounds = {"min": one.min, "max": one.max} if one.parse is None else {}
+    simple = one.parse is None and one.above is None and one.below is None  # as Typer checks and shows
+    bounds = {"min": one.min, "max": one.max} if simple else {}
     settings: dict[str, Any] = {
         "help": one.help,
         "metavar": one.title if one.is_argument else one.metavar,

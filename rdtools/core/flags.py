@@ -11,6 +11,7 @@ import math
 import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass
+from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 from rdtools.core.errors import UsageError
@@ -89,10 +90,13 @@ class Option(NamedTuple):
 
 def options_of(group: type[OptionGroup]) -> Iterator[Option]:
     """Yield the fields of a dataclass that have a flag; others are set by the library alone."""
-    types = typing.get_type_hints(group)
+    types = _type_hints(typing.cast(Any, group))
     for field in dataclasses.fields(typing.cast(Any, group)):
         if FLAG in field.metadata:
             yield Option(field.name, types[field.name], field.default, field.metadata[FLAG])
+
+
+_type_hints = cache(typing.get_type_hints)  # a command asks for those of each group several times
 
 
 class OptionGroup:

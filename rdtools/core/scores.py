@@ -76,12 +76,14 @@ class OneScale:
 
     def check(self, record: Record) -> None:
         """Raise `BadLine` where there is a second scale."""
-        if not has_scores(record):
-            return
-        scale = scale_of(record, self._stated)
+        if has_scores(record):
+            self.check_scale(record["query_id"], scale_of(record, self._stated))
+
+    def check_scale(self, query_id: str, scale: str) -> None:
+        """Do so for a query whose scores are on `scale`."""
         self._first = self._first or scale
         if scale != self._first:
-            problem = f'the scores of query "{record["query_id"]}" are {scale}, those before {self._first}'
+            problem = f'the scores of query "{query_id}" are {scale}, those before {self._first}'
             raise BadLine(problem, self._hint)
 
 

@@ -1,4 +1,4 @@
-"""Quantiles, and intervals by drawing queries with replacement."""
+"""Quantiles and bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ DRAWS = 1000
 
 
 def quantile(ordered: Floats, share: float) -> float:
-    """Return the quantile of ascending values, linear between order statistics as numpy's default.
+    """Return the quantile of ascending values, linear between order statistics, as numpy's default.
 
-    Infinite values are allowed: between two that are equal nothing is interpolated.
+    Infinite values are allowed: equal neighbours are not interpolated.
     """
     return _interpolated(lambda place: float(ordered[place]), len(ordered), share)
 
 
 def intervals(values: Floats, quantiles: Sequence[float | None], confidence: float, seed: int) -> Floats:
-    """Percentile bootstrap intervals (Efron, 1979) of the summary of each column.
+    """Compute percentile bootstrap intervals (Efron, 1979) of the summary of each column.
 
-    The n queries are drawn n at a time with replacement, 1,000 times, all columns together; the bounds
-    are the (1 − c)/2 and (1 + c)/2 quantiles of the 1,000 means, or quantiles.
+    Each of 1,000 samples draws n of the n queries with replacement, all columns together. The bounds are the
+    (1 − c)/2 and (1 + c)/2 quantiles of the 1,000 means or quantiles.
 
     Args:
         values: (n, columns) float64, NaN where undefined.
-        quantiles: per column, the quantile that summarises it; None: the mean.
+        quantiles: for each column, the quantile that summarises it; None: the mean.
         confidence: c, between 0 and 1.
 
     Returns:
-        (columns, 2) float64: low and high, NaN where a column is undefined everywhere.
+        (columns, 2) float64: low and high, NaN if a column is undefined everywhere.
     """
     n, columns = values.shape
     rng = np.random.default_rng(seed)
@@ -60,7 +60,7 @@ def intervals(values: Floats, quantiles: Sequence[float | None], confidence: flo
 
 
 def _quantile_of_draw(ordered: Floats, times: NDArray[np.int64], share: float) -> float:
-    """The quantile of ascending values of which the i-th was drawn times[i] times."""
+    """Return the quantile of ascending values if the i-th was drawn times[i] times."""
     up_to = np.cumsum(times)
     if not len(up_to) or not up_to[-1]:
         return math.nan

@@ -1,4 +1,4 @@
-"""Diagnostics beside effectiveness, query by query: Pearson's and Spearman's correlation with intervals."""
+"""Correlation of diagnostics with effectiveness over queries: Pearson's and Spearman's, with intervals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from rdtools.core.errors import BadLine, RdError
 from rdtools.core.log import log
 from rdtools.core.streams import open_lines
-from rdtools.diagnose.diagnosis import Chunk, Diagnosis, Files
+from rdtools.diagnose.diagnosis import Diagnosis, MeasuredFiles, MeasuredQueries
 from rdtools.diagnose.entropy import Floats
 from rdtools.formats import Reading
 from rdtools.formats.records import identifier, is_score, parse_object, show
@@ -24,7 +24,7 @@ Metrics = dict[tuple[str, str], dict[str, float]]
 
 
 def read_metrics(path: str, reading: Reading = Reading()) -> Metrics:
-    """Read what `rd-eval --by-query` writes, TSV or JSONL: run, query_id, measure, value."""
+    """Read the output of `rd-eval --by-query`, TSV or JSONL: run, query_id, measure, value."""
     metrics: Metrics = {}
     with open_lines(path, max_line=reading.max_line, on_error=reading.on_error) as lines:
         first = lines.first()
@@ -32,7 +32,7 @@ def read_metrics(path: str, reading: Reading = Reading()) -> Metrics:
         for run, query_id, measure, value in lines.parsed(parse):
             values = metrics.setdefault((run, measure), {})
             if query_id in values:
-                lines.bad(f'query "{query_id}" has {measure} of run {run} twice')
+                lines.bad(f'duplicate {measure} of query "{query_id}" in run {run}')
             values[query_id] = value
     if not metrics:
         raise RdError(f"{path}: no measures by query (rd-eval --by-query writes them)")
@@ -61,7 +61,7 @@ def _parse_object(line: bytes) -> _Value:
 
 
 def pearson(x: Floats, y: Floats) -> float:
-    """r of (n,) float64 each; NaN with fewer than two, or where one is constant."""
+    """Pearson's r of (n,) float64 each; NaN with fewer than two values, or if one side is constant."""
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return math.nan
     x, y = _centred(x), _centred(y)
@@ -69,14 +69,14 @@ def pearson(x: Floats, y: Floats) -> float:
 
 
 def _centred(values: Floats) -> Floats:
-    """Return the values less their mean, in a unit whose squares neither over- nor underflow."""
+    """Return the values minus their mean, in a unit whose squares neither overflow nor underflow."""
     values = values / abs(values).max()
     values = values - values.mean()
     return np.asarray(values / abs(values).max(), np.float64)
 
 
 def spearman(x: Floats, y: Floats) -> float:
-    """ρ: Pearson's r of the ranks, ties sharing the mean of theirs."""
+    """Spearman's ρ: Pearson's r of the ranks; ties have the mean of their ranks."""
     return pearson(_ranks(x), _ranks(y))
 
 
@@ -87,10 +87,10 @@ def _ranks(values: Floats) -> Floats:
 
 
 def interval(r: float, n: int, confidence: float, *, ranks: bool = False) -> tuple[float, float]:
-    """Bounds of a correlation r over n queries by Fisher's z: tanh(artanh r ± z_c · se).
+    """Return the bounds of a correlation r over n queries by Fisher's z: tanh(artanh r ± z_c · se).
 
     se = 1/√(n − 3) for Pearson's; √((1 + r²/2)/(n − 3)) for Spearman's (Bonett and Wright, 2000). NaN with
-    fewer than four queries; r itself where |r| = 1.
+    fewer than four queries; r itself if |r| = 1.
     """
     if n < 4 or math.isnan(r):
         return math.nan, math.nan
@@ -102,17 +102,18 @@ def interval(r: float, n: int, confidence: float, *, ranks: bool = False) -> tup
 
 
 def correlations(
-    diagnosis: Diagnosis, files: Files, metrics: Metrics, confidence: float
+    diagnosis: Diagnosis, files: MeasuredFiles, metrics: Metrics, confidence: float
 ) -> Iterator[dict[str, Any]]:
-    """Yield one row a file, run, measure and column: over the queries that have both values, their number,
-    Pearson's and Spearman's correlation, and the bounds of each; then temperature and settings.
+    """Yield one row per file, run, measure and column.
 
-    A query of several records has the mean of their values. Values that are infinite do not count.
+    It has the number of queries with both values, Pearson's and Spearman's correlation over them, the bounds
+    of each, then temperature and settings. A query with several records has the mean of their values.
+    Infinite values do not count.
     """
     wanted = {query_id for by_query in metrics.values() for query_id in by_query}
-    for file, records in files:
+    for file, chunks in files:
         before = diagnosis.queries
-        values = _by_query(diagnosis.chunks(records, file), wanted)
+        values = _by_query(chunks, wanted)
         if diagnosis.queries == before:
             continue
         if not values:
@@ -123,10 +124,10 @@ def correlations(
             table = np.array([values[query_id] for query_id in shared])
             for place, column in enumerate(diagnosis.columns):
                 x = table[:, place] if len(shared) else effect
-                there = np.isfinite(x)
+                finite = np.isfinite(x)
                 yield {
-                    "file": file, "run": run, "measure": measure, "column": column,
-                    **_row(x[there], effect[there], confidence),
+                    "file": file, "run": run, "measure": measure, "column": column.name,
+                    **_row(x[finite], effect[finite], confidence),
                     "temperature": diagnosis.temperature, **diagnosis.settings,
                 }  # fmt: skip
 
@@ -143,12 +144,12 @@ def _row(x: Floats, y: Floats, confidence: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _by_query(diagnosed: Iterable[Chunk], wanted: set[str]) -> dict[str, Floats]:
-    """Return the columns of each wanted query that is there, (columns,) float64."""
+def _by_query(chunks: Iterable[MeasuredQueries], wanted: set[str]) -> dict[str, Floats]:
+    """Return the mean values of each wanted query that was measured, (columns,) float64."""
     sums: dict[str, tuple[Floats, int]] = {}
-    for records, table in diagnosed:
-        for record, row in zip(records, table, strict=True):
-            if record["query_id"] in wanted:
-                total, count = sums.get(record["query_id"], (np.zeros_like(row), 0))
-                sums[record["query_id"]] = total + row, count + 1
+    for query_ids, table in chunks:
+        for query_id, row in zip(query_ids, table, strict=True):
+            if query_id in wanted:
+                total, count = sums.get(query_id, (np.zeros_like(row), 0))
+                sums[query_id] = total + row, count + 1
     return {query_id: total / count for query_id, (total, count) in sums.items()}

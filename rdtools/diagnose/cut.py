@@ -1,4 +1,4 @@
-"""Cuts: the part of a stream whose diagnostic lies in a range of its quantiles."""
+"""Cuts: the records whose value in a column lies in a range of its quantiles (`--cut`)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from rdtools.core.registry import check_name
 from rdtools.diagnose.entropy import Floats
 from rdtools.formats.records import write_jsonl
 
-Flags = NDArray[np.bool_]
-Cut = Callable[[Floats], Flags]
+Mask = NDArray[np.bool_]
+Cut = Callable[[Floats], Mask]
 """Which of n defined values are kept, (n,) -> (n,)."""
 
 
@@ -29,18 +29,18 @@ CUTS: dict[str, Cut] = {
     "high": lambda x: x > np.quantile(x, 0.75),
     "below-median": lambda x: x <= np.quantile(x, 0.5),
     "above-median": lambda x: x > np.quantile(x, 0.5),
-    "inlier": lambda x: ~_outlying(x),
-    "outlier": lambda x: _outlying(x),
+    "inlier": lambda x: ~_is_outlier(x),
+    "outlier": lambda x: _is_outlier(x),
 }
-"""Name -> which of the values are kept. Quantiles are linear between order statistics, numpy's default."""
+"""Name -> which values are kept. Quantiles are linear between order statistics, as numpy's default."""
 
 
-def _outlying(values: Floats) -> Flags:
+def _is_outlier(values: Floats) -> Mask:
     low, high = np.quantile(values, [0.25, 0.75])
     with np.errstate(over="ignore"):  # a fence may be infinite
         reach = 1.5 * (high - low)
-        flags: Flags = (values < low - reach) | (values > high + reach)
-    return flags
+        outlying: Mask = (values < low - reach) | (values > high + reach)
+    return outlying
 
 
 PAPER_CUTS: dict[str, Cut] = {
@@ -49,11 +49,15 @@ PAPER_CUTS: dict[str, Cut] = {
     "high": lambda x: x < np.quantile(x, 0.75),
     "below-median": lambda x: x < np.quantile(x, 0.5),
 }
-"""What the code of 2505.21058 keeps: its upper and lower quartile are the parts that it removes."""
+"""The cuts of the code of 2505.21058, where the upper and the lower quartile are removed, not kept."""
 
 
 def parse_cut(name: str, named: Mapping[str, Cut] = CUTS) -> Cut:
-    """Return one of `named`, or `A:B`: what is above quantile A, or A is 0, and not above quantile B."""
+    """Return one of `named`, or the cut `A:B`: above quantile A, or A is 0, and at most quantile B.
+
+    Raises:
+        UsageError: the name is unknown, or A and B are not quantiles.
+    """
     if name.count(":") != 1:
         check_name([*named, "A:B"], name, "cut")
         return named[name]
@@ -67,18 +71,18 @@ def parse_cut(name: str, named: Mapping[str, Cut] = CUTS) -> Cut:
 
 
 def cut_records(
-    diagnosed: Iterable[tuple[list[Record], Floats]], place: int, cut: Cut, *, last_decides: bool = False
+    measured: Iterable[tuple[list[Record], Floats]], place: int, cut: Cut, *, last_decides: bool = False
 ) -> Iterator[bytes]:
     """Yield the lines of the records that `cut` keeps by the column at `place`, in order.
 
-    The quantiles need all records first: these wait in a temporary file that has no name, while memory
-    holds one number each. A record whose column is undefined is not kept. Where the last record of a
-    query decides for all of them, its value alone enters the quantiles; their ids are then held too.
+    The quantiles need all records first: the records wait in a nameless temporary file, while memory holds
+    one number each. A record whose column is undefined is not kept. With `last_decides` only the value of a
+    query's last record enters the quantiles, and decides for all its records; memory then also holds the ids.
     """
     values = array("d")
     query_ids: list[str] = []
     with spooling(), tempfile.TemporaryFile() as spool:
-        for records, table in diagnosed:
+        for records, table in measured:
             spool.writelines(map(write_jsonl, records))
             values.frombytes(table[:, place].tobytes())
             if last_decides:
@@ -89,14 +93,14 @@ def cut_records(
         yield from compress(spool, kept)
 
 
-def _kept(values: Floats, cut: Cut) -> Flags:
-    kept: Flags = ~np.isnan(values)
+def _kept(values: Floats, cut: Cut) -> Mask:
+    kept: Mask = ~np.isnan(values)
     if kept.any():
-        kept[kept] = cut(np.nan_to_num(values[kept]))  # quantiles need numbers: infinite is the largest
+        kept[kept] = cut(np.nan_to_num(values[kept]))  # infinite becomes the largest number
     return kept
 
 
-def _kept_by_last(values: Floats, query_ids: list[str], cut: Cut) -> Flags:
+def _kept_by_last(values: Floats, query_ids: list[str], cut: Cut) -> Mask:
     last = {query_id: row for row, query_id in enumerate(query_ids)}
     decided = dict(zip(last, _kept(values[list(last.values())], cut).tolist(), strict=True))
     return np.array([decided[query_id] for query_id in query_ids], bool)

@@ -1,51 +1,59 @@
-"""rd-entropy's room: records -> rows of diagnostics, by query or by file, chunk by chunk."""
+"""Measures records chunk by chunk: the columns of every query, then those of the diagnostics."""
 
 from __future__ import annotations
 
-import math
-from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, compress, islice
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rdtools.core.errors import BadLine
 from rdtools.core.log import log, plural
-from rdtools.core.provenance import Origin, origin, warn_of_mixture
+from rdtools.core.provenance import Provenance, warn_if_mixed
 from rdtools.core.records import Record
-from rdtools.core.scores import OneScale, has_scores, scale_of, scores_of
-from rdtools.diagnose.bootstrap import intervals, quantile
-from rdtools.diagnose.columns import Diagnostic
+from rdtools.core.scores import OneScale
+from rdtools.core.streams import STDIN
+from rdtools.diagnose.columns import check_column
+from rdtools.diagnose.diagnostic import Column, Diagnostic
 from rdtools.diagnose.entropy import MEASURED, Floats, measure
+from rdtools.formats import Reading, read_records, read_scores
+from rdtools.formats.scored import ScoredRecord, scored
 
-COLUMNS = ("docs", *MEASURED)
-SCALE_FREE = frozenset({"docs", "tied_pairs", "diameter", "dimension", "density", "coverage"})
-"""Columns that do not depend on the unit of the scores."""
-_UNDEFINED = [None] * len(MEASURED)
-
+COLUMNS = (
+    Column("docs", scale_free=True),
+    *(Column(name, 0.5 if name == "kappa" else None, name == "tied_pairs") for name in MEASURED),
+)
+"""The columns of every query."""
 CHUNK = 1024
-"""Records that are read before they are computed."""
+"""Records that are measured together."""
 
 _UNFIT = {
     "rank": ("ranks, whose differences mean nothing", "label with a teacher first"),
-    "probability": ("probabilities, whose differences are no odds", "label with logits or log-probabilities"),
+    "probability": (
+        "probabilities, whose differences are not log-odds",
+        "label with logits or log-probabilities",
+    ),
     "unknown": ("of unknown scale", "state it with --score-scale"),
 }
-"""Scales without the differences that an entropy needs, and what to do."""
+"""Scales whose differences cannot be used, the problem and its remedy."""
 
-Files = Iterable[tuple[str, Iterable[Record]]]
-Chunk = tuple[list[Record], Floats]
+T = TypeVar("T")
+MeasuredQueries = tuple[list[str], Floats]
+"""The ids of m queries, and their values, (m, columns)."""
+MeasuredFiles = Iterable[tuple[str, Iterable[MeasuredQueries]]]
+"""The name of each file, and its queries in chunks."""
 
 
 class Diagnosis:
-    """Diagnoses records at one temperature with `instruments`, and counts what went by.
+    """Measures records at one temperature, and counts them.
 
     Attributes:
-        columns: what is measured of a record: COLUMNS, then those of the instruments.
-        quantiles: column -> the quantile that stands for it in a summary; None: the mean.
-        kept: the values of each file that went by, (n, len(columns)) in parts, where `keep` is set.
+        columns: COLUMNS, then those of the diagnostics.
+        settings: columns that say how the diagnostics measured.
+        kept: if `keep` is set, each file that was measured and its values, (n, len(columns)) in parts.
         queries: records; docs: their scored documents.
         unscored: documents without a score, which do not count.
         undefined: records with fewer than two scored documents.
@@ -56,121 +64,107 @@ class Diagnosis:
         self,
         temperature: float,
         score_scale: str | None = None,
-        instruments: Sequence[Diagnostic] = (),
+        diagnostics: Sequence[Diagnostic] = (),
         *,
         keep: bool = False,
-        one_scale: bool = False,
+        cut_by: str | None = None,
     ) -> None:
-        """`score_scale` is the scale of scores whose record does not say it; `one_scale` refuses a second."""
+        """`score_scale` is the scale of scores whose record does not say it. If `cut_by` names a column that
+        depends on the scale, a second scale is refused.
+
+        Raises:
+            UsageError: there is no column `cut_by`.
+        """
         self.temperature = temperature
         self.score_scale = score_scale
-        self._one_scale = OneScale(score_scale, "cut each scale by itself") if one_scale else None
-        self.instruments = instruments
-        own = {name: quantile for one in instruments for name, quantile in one.columns.items()}
-        self.quantiles: dict[str, float | None] = {**dict.fromkeys(COLUMNS), "kappa": 0.5, **own}
-        self.columns = tuple(self.quantiles)
-        self.settings = {name: value for one in instruments for name, value in one.settings.items()}
+        self.diagnostics = diagnostics
+        self.columns = (*COLUMNS, *(column for one in diagnostics for column in one.columns))
+        depends_on_scale = cut_by is not None and not self.columns[self.place_of(cut_by)].scale_free
+        self._one_scale = OneScale(score_scale, "cut each scale by itself") if depends_on_scale else None
+        self.settings = {name: value for one in diagnostics for name, value in one.settings.items()}
         self.keep = keep
         self.kept: list[tuple[str, list[Floats]]] = []
+        self._provenances: Counter[Provenance] = Counter()
         self.queries = self.docs = self.unscored = self.undefined = self.infinite = 0
 
+    def place_of(self, column: str) -> int:
+        """Return the place of a column in tables of values.
+
+        Raises:
+            UsageError: it is unknown, or the option that adds it is missing.
+        """
+        names = [one.name for one in self.columns]
+        check_column(column, names)
+        return names.index(column)
+
     def check(self, record: Record) -> None:
-        """Raise `BadLine` where scores are ranks, probabilities, of a scale nobody stated, or of a second."""
-        scale = scale_of(record, self.score_scale)
-        if scale in _UNFIT and has_scores(record):
+        """Raise `BadLine` if the scores are unfit (`check_scores`), or a diagnostic lacks something."""
+        self.check_scores(scored(record))
+        for one in self.diagnostics:
+            one.check(record)
+
+    def check_scores(self, record: ScoredRecord) -> None:
+        """Raise `BadLine` if scores are ranks, probabilities, of an unknown scale, or of a second scale."""
+        scale = record.provenance.scale or "unknown"
+        if scale == "unknown" and self.score_scale is not None:
+            scale = self.score_scale
+        if self._one_scale is None and scale not in _UNFIT:
+            return
+        if all(score != score for score in record.scores):  # NaN: without scores their scale does not matter
+            return
+        if scale in _UNFIT:
             problem, hint = _UNFIT[scale]
-            raise BadLine(f'the scores of query "{record["query_id"]}" are {problem}', hint)
+            raise BadLine(f'the scores of query "{record.query_id}" are {problem}', hint)
         if self._one_scale is not None:
-            self._one_scale.check(record)
-        for instrument in self.instruments:
-            instrument.check(record)
+            self._one_scale.check_scale(record.query_id, scale)
 
-    def chunks(self, records: Iterable[Record], file: str = "") -> Iterator[Chunk]:
-        """Yield chunks of checked records with their `columns`, (m, len(columns)), NaN where undefined."""
-        kept: list[Floats] = []
-        self.kept.append((file, kept))
-        origins: Counter[Origin] = Counter()
-        records = iter(records)
-        while chunk := list(islice(records, CHUNK)):
-            scores = [scores_of(record) for record in chunk]
-            lengths = np.array([len(own) for own in scores], np.float64)[:, None]
-            parts = [lengths, measure(scores, self.temperature)]
-            table = np.concatenate([*parts, *(one.measure(chunk) for one in self.instruments)], axis=1)
-            docs = int(lengths.sum())
-            self.queries += len(chunk)
-            self.docs += docs
-            self.unscored += sum(len(record["docs"]) for record in chunk) - docs
-            self.undefined += int((lengths < 2).sum())
-            self.infinite += int(np.isinf(table[:, len(COLUMNS) - 1]).sum())
-            origins.update(origin(record) for record, own in zip(chunk, scores, strict=True) if own)
-            if self.keep:
-                kept.append(table)
+    def measure_scores(self, records: Iterable[ScoredRecord], file: str = "") -> Iterator[MeasuredQueries]:
+        """Yield the values of checked records of which only the scores were read, without diagnostics."""
+        self._begin_file(file)
+        for chunk in _chunks(records):
+            yield [record.query_id for record in chunk], self._measure(chunk)
+        warn_if_mixed(file or "input", self._provenances)
+
+    def measure_records(
+        self, records: Iterable[Record], file: str = ""
+    ) -> Iterator[tuple[list[Record], Floats]]:
+        """Yield checked records in chunks with the values of all columns, NaN where undefined."""
+        self._begin_file(file)
+        for chunk in _chunks(records):
+            table = self._measure(list(map(scored, chunk)), [one.measure(chunk) for one in self.diagnostics])
             yield chunk, table
-        warn_of_mixture(file or "input", origins)
+        warn_if_mixed(file or "input", self._provenances)
 
-    def query_rows(self, files: Files) -> Iterator[dict[str, Any]]:
-        """Yield one row a record: file, query_id, docs, MEASURED (None where undefined), temperature, and
-        the columns and settings of the instruments.
-        """
-        others, first = self.columns[len(COLUMNS) :], len(MEASURED)
-        for file, records in files:
-            for chunk, table in self.chunks(records, file):
-                for record, (docs, *values) in zip(chunk, table.tolist(), strict=True):
-                    yield {
-                        "file": file, "query_id": record["query_id"], "docs": int(docs),
-                        **dict(zip(MEASURED, values if docs > 1 else _UNDEFINED, strict=False)),
-                        "temperature": self.temperature,
-                        **dict(zip(others, map(_defined, values[first:]), strict=True)),
-                        **self.settings,
-                    }  # fmt: skip
+    def measure_queries(self, records: Iterable[Record], file: str = "") -> Iterator[MeasuredQueries]:
+        """Yield the same values with the ids of the queries."""
+        for chunk, table in self.measure_records(records, file):
+            yield [record["query_id"] for record in chunk], table
 
-    def summary_rows(
-        self, files: Files, confidence: float | None = None, seed: int = 0
-    ) -> Iterator[dict[str, Any]]:
-        """Yield one row a file that has records.
+    def _begin_file(self, file: str) -> None:
+        self.kept.append((file, []))
+        self._provenances = Counter()
 
-        It holds file, queries, docs (their sum), what stands for each measured column over the records
-        that have it (the mean, or the quantile that `quantiles` says), kappa_max, temperature, the
-        columns, totals and settings of the instruments, and with a `confidence` the bounds of an interval
-        by bootstrap over the records, COLUMN_low and COLUMN_high. For these all values must be kept.
-        """
-        others = self.columns[len(COLUMNS) :]
-        for file, records in files:
-            queries, docs = self.queries, self.docs
-            summary = _Summary(self.quantiles)
-            for _, table in self.chunks(records, file):
-                summary.add(table)
-            totals = {name: value for one in self.instruments for name, value in one.totals().items()}
-            if self.queries == queries:
-                continue
-            values = summary.values()
-            row = {
-                "file": file, "queries": self.queries - queries, "docs": self.docs - docs,
-                **{name: values[name] for name in MEASURED},
-                "kappa_max": max(summary.held["kappa"], default=None),
-                "temperature": self.temperature,
-                **{name: values[name] for name in others}, **totals, **self.settings,
-            }  # fmt: skip
-            if confidence is not None:
-                row |= self._intervals(confidence, seed)
-            yield row
+    def _measure(self, records: Sequence[ScoredRecord], others: Sequence[Floats] = ()) -> Floats:
+        """Measure and count a chunk; `others` are the values of the diagnostics."""
+        scores, lengths, docs = _all_scores(records)
+        measured = measure(scores, lengths, self.temperature)
+        table = np.concatenate([lengths[:, None], measured, *others], axis=1)
+        self.queries += len(records)
+        self.docs += len(scores)
+        self.unscored += docs - len(scores)
+        self.undefined += int((lengths < 2).sum())
+        self.infinite += int(np.isinf(measured[:, MEASURED.index("kappa")]).sum())
+        self._provenances.update(compress((record.provenance for record in records), lengths.tolist()))
+        if self.keep:
+            self.kept[-1][1].append(table)
+        return table
 
-    def _intervals(self, confidence: float, seed: int) -> dict[str, Any]:
-        """Return the bounds of every column but docs, over the file that went by last."""
-        table = np.concatenate(self.kept[-1][1])
-        bounds = intervals(table[:, 1:], list(self.quantiles.values())[1:], confidence, seed)
-        row: dict[str, Any] = {}
-        for name, (low, high) in zip(self.columns[1:], bounds.tolist(), strict=True):
-            row |= {f"{name}_low": _defined(low), f"{name}_high": _defined(high)}
-        return row | {"confidence": confidence}
-
-    def distributions(self) -> tuple[list[str], list[tuple[str, Floats]]]:
-        """Return the measured columns and, of each file that had records, its values of them."""
-        names = list(self.columns[1:])
-        return names, [(file, np.concatenate(parts)[:, 1:]) for file, parts in self.kept if parts]
+    def values_by_file(self) -> list[tuple[str, Floats]]:
+        """Return the kept values of each file that had records, (n, columns), of all columns but docs."""
+        return [(file, np.concatenate(parts)[:, 1:]) for file, parts in self.kept if parts]
 
     def report(self) -> None:
-        """Say on stderr what does not count, or is undefined."""
+        """Log what does not count, or is undefined."""
         if self.unscored:
             log.info("%s without a score left out", plural(self.unscored, "document"))
         if self.undefined:
@@ -178,39 +172,33 @@ class Diagnosis:
             log.info("%s with fewer than two scored documents: undefined, and in no --cut", undefined)
         if self.infinite:
             log.info("%s with a kappa beyond the range of a float", plural(self.infinite, "record"))
-        for instrument in self.instruments:
-            instrument.report()
+        for one in self.diagnostics:
+            one.report()
 
 
-class _Summary:
-    """Sums of the columns that are averaged; all values of those that a quantile stands for."""
-
-    def __init__(self, quantiles: Mapping[str, float | None]) -> None:
-        self._quantiles = quantiles
-        self._sums = np.zeros(len(quantiles))
-        self._counts = np.zeros(len(quantiles), np.int64)
-        self.held = {name: array("d") for name, share in quantiles.items() if share is not None}
-
-    def add(self, table: Floats) -> None:
-        defined = ~np.isnan(table)
-        self._counts += defined.sum(axis=0)
-        self._sums += np.where(defined, table, 0).sum(axis=0)
-        for place, name in enumerate(self._quantiles):
-            if name in self.held:
-                self.held[name].frombytes(table[defined[:, place], place].tobytes())
-
-    def values(self) -> dict[str, float | None]:
-        values: dict[str, float | None] = {}
-        sums, counts = self._sums.tolist(), self._counts.tolist()
-        for (name, share), total, count in zip(self._quantiles.items(), sums, counts, strict=True):
-            if not count:
-                values[name] = None
-            elif share is None:
-                values[name] = total / count
-            else:
-                values[name] = quantile(np.sort(np.frombuffer(self.held[name])), share)
-        return values
+def measured_files(diagnosis: Diagnosis, paths: Iterable[str], reading: Reading) -> MeasuredFiles:
+    """Yield each file and its measured queries. Without diagnostics only the scores of documents are read."""
+    for path in paths:
+        name = "<stdin>" if path == STDIN else path
+        if diagnosis.diagnostics:
+            yield name, diagnosis.measure_queries(read_records([path], reading, diagnosis.check), name)
+        else:
+            yield name, diagnosis.measure_scores(read_scores([path], reading, diagnosis.check_scores), name)
 
 
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _chunks(records: Iterable[T]) -> Iterator[list[T]]:
+    records = iter(records)
+    while chunk := list(islice(records, CHUNK)):
+        yield chunk
+
+
+def _all_scores(records: Sequence[ScoredRecord]) -> tuple[Floats, NDArray[np.int64], int]:
+    """Return the scores of m records one record after another, the number of each, (m,), and of documents."""
+    lengths = np.array([len(record.scores) for record in records], np.int64)
+    docs = int(lengths.sum())
+    scores = np.fromiter(chain.from_iterable(record.scores for record in records), np.float64, docs)
+    has_score = ~np.isnan(scores)
+    if not has_score.all():
+        rows = np.repeat(np.arange(len(records)), lengths)[has_score]
+        scores, lengths = scores[has_score], np.bincount(rows, minlength=len(records))
+    return scores, lengths, docs

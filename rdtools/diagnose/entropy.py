@@ -1,21 +1,18 @@
-"""How sure a teacher is of its order: entropies, ties, margin and κ of the scores of a query.
+"""Entropies, ties, margin, κ and divergence of score distributions.
 
-Everything is a function of one query's scored documents, s₁ … sₙ, on an interval scale, and of a
-temperature T. All columns are undefined with fewer than two documents. Queries with equally many
-documents are computed together, each row by itself: a query's values do not depend on which others
-came with it.
+Scores are on an interval scale. Queries with equally many documents are computed together, each row by
+itself: the values of a query do not depend on the other queries.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
 
 MEASURED = (
     "pairwise_entropy_bits",
@@ -27,32 +24,23 @@ MEASURED = (
 )
 
 _PAIRS = 2**16
-"""Pairs (i, j) of documents that are computed together at most: more would leave the processor's cache."""
+"""Most pairs of documents computed together: more do not fit the processor's cache."""
 _FAR = 800.0
-"""Beyond this many temperatures e^−x is 0 in float64; infinite differences are cut back to it."""
+"""Beyond this many temperatures e^−x is 0 in float64; larger and infinite differences are set to it."""
+_FAR_KL = 1e5
+"""Differences are at most this many temperatures, which keeps a divergence finite."""
 
 
-def measure(scores: Sequence[Sequence[float]], temperature: float) -> Floats:
-    """Return MEASURED of each query's scores, (m, 6) float64; NaN with fewer than two scores."""
-    lengths = np.array([len(own) for own in scores], np.int64)
-    starts = np.cumsum(lengths) - lengths
-    together = np.fromiter(chain.from_iterable(scores), np.float64, lengths.sum())
-    table = np.full((len(scores), len(MEASURED)), np.nan)
-    for rows in _alike(lengths):
-        columns = diagnose(together[starts[rows, None] + np.arange(lengths[rows[0]])], temperature)
-        table[rows] = np.stack([columns[name] for name in MEASURED], axis=1)
-    return table
-
-
-def diagnose(scores: Floats, temperature: float) -> dict[str, Floats]:
-    """Compute the measured columns of m queries with n ≥ 2 documents each.
+def measure(scores: Floats, lengths: NDArray[np.int64], temperature: float) -> Floats:
+    """Compute the columns MEASURED of m queries.
 
     Args:
-        scores: (m, n) float64, finite.
+        scores: finite scores of all queries, one query after another, in any order within a query.
+        lengths: (m,) int64, the number of scores of each query.
         temperature: T > 0, in the unit of the scores.
 
     Returns:
-        Columns of (m,) float64:
+        (m, 6) float64, NaN for a query with fewer than two scores. With n scores:
         pairwise_entropy_bits: mean over i<j of H₂(σ((sᵢ−sⱼ)/T)), 0 to 1 bit.
         listwise_entropy_bits: entropy of softmax(s/T), 0 to log₂ n bits.
         listwise_entropy_share: the same as a share of log₂ n.
@@ -60,7 +48,25 @@ def diagnose(scores: Floats, temperature: float) -> dict[str, Floats]:
         margin: best score minus second best, in the unit of the scores.
         kappa: max over i of (1/n) / softmax(s/T)ᵢ, at least 1; infinite beyond float64.
     """
-    _, n = scores.shape
+    starts = np.cumsum(lengths) - lengths
+    table = np.full((len(lengths), len(MEASURED)), np.nan)
+    for n in sorted(set(lengths[lengths > 1].tolist())):  # np.unique would import numpy.ma
+        rows = np.flatnonzero(lengths == n)
+        pairs = np.triu_indices(n, 1)
+        step = max(1, _PAIRS // (n * n))
+        buffers = np.empty((3, min(step, len(rows)), len(pairs[0])))
+        for first in range(0, len(rows), step):
+            few = rows[first : first + step]
+            alike = scores[starts[few, None] + np.arange(n)]
+            table[few] = _measure_alike(alike, temperature, pairs, buffers[:, : len(few)])
+    return table
+
+
+def _measure_alike(
+    scores: Floats, temperature: float, pairs: tuple[Places, Places], buffers: Floats
+) -> Floats:
+    """Compute MEASURED of m queries with n ≥ 2 documents each, (m, n) -> (m, 6)."""
+    n = scores.shape[1]
     with np.errstate(over="ignore"):
         ordered = np.sort(scores, axis=1)
         margin = ordered[:, -1] - ordered[:, -2]
@@ -71,36 +77,75 @@ def diagnose(scores: Floats, temperature: float) -> dict[str, Floats]:
         # −Σ p ln p with p = e^−depth / total
         listwise = (np.log(total) + (weights * depth).sum(axis=1) / total) / math.log(2)
         kappa = total / n * np.exp(below[:, 0])
-        left, right = np.triu_indices(n, 1)
-        # take keeps a row's pairs adjacent, so that their sum does not depend on how many rows there are
-        gaps = ordered.take(right, axis=1) - ordered.take(left, axis=1)
-        tied = (gaps == 0).mean(axis=1)
-        pairwise = _binary_entropy_bits(gaps / temperature).mean(axis=1)
-    return {
-        "pairwise_entropy_bits": pairwise,
-        "listwise_entropy_bits": listwise,
-        "listwise_entropy_share": listwise / math.log2(n),
-        "tied_pairs": tied,
-        "margin": margin,
-        "kappa": kappa,
-    }
+        pairwise, tied = _measure_pairs(ordered, temperature, pairs, buffers)
+    return np.stack([pairwise, listwise, listwise / math.log2(n), tied, margin, kappa], axis=1)
 
 
-def _binary_entropy_bits(x: Floats) -> Floats:
-    """H₂(σ(x)) for x ≥ 0: ln(1+e^−x) + x·e^−x/(1+e^−x) nats, which neither overflows nor cancels."""
-    x = np.minimum(x, _FAR)
-    small = np.exp(-x)
-    x *= small  # in place: twice as fast as with an array for each step
-    x /= 1 + small
-    x += np.log1p(small)
-    x /= math.log(2)
-    return x
+def _measure_pairs(
+    ordered: Floats, temperature: float, pairs: tuple[Places, Places], buffers: Floats
+) -> tuple[Floats, Floats]:
+    """Return the mean binary entropy of the pairs of ascending scores, in bits, and the share of tied pairs.
+
+    H₂(σ(x)) for x ≥ 0 is ln(1+e^−x) + x·e^−x/(1+e^−x) nats, which neither overflows nor cancels. It is
+    computed from −x, in place in `buffers`, (3, m, pairs): new arrays would take half as much time again.
+    """
+    (left, right), (x, small, entropy) = pairs, buffers
+    # take keeps the pairs of a row adjacent, so that their sum does not depend on the number of rows
+    ordered.take(left, axis=1, out=x, mode="clip")
+    ordered.take(right, axis=1, out=small, mode="clip")
+    x -= small
+    tied = np.count_nonzero(x == 0, axis=1) / len(left)
+    if temperature != 1:
+        x /= temperature
+    np.maximum(x, -_FAR, out=x)
+    np.exp(x, out=small)
+    np.log1p(small, out=entropy)
+    x *= small
+    small += 1
+    x /= small
+    entropy -= x
+    entropy /= math.log(2)
+    return entropy.mean(axis=1), tied
 
 
-def _alike(lengths: NDArray[np.int_]) -> Iterator[NDArray[np.int_]]:
-    """Yield the rows of equally many documents, two or more, as few at a time as bounds their pairs."""
-    for n in sorted(set(lengths[lengths > 1].tolist())):  # np.unique would import numpy.ma for it
-        rows = np.flatnonzero(lengths == n)
-        step = max(1, _PAIRS // (n * n))
-        for start in range(0, len(rows), step):
-            yield rows[start : start + step]
+def kl_bits(
+    teacher: Floats, student: Floats, temperature: float = 1.0, student_temperature: float = 1.0
+) -> float:
+    """KL(p ‖ q) = Σ p log₂(p/q) of p = softmax(t/T) and q = softmax(s/T′), in bits, 0 or more.
+
+    Args:
+        teacher, student: t and s, (n,) float64, finite, n ≥ 1.
+        temperature, student_temperature: T and T′, above 0.
+    """
+    log_p, log_q = _log_softmax(teacher, temperature), _log_softmax(student, student_temperature)
+    return max(0.0, float((np.exp(log_p) * (log_p - log_q)).sum())) / math.log(2)
+
+
+def _log_softmax(scores: Floats, temperature: float) -> Floats:
+    with np.errstate(over="ignore"):
+        below = np.maximum((scores - scores.max()) / temperature, -_FAR_KL)
+    return np.asarray(below - np.log(np.exp(below).sum()), np.float64)
+
+
+def score_share_entropy_nats(scores: Floats) -> float:
+    """−Σ p ln p over p > 0 with p = s/Σs, (n,) float64; 0 if Σs = 0, NaN if n = 0.
+
+    The code of 2505.21058 computes this. Shares p ≤ 0, of scores whose sign is not that of Σs, are skipped.
+    """
+    if not len(scores):
+        return math.nan
+    total = sum(scores.tolist())
+    if total == 0:
+        return 0.0
+    shares = scores / total
+    positive = shares[shares > 0]
+    return float(-(positive * np.log(positive)).sum())
+
+
+def score_share_kappa(scores: Floats) -> float:
+    """max over i of (1/n)/p with p = s/Σs, (n,) float64; infinite if a score is 0, NaN if Σs = 0 or n = 0."""
+    total = sum(scores.tolist())
+    if total == 0:
+        return math.nan
+    with np.errstate(divide="ignore"):
+        return float(((1 / len(scores)) / (scores / total)).max())

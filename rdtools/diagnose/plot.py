@@ -1,49 +1,54 @@
-"""Distributions of diagnostics: a panel a column, a line a file, as PNG or SVG or as text."""
+"""Plots of the distribution of each column, with a line per file: PNG, SVG or text."""
 
 from __future__ import annotations
 
 import io
+import logging
 import math
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
-from rdtools.core.errors import RdError, UsageError
+from rdtools.core.log import log
+from rdtools.core.output import open_output
+from rdtools.diagnose.diagnosis import Diagnosis
 from rdtools.diagnose.entropy import Floats
-
-TERMINAL = "terminal"
-SUFFIXES = (".png", ".svg")
+from rdtools.diagnose.options import TERMINAL
 
 _BINS = 30
 _WIDTH = 40
 _BARS = " ▁▂▃▄▅▆▇█"
-# Okabe and Ito's colours, which the colour-blind can tell apart; the strokes tell them apart in grey.
+# Okabe and Ito's colours, which colour-blind readers can tell apart; strokes differ for print in grey.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STROKES = ("-", "--", "-.", ":")
 
-Named = tuple[str, Floats]
+FileValues = tuple[str, Floats]
 """A file and its values, (n, columns) float64, NaN where undefined."""
 
 
-def check_plot(target: str) -> None:
-    """Raise `UsageError` where --plot names neither a kind of picture nor the terminal, and `RdError` where
-    matplotlib is needed and not there.
+def plot_diagnosis(diagnosis: Diagnosis, target: str) -> None:
+    """Draw all kept values into the file `target`, or as text on stderr if it is `terminal`.
+
+    Without values nothing is drawn; --quiet suppresses the text.
     """
-    if target == TERMINAL:
+    files = diagnosis.values_by_file()
+    if not files:
         return
-    if not target.endswith(SUFFIXES):
-        raise UsageError(f"--plot {target}: a FILE.png, a FILE.svg or {TERMINAL} is needed")
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise RdError(
-            "--plot needs matplotlib (pip install 'ranking-distillation-tools[plot]', or --plot terminal)"
-        ) from None
+    columns = [column.name for column in diagnosis.columns[1:]]
+    settings = {"temperature": diagnosis.temperature, **diagnosis.settings}
+    caption = ", ".join(f"{name} {value}" for name, value in settings.items())
+    if target != TERMINAL:
+        with open_output(target) as out:
+            out.write(draw(columns, files, PurePath(target).suffix[1:], caption))
+    elif log.isEnabledFor(logging.INFO) and sys.stderr is not None:
+        print(*sketch(columns, files), caption, sep="\n", file=sys.stderr)
 
 
-def draw(columns: Sequence[str], files: Sequence[Named], format: str, caption: str = "") -> bytes:
-    """Return a picture of the columns that have values, as `png` or `svg`; the same input, the same bytes."""
+def draw(columns: Sequence[str], files: Sequence[FileValues], format: str, caption: str = "") -> bytes:
+    """Return a `png` or `svg` of the columns that have values. The same input gives the same bytes."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -51,7 +56,7 @@ def draw(columns: Sequence[str], files: Sequence[Named], format: str, caption: s
     panels = [place for place in range(len(columns)) if any(_finite(v, place).size for _, v in files)]
     wide = min(3, max(1, len(panels)))
     high = max(1, math.ceil(len(panels) / wide))
-    # A salt in place of random names, and no date.
+    # A fixed salt instead of random names, and no date.
     with mpl.rc_context({"svg.hashsalt": "rdtools", "font.size": 9}):
         figure = Figure(figsize=(3.6 * wide, 2.7 * high + 0.4), layout="constrained")
         FigureCanvasAgg(figure)
@@ -69,7 +74,7 @@ def draw(columns: Sequence[str], files: Sequence[Named], format: str, caption: s
     return picture.getvalue()
 
 
-def _panel(axes: Any, column: str, files: Sequence[Named], place: int) -> None:
+def _panel(axes: Any, column: str, files: Sequence[FileValues], place: int) -> None:
     edges = _edges(files, place)
     for number, (file, values) in enumerate(files):
         shares = _shares(_finite(values, place), edges)
@@ -77,7 +82,7 @@ def _panel(axes: Any, column: str, files: Sequence[Named], place: int) -> None:
             100 * shares, edges, label=file, linewidth=1.3,
             color=_COLOURS[number % len(_COLOURS)], linestyle=_STROKES[number % len(_STROKES)],
         )  # fmt: skip
-    if _is_wide(edges):
+    if _spans_decades(edges):
         axes.set_xscale("log")
     axes.set_xlabel(column)
     axes.set_ylabel("% of queries")
@@ -85,14 +90,14 @@ def _panel(axes: Any, column: str, files: Sequence[Named], place: int) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def sketch(columns: Sequence[str], files: Sequence[Named]) -> Iterator[str]:
-    """Yield lines of text: for each column with values its range, and a row of bars for each file."""
+def sketch(columns: Sequence[str], files: Sequence[FileValues]) -> Iterator[str]:
+    """Yield lines of text: for each column with values its range, then a row of bars for each file."""
     label = max((len(file) for file, _ in files), default=0)
     for place, column in enumerate(columns):
         edges = _edges(files, place, _WIDTH)
         if not any(_finite(values, place).size for _, values in files):
             continue
-        scale = ", logarithmic" if _is_wide(edges) else ""
+        scale = ", logarithmic" if _spans_decades(edges) else ""
         yield f"{column} ({edges[0]:.4g} to {edges[-1]:.4g}{scale})"
         shares = [_shares(_finite(values, place), edges) for _, values in files]
         highest = max(share.max() for share in shares)
@@ -107,8 +112,8 @@ def _finite(values: Floats, place: int) -> Floats:
     return finite
 
 
-def _edges(files: Sequence[Named], place: int, bins: int = _BINS) -> Floats:
-    """Return the bounds of bins that all files share; they grow by a factor where the values span decades."""
+def _edges(files: Sequence[FileValues], place: int, bins: int = _BINS) -> Floats:
+    """Return the bounds of the bins that all files share; logarithmic if the values span decades."""
     values = np.concatenate([_finite(own, place) for _, own in files] or [np.zeros(0)])
     if not len(values):
         return np.linspace(0, 1, bins + 1)
@@ -123,7 +128,7 @@ def _edges(files: Sequence[Named], place: int, bins: int = _BINS) -> Floats:
     return np.linspace(low, high, bins + 1)
 
 
-def _is_wide(edges: Floats) -> bool:
+def _spans_decades(edges: Floats) -> bool:
     return bool(edges[0] > 0 and edges[-1] / edges[0] > 1e3)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 from rdtools.core.errors import BadLine, InputError, RdError
 from rdtools.core.flags import OptionGroup, flag
@@ -15,6 +15,9 @@ from rdtools.core.registry import resolve
 from rdtools.core.streams import DEFAULT_MAX_LINE, STDIN, Lines, open_lines
 from rdtools.formats.recognise import recognised
 from rdtools.formats.table import FORMATS, READERS, SCORE_READERS, WRITERS
+
+if TYPE_CHECKING:
+    from rdtools.formats.scored import ScoredRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,16 @@ def read_records(
             read = resolve(SCORE_READERS if reading.only_scores else READERS, name, "input format")
             records = read(lines, together=reading.together) if FORMATS[name].is_run else read(lines)
             yield from records if check is None else _checked(records, check, lines)
+
+
+def read_scores(
+    paths: Iterable[str], reading: Reading, check: Callable[[ScoredRecord], None]
+) -> Iterator[ScoredRecord]:
+    """Yield the same records, of their documents only the scores."""
+    from rdtools.formats.scored import scored
+
+    records = read_records(paths, replace(reading, only_scores=True), lambda record: check(scored(record)))
+    yield from map(scored, records)
 
 
 def _checked(records: Iterable[Record], check: Callable[[Record], None], lines: Lines) -> Iterator[Record]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import cast
+from math import nan
+from typing import NamedTuple, cast
 
 from rdtools.core.errors import BadLine
+from rdtools.core.provenance import Provenance, provenance_of
 from rdtools.core.records import Doc, Record
-from rdtools.core.scores import Scores
+from rdtools.core.scores import Scores, scores_of
 from rdtools.core.streams import Lines, content
 from rdtools.formats.records import parse_record
 
@@ -17,6 +19,22 @@ FEW = 40_000
 _KINDS, _LONGEST = 1000, 1024
 """So many ends of lines are told apart, of so many bytes at most; usually all lines end alike."""
 _ROWS = 1024
+
+
+class ScoredRecord(NamedTuple):
+    """The part of a record that its scores need; a score is NaN where a document has none."""
+
+    query_id: str
+    scores: list[float]
+    provenance: Provenance
+
+
+def scored(record: Record) -> ScoredRecord:
+    """Return the scores of a record and their provenance."""
+    scores = scores_of(record)
+    missing = [nan] * (len(record["docs"]) - len(scores))
+    return ScoredRecord(record["query_id"], [*scores, *missing], provenance_of(record))
+
 
 Kinds = dict[bytes, "Record | None"]
 

@@ -1,4 +1,4 @@
-"""Instruments against formulas written anew, scikit-learn and scipy, and by hand."""
+"""Diagnostics against independent formulas, scikit-learn and scipy, and by hand."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import softmax
-from settings import resources
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
-from rdtools.cli.entropy import _WITH_OPTION
 from rdtools.core.errors import BadLine, RdError, UsageError
-from rdtools.core.provenance import origin
+from rdtools.core.provenance import Provenance, provenance_of
 from rdtools.core.records import Record
-from rdtools.data.collection import Collection
 from rdtools.data.corpus import Corpus
 from rdtools.data.leakage import Leakage, open_leakage
-from rdtools.diagnose.columns.check_against import SharedWithTest
+from rdtools.diagnose.columns.check_against import CheckAgainst
 from rdtools.diagnose.columns.cost import Cost, DistinctIds
 from rdtools.diagnose.columns.coverage import Coverage, read_documents
 from rdtools.diagnose.columns.false_negatives import SuspectedFalseNegatives
-from rdtools.diagnose.columns.geometry import Geometry, diameter, knn_density, two_nn_dimension
-from rdtools.diagnose.columns.nearest import NearestNeighbours
-from rdtools.diagnose.columns.score_shares import PaperEntropies
-from rdtools.diagnose.columns.student_kl import StudentKl, kl_bits, open_divergence
+from rdtools.diagnose.columns.geometry import Geometry, GeometryOptions
+from rdtools.diagnose.columns.score_shares import ScoreShares
+from rdtools.diagnose.columns.student_kl import StudentKl, read_student_scores
 from rdtools.diagnose.diagnosis import Diagnosis
+from rdtools.diagnose.entropy import kl_bits
+from rdtools.diagnose.nearest import NearestNeighbours
+from rdtools.diagnose.points import diameter, knn_density, two_nn_dimension
+from rdtools.diagnose.rows import rows_by_file
 from rdtools.formats import Reading
 
 
@@ -48,8 +48,9 @@ def record(query_id: str, scores: list[float | None], positives: int = 0, **fiel
     return {"query_id": query_id, "docs": docs, "score_scale": "logit"} | fields
 
 
-def column(instrument, records, name):
-    return instrument.measure(records)[:, list(instrument.columns).index(name)].tolist()
+def column(diagnostic, records, name):
+    place = [one.name for one in diagnostic.columns].index(name)
+    return diagnostic.measure(records)[:, place].tolist()
 
 
 class Table:
@@ -73,13 +74,8 @@ def with_texts(query_id: str, texts: list[str]) -> Record:
 def test_geometry_against_scikit_learn(distance, neighbours):
     points = np.random.default_rng(3).normal(size=(16, 5)).astype(np.float32)
     names = [f"text {i}" for i in range(16)]
-    geometry = Geometry(
-        Table(dict(zip(names, points, strict=True))),
-        "m",
-        alpha=0.95,
-        distance=distance,
-        neighbours=neighbours,
-    )
+    options = GeometryOptions(encoder="m", alpha=0.95, distance=distance, neighbours=neighbours)
+    geometry = Geometry(Table(dict(zip(names, points, strict=True))), options)
     found = geometry.measure([with_texts("q", names)])[0]
 
     apart = pairwise_distances(points.astype(np.float64), metric=distance)
@@ -100,15 +96,16 @@ def test_geometry_against_scikit_learn(distance, neighbours):
 
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
-def test_density_in_a_cloud_against_scikit_learn(distance):
+def test_density_among_the_corpus_against_scikit_learn(distance):
     """The query's documents are points 0 to 5 of 300; point 299 is a copy of point 0 and no neighbour of it."""
     rng = np.random.default_rng(4)
     points = (rng.normal(size=(300, 3)) @ rng.normal(size=(3, 8))).astype(np.float32)
     points[299] = points[0]
     names = [str(i) for i in range(6)]
     table = Table(dict(zip(names, points, strict=False)))
-    cloud = NearestNeighbours(points, distance, 5)
-    geometry = Geometry(table, "m", distance=distance, neighbours=5, cloud=cloud)
+    among = NearestNeighbours(points, distance, 5)
+    options = GeometryOptions(encoder="m", distance=distance, neighbours=5, density_among="corpus")
+    geometry = Geometry(table, options, corpus_points=among)
     _, dimension, density = geometry.measure([with_texts("q", names)])[0]
 
     exact = points.astype(np.float64)
@@ -122,17 +119,17 @@ def test_density_in_a_cloud_against_scikit_learn(distance):
     assert geometry.settings["density_among"] == "corpus"
 
 
-def test_a_cloud_of_too_few_points():
+def test_a_corpus_of_too_few_points():
     table = Table({str(i): row for i, row in enumerate(np.random.default_rng(0).normal(size=(4, 3)))})
-    geometry = Geometry(
-        table, "m", neighbours=5, cloud=NearestNeighbours(np.eye(4, 3, dtype=np.float32), "cosine", 5)
-    )
+    options = GeometryOptions(encoder="m", neighbours=5, density_among="corpus")
+    points = NearestNeighbours(np.eye(4, 3, dtype=np.float32), "cosine", 5)
+    geometry = Geometry(table, options, corpus_points=points)
     wide, *others = geometry.measure([with_texts("q", list("0123"))])[0]
     assert wide > 0
     assert np.isnan(others).all()
 
 
-def test_two_nn_finds_the_dimension_of_a_cloud():
+def test_two_nn_finds_the_dimension():
     """5,000 points that fill a square in a space of 20: d is 2, and the density that of the uniform."""
     rng = np.random.default_rng(0)
     cloud = np.zeros((5000, 20))
@@ -142,10 +139,11 @@ def test_two_nn_finds_the_dimension_of_a_cloud():
     assert np.median(knn_density(near[:, 10], 10, 5000, 2.0)) == pytest.approx(1, abs=0.1)
 
 
-def test_documents_of_one_place_count_once():
+def test_equal_points_count_once():
     points = {"a": [0, 0], "b": [1, 0], "c": [0, 2], "d": [4, 0], "a again": [0, 1e-8]}
     table = Table({text: np.array(point, np.float32) for text, point in points.items()})
-    geometry = Geometry(table, "m", alpha=1.0, distance="euclidean", neighbours=2)
+    options = GeometryOptions(encoder="m", alpha=1.0, distance="euclidean", neighbours=2)
+    geometry = Geometry(table, options)
     once, repeated, few, one, none = geometry.measure(
         [
             with_texts("1", ["a", "b", "c", "d"]),
@@ -159,13 +157,14 @@ def test_documents_of_one_place_count_once():
     assert once[0] == pytest.approx(math.sqrt(20))  # from c to d
     assert few[0] == 1
     assert np.isnan([*few[1:], *one, *none]).all()
-    assert sorted(table.asked) == sorted(points)  # a text that stands in several records is encoded once
+    assert sorted(table.asked) == sorted(points)  # a text that several records have is encoded once
 
 
 def test_points_at_equal_distances_have_no_dimension():
     assert math.isnan(two_nn_dimension(np.ones(4), np.ones(4)))
     table = Table({str(i): row for i, row in enumerate(np.eye(4, dtype=np.float32))})
-    row = Geometry(table, "m", neighbours=2).measure([with_texts("q", list("0123"))])[0]
+    geometry = Geometry(table, GeometryOptions(encoder="m", neighbours=2))
+    row = geometry.measure([with_texts("q", list("0123"))])[0]
     assert row[0] == pytest.approx(1)
     assert np.isnan(row[1:]).all()
 
@@ -181,14 +180,15 @@ def test_diameter_is_a_quantile():
 def test_texts_come_from_the_corpus():
     table = Table({"here": np.array([1, 0]), "there": np.array([0, 1])})
     one = {"query_id": "q", "docs": [{"doc_id": "h", "text": "here"}, {"doc_id": "t"}]}
-    geometry = Geometry(table, "m", corpus=Corpus([("t", "there")]))
+    options = GeometryOptions(encoder="m")
+    geometry = Geometry(table, options, Corpus([("t", "there")]))
     geometry.check(one)
     assert geometry.measure([one])[0, 0] == pytest.approx(1)
     assert "text" not in one["docs"][1]
     with pytest.raises(BadLine, match='document "x" is not in the corpus'):
         geometry.check({"query_id": "q", "docs": [{"doc_id": "x"}]})
     with pytest.raises(BadLine, match='document "t" has no text'):
-        Geometry(table, "m").check(one)
+        Geometry(table, options).check(one)
 
 
 # What entropy/generate_entropy.py and get_kappa.py of the paper compute, in plain Python.
@@ -218,7 +218,7 @@ def paper_pairwise_entropy(scores: list[float]) -> float:
 def test_score_shares_are_the_papers(scores):
     """Ties, missing and negative scores included. The numbers are sums of quarters, hence exact."""
     filled = [0.0 if score is None else score for score in scores]
-    entropy, kappa, pairwise = PaperEntropies().measure([record("q", scores)])[0]
+    entropy, kappa, pairwise = ScoreShares().measure([record("q", scores)])[0]
     assert entropy == pytest.approx(paper_entropy(filled), abs=1e-12)
     if len(filled) > 1:
         assert pairwise == pytest.approx(paper_pairwise_entropy(filled), abs=1e-12)
@@ -234,10 +234,10 @@ def test_score_shares_are_the_papers(scores):
 
 def test_score_shares_by_hand():
     """Shares 1/4, 3/4; log-probabilities give the worse document the larger share."""
-    entropy, kappa, _ = PaperEntropies().measure([record("q", [-1.0, -3.0])])[0]
+    entropy, kappa, _ = ScoreShares().measure([record("q", [-1.0, -3.0])])[0]
     assert entropy == pytest.approx(-(0.25 * math.log(0.25) + 0.75 * math.log(0.75)))
     assert kappa == pytest.approx(2)
-    assert np.isnan(PaperEntropies().measure([record("q", [])])).all()
+    assert np.isnan(ScoreShares().measure([record("q", [])])).all()
 
 
 def test_coverage_by_hand():
@@ -273,26 +273,14 @@ def test_a_run_to_cover_comes_in_any_order_and_without_added_positives(tmp_path)
 
 
 def test_a_student_of_ranks_or_probabilities_is_refused(tmp_path):
-    setting = resources(Collection())
     for scale in ("probability", "rank"):
         text = f'{{"query_id":"a","docs":[{{"doc_id":"d","score":1}}],"score_scale":"{scale}"}}\n'
         (tmp_path / "run").write_text(text)
         with pytest.raises(RdError, match=f"scores on the scale {scale}; --student needs"):
-            open_divergence(str(tmp_path / "run"), setting, 1.0, 1.0)
+            read_student_scores(str(tmp_path / "run"), Reading())
     (tmp_path / "run").write_text("a Q0 d0 1 3.0 x\na Q0 d1 2 1.0 x\n")
-    divergence = open_divergence(str(tmp_path / "run"), setting, 1.0, 1.0)
+    divergence = StudentKl(read_student_scores(str(tmp_path / "run"), Reading()), 1.0, 1.0)
     assert column(divergence, [record("a", [3.0, 1.0])], "student_kl_bits") == [0]
-
-
-def test_the_columns_of_instruments_are_known_to_the_command():
-    instruments = [
-        PaperEntropies(),
-        SuspectedFalseNegatives(),
-        Coverage({}),
-        StudentKl({}, 1.0, 1.0),
-        Geometry(Table({}), "m"),
-    ]
-    assert {name for one in instruments for name in one.columns} == set(_WITH_OPTION)
 
 
 def test_coverage_relative_to_random_is_one_on_average():
@@ -323,15 +311,15 @@ def test_divergence_against_scipy(pairs, student):
 
 
 def test_divergence_of_what_both_scored(caplog):
-    instrument = StudentKl({"a": {"d0": 5.0, "d1": 5.0}, "b": {"d0": 1.0}}, 1.0, 1.0)
+    diagnostic = StudentKl({"a": {"d0": 5.0, "d1": 5.0}, "b": {"d0": 1.0}}, 1.0, 1.0)
     values = column(
-        instrument,
+        diagnostic,
         [record("a", [3.0, 3.0, 9.0]), record("b", [1.0, 2.0]), record("c", [1.0])],
         "student_kl_bits",
     )
     assert values == pytest.approx([0, math.nan, math.nan], nan_ok=True)
     with caplog.at_level(logging.INFO, "rdtools"):
-        instrument.report()
+        diagnostic.report()
     assert caplog.messages == [
         "3 documents without a score of the student",
         "2 records with fewer than two documents that both scored: student_kl_bits undefined",
@@ -344,7 +332,7 @@ def test_divergence_of_extremes_is_finite(temperature):
     assert math.isfinite(kl_bits(apart, -apart, temperature, temperature))
 
 
-def test_suspects_by_hand():
+def test_suspected_false_negatives_by_hand():
     records = [
         record("a", [2.0, 5.0, 2.0, 1.5, 9.0, None], positives=2),  # lowest positive 2; negatives 2, 1.5, 9
         record("b", [None, 1.0], positives=1),
@@ -387,13 +375,13 @@ def test_cost():
     )
 
 
-def test_origins_name_transformations():
+def test_provenance_names_transformations():
     changed = record("q", [1.0], teacher="t", transformations=[{"normalize": "zscore"}, {"temperature": 2.0}])
-    assert origin(changed) == ("t", "logit", "normalize=zscore temperature=2.0")
-    assert origin({"query_id": "q", "docs": []}) == ("", "", "")
+    assert provenance_of(changed) == Provenance("t", "logit", "normalize=zscore temperature=2.0")
+    assert provenance_of({"query_id": "q", "docs": []}) == Provenance("", "", "")
 
 
-def test_scores_of_several_origins_are_told(caplog):
+def test_scores_of_several_provenances_are_warned_of(caplog):
     records = [
         record("a", [1.0], teacher="x"),
         record("b", [1.0], teacher="y"),
@@ -401,9 +389,11 @@ def test_scores_of_several_origins_are_told(caplog):
         record("d", []),
     ]
     with caplog.at_level(logging.INFO, "rdtools"):
-        list(Diagnosis(1.0).summary_rows([("f", records), ("g", records[:1])]))
+        diagnosis = Diagnosis(1.0)
+        files = [("f", records), ("g", records[:1])]
+        list(rows_by_file(diagnosis, [(name, diagnosis.measure_queries(own, name)) for name, own in files]))
     assert caplog.messages == [
-        "f: scores of 2 origins, one temperature: y, logit: 2 records; x, logit: 1 record"
+        "f: one temperature for scores of 2 provenances: y, logit: 2 records; x, logit: 1 record"
     ]
 
 
@@ -416,16 +406,16 @@ def test_distinct_ids_are_counted_in_bounded_memory(monkeypatch):
     assert len(distinct) == 1000
 
 
-def test_contamination_by_id_and_by_text():
+def test_leakage_by_id_and_by_text():
     qrels = {"t1": {"d1": 1, "d5": 0}, "t2": {"d2": 2}, "t3": {"far": 1}}
-    contamination = SharedWithTest(Leakage(qrels, {"t2": "What  IS\u00a0it?", "t3": "else", "unjudged": "x"}))
-    contamination.measure(
+    leakage = CheckAgainst(Leakage(qrels, {"t2": "What  IS\u00a0it?", "t3": "else", "unjudged": "x"}))
+    leakage.measure(
         [record("t1", [1.0, 2.0]), record("q", [1.0] * 6, query="what is it?"), record("p", [], query="x")]
     )
     found = {"test_queries": 3, "shared_queries": 2, "test_relevant_docs": 3, "relevant_docs_seen": 2}
-    assert contamination.totals() == found
-    contamination.measure([record("z", [1.0])])
-    assert contamination.totals() == found | {"shared_queries": 0, "relevant_docs_seen": 0}
+    assert leakage.totals() == found
+    leakage.measure([record("z", [1.0])])
+    assert leakage.totals() == found | {"shared_queries": 0, "relevant_docs_seen": 0}
 
 
 def test_judgements_of_a_file_or_a_dataset(tmp_path):

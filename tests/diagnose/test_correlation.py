@@ -81,7 +81,9 @@ def test_rows():
         ("run", "AP"): {str(i): i / 10 for i in range(6)} | {"missing": 1.0},
         ("run", "RR"): {"0": 1.0},
     }
-    rows = list(correlations(Diagnosis(1.0), [("f", records), ("empty", [])], metrics, 0.95))
+    diagnosis = Diagnosis(1.0)
+    files = [(name, diagnosis.measure_queries(own, name)) for name, own in (("f", records), ("empty", []))]
+    rows = list(correlations(diagnosis, files, metrics, 0.95))
     by_column = {(row["measure"], row["column"]): row for row in rows}
     assert len(rows) == len(by_column) == 2 * 7
     margin = by_column["AP", "margin"]
@@ -108,7 +110,7 @@ def test_tsv_and_jsonl_are_read(tmp_path):
     [
         ("bm25\tnDCG@10\t0.5\n", "x:1: 4 columns expected"),
         ("bm25\tq\tAP\tgood\n", "x:1: value 'good' is not a finite number"),
-        ("r\tq\tAP\t1\nr\tq\tAP\t1\n", 'x:2: query "q" has AP of run r twice'),
+        ("r\tq\tAP\t1\nr\tq\tAP\t1\n", 'x:2: duplicate AP of query "q" in run r'),
         (
             '{"run":"r","query_id":"q","measure":"AP","value":null}\n',
             'x:1: "value" must be a number, not null',

@@ -16,7 +16,11 @@ from rdtools.core.errors import BadLine, UsageError
 from rdtools.core.records import Record
 from rdtools.diagnose.cut import CUTS, cut_records, parse_cut
 from rdtools.diagnose.diagnosis import COLUMNS, Diagnosis
-from rdtools.diagnose.entropy import MEASURED, diagnose
+from rdtools.diagnose.entropy import MEASURED, measure
+from rdtools.diagnose.rows import rows_by_file, rows_by_query
+from rdtools.formats.scored import scored
+
+KAPPA = [column.name for column in COLUMNS].index("kappa")
 
 
 def record(query_id: str, scores: list[float | None], scale: str | None = "logit") -> Record:
@@ -25,7 +29,20 @@ def record(query_id: str, scores: list[float | None], scale: str | None = "logit
 
 
 def columns(scores: list[float], temperature: float = 1.0) -> dict[str, float]:
-    return {name: values.item() for name, values in diagnose(np.array([scores]), temperature).items()}
+    (row,) = measure(np.array(scores), np.array([len(scores)]), temperature)
+    return dict(zip(MEASURED, row.tolist(), strict=True))
+
+
+def measured(diagnosis: Diagnosis, name: str, records: list[Record]):
+    """The two ways to measure a file, by turns: whole records, or only their scores."""
+    if sum(name.encode()) % 2:
+        return name, diagnosis.measure_queries(records, name)
+    return name, diagnosis.measure_scores(map(scored, records), name)
+
+
+def by_query(records: list[Record], temperature: float = 1.0):
+    diagnosis = Diagnosis(temperature)
+    return list(rows_by_query(diagnosis, [measured(diagnosis, "f", records)]))
 
 
 def test_by_hand():
@@ -102,22 +119,21 @@ def test_all_tied_is_all_unsure(score):
 @given(lists=st.lists(st.lists(st.floats(-30, 30, width=32), max_size=20), min_size=1, max_size=20))
 def test_a_query_does_not_depend_on_its_neighbours(lists):
     records = [record(str(number), scores) for number, scores in enumerate(lists)]
-    together = list(Diagnosis(1.0).query_rows([("f", records)]))
-    alone = [row for one in records for row in Diagnosis(1.0).query_rows([("f", [one])])]
-    assert together == alone
+    assert by_query(records) == [row for one in records for row in by_query([one])]
 
 
 def test_long_lists_are_computed_in_parts(monkeypatch):
     records = [record(str(q), np.random.default_rng(q).normal(size=9).tolist()) for q in range(20)]
-    whole = list(Diagnosis(1.0).query_rows([("f", records)]))
+    whole = by_query(records)
     monkeypatch.setattr("rdtools.diagnose.entropy._PAIRS", 200)
-    assert list(Diagnosis(1.0).query_rows([("f", records)])) == whole
+    assert by_query(records) == whole
 
 
 def test_what_is_undefined_is_counted():
     diagnosis = Diagnosis(2.0)
     lists = [[], [1.0], [None, None], [1.0, None, 3.0], [-1e4, 1e4]]
-    rows = list(diagnosis.query_rows([("f", (record(str(n), own) for n, own in enumerate(lists)))]))
+    records = [record(str(n), own) for n, own in enumerate(lists)]
+    rows = list(rows_by_query(diagnosis, [measured(diagnosis, "f", records)]))
     assert [row["docs"] for row in rows] == [0, 1, 0, 2, 2]
     for row in rows[:3]:
         assert {row[name] for name in MEASURED} == {None}
@@ -135,11 +151,12 @@ def test_the_summary_is_means_and_the_median_of_kappa():
         record("c", [0.0, math.log(9)]),
         record("d", []),
     ]
-    (row,) = Diagnosis(1.0).summary_rows([("f", records), ("empty", [])])
-    by_query = list(Diagnosis(1.0).query_rows([("f", records)]))[:3]
+    diagnosis = Diagnosis(1.0)
+    (row,) = rows_by_file(diagnosis, [measured(diagnosis, "f", records), measured(diagnosis, "empty", [])])
+    rows = by_query(records)[:3]
     assert (row["file"], row["queries"], row["docs"], row["temperature"]) == ("f", 4, 6, 1.0)
     for name in MEASURED[:-1]:
-        assert row[name] == pytest.approx(np.mean([one[name] for one in by_query]))
+        assert row[name] == pytest.approx(np.mean([one[name] for one in rows]))
     assert row["kappa"] == pytest.approx(2)  # 1, (1/2)/(1/4), (1/2)/(1/10)
     assert row["kappa_max"] == pytest.approx(5)
 
@@ -165,6 +182,8 @@ def test_scales(own, stated, problem):
     else:
         with pytest.raises(BadLine, match=problem):
             diagnosis.check(record("q", [1.0], own))
+        with pytest.raises(BadLine, match=problem):
+            diagnosis.check_scores(scored(record("q", [None, 1.0], own)))
     diagnosis.check(record("q", [None], own))  # without scores there is nothing to refuse
 
 
@@ -211,9 +230,9 @@ def test_cuts_that_do_not_do(name):
 
 def test_a_cut_leaves_out_what_is_undefined_and_takes_infinite_as_largest():
     records = [record("a", [0.0, 1e5]), record("b", [0.0, 0.0]), record("c", []), record("d", [0.0, 1.0])]
-    lines = list(cut_records(Diagnosis(1.0).chunks(records), COLUMNS.index("kappa"), CUTS["high"]))
+    lines = list(cut_records(Diagnosis(1.0).measure_records(records), KAPPA, CUTS["high"]))
     assert [line[:15] for line in lines] == [b'{"query_id":"a"']
-    assert list(cut_records(Diagnosis(1.0).chunks([]), 1, CUTS["high"])) == []
+    assert list(cut_records(Diagnosis(1.0).measure_records([]), 1, CUTS["high"])) == []
 
 
 @pytest.mark.parametrize("name", CUTS)
@@ -221,12 +240,13 @@ def test_cuts_of_infinite_values_are_silent(name):
     records = [record(str(n), [0.0, 1e5 * (n % 2)]) for n in range(9)] + [record("x", [0.0, 1e5])]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        list(cut_records(Diagnosis(1.0).chunks(records), COLUMNS.index("kappa"), CUTS[name]))
+        list(cut_records(Diagnosis(1.0).measure_records(records), KAPPA, CUTS[name]))
 
 
 def test_columns():
     names = (
         "pairwise_entropy_bits", "listwise_entropy_bits", "listwise_entropy_share", "tied_pairs", "margin", "kappa",
     )  # fmt: skip
-    assert tuple(diagnose(np.zeros((1, 2)), 1.0)) == names
-    assert ("docs", *names) == COLUMNS
+    assert names == MEASURED
+    assert ("docs", *names) == tuple(column.name for column in COLUMNS)
+    assert {column.name for column in COLUMNS if column.scale_free} == {"docs", "tied_pairs"}

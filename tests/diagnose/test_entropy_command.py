@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from settings import resources
 
 from rdtools.data.collection import Collection
-from rdtools.diagnose.columns.geometry import open_geometry
+from rdtools.diagnose.columns.geometry import Geometry, GeometryOptions
 
 HEAD = "pairwise_entropy_bits\tlistwise_entropy_bits\tlistwise_entropy_share\ttied_pairs\tmargin\tkappa"
 
@@ -109,7 +109,7 @@ def test_unfit_scales_are_bad_records(run):
     assert (done.returncode, done.stdout, done.stderr) == (
         1,
         "",
-        'rd-entropy: <stdin>:2: the scores of query "b" are probabilities, whose differences are no odds '
+        'rd-entropy: <stdin>:2: the scores of query "b" are probabilities, whose differences are not log-odds '
         "(label with logits or log-probabilities)\n",
     )
     skipped = run("rd-entropy", "-q", "--on-error", "skip", stdin=stdin, check=True)
@@ -146,7 +146,7 @@ def test_a_cut_is_within_one_scale(run):
         (["--cut", "low", "-f", "tsv"], "--cut writes records: --format does not go with it"),
         (["--cut", "low", "--plot", "x.png"], "--cut writes records: --plot does not go with it"),
         (["--against", "m", "-q"], "--against writes correlations: --by-query does not go with it"),
-        (["--confidence", "0.9", "-q"], "--confidence is of means: --by-query does not go with it"),
+        (["--confidence", "0.9", "-q"], "--confidence is for the summary: --by-query does not go with it"),
         (["--confidence", "95"], "--confidence must lie between 0 and 1, not 95"),
         (["--alpha", "0.9"], "--alpha needs --encoder"),
         (["--density-among", "corpus"], "--density-among needs --encoder"),
@@ -158,7 +158,8 @@ def test_a_cut_is_within_one_scale(run):
         ),
         (["--margin", "1"], "--margin needs --compare"),
         (["--student-temperature", "1"], "--student-temperature needs --student"),
-        (["--corpus", "c"], "--corpus needs --encoder or --coverage"),
+        (["--corpus", "c"], "--corpus needs --coverage or --encoder"),
+        (["--index", "i"], "--index needs --encoder"),
         (["--encoder", "m", "--index", "i"], "--index needs --density-among corpus"),
         (["--encoder", "m", "--alpha", "1.5"], "--alpha must be above 0 and at most 1, not 1.5"),
         (["--compare", "--pairs-per-second", "0"], "--pairs-per-second must be above 0, not 0"),
@@ -349,7 +350,8 @@ def test_density_among_the_corpus(tiny_be, tmp_path):
     texts = dict(enumerate(dict.fromkeys(common + rare)))
     (tmp_path / "corpus.tsv").write_text("".join(f"{i}\t{text}\n" for i, text in texts.items()))
     setting = resources(Collection(corpus_path=str(tmp_path / "corpus.tsv")))
-    geometry = open_geometry(tiny_be, setting, alpha=0.99, distance="cosine", neighbours=4, among="corpus")
+    options = GeometryOptions(encoder=tiny_be, neighbours=4, density_among="corpus")
+    geometry = Geometry.open(options, 1.0, setting)
     ids = [str(i) for i in texts]
     groups = [{"query_id": "q", "docs": [{"doc_id": i} for i in part]} for part in (ids[:6], ids[-6:])]
     for group in groups:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from rdtools.core.errors import RdError, UsageError
-from rdtools.diagnose.plot import _edges, check_plot, draw, sketch
+from rdtools.diagnose.options import plot_target
+from rdtools.diagnose.plot import _edges, draw, sketch
 
 COLUMNS = ("margin", "kappa", "never")
 FILES = [
@@ -66,8 +67,8 @@ def test_nothing_to_draw():
 
 def test_what_cannot_be_drawn(monkeypatch):
     with pytest.raises(UsageError, match=r"--plot out.pdf: a FILE.png, a FILE.svg or terminal is needed"):
-        check_plot("out.pdf")
+        plot_target("out.pdf")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(RdError, match=r"pip install 'ranking-distillation-tools\[plot\]'"):
-        check_plot("out.png")
-    check_plot("terminal")
+        plot_target("out.png")
+    assert plot_target("terminal") == "terminal"

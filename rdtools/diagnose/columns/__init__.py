@@ -1,36 +1,92 @@
-"""What rd-entropy measures beyond the spread of a teacher's scores: instruments, a file each.
-
-An instrument brings columns. It sees chunks of records in the order of the stream, gives a row of
-values for each record and, at the end of a file, what that file comes to as a whole.
-"""
+"""Diagnostics of rd-entropy, a file each. A new one is its file and its line in DIAGNOSTICS."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from rdtools.core.records import Record
-from rdtools.diagnose.entropy import Floats
+from rdtools.core.errors import UsageError
+from rdtools.core.flags import OptionGroup, options_of
+from rdtools.core.registry import check_name
+from rdtools.diagnose.columns.check_against import CheckAgainst
+from rdtools.diagnose.columns.cost import Cost
+from rdtools.diagnose.columns.coverage import Coverage
+from rdtools.diagnose.columns.false_negatives import SuspectedFalseNegatives
+from rdtools.diagnose.columns.geometry import Geometry
+from rdtools.diagnose.columns.score_shares import ScoreShares
+from rdtools.diagnose.columns.student_kl import StudentKl
+from rdtools.diagnose.diagnostic import Diagnostic
+from rdtools.diagnose.options import SHARED
+
+if TYPE_CHECKING:
+    from rdtools.search.resources import Resources
+
+DIAGNOSTICS: tuple[type[Diagnostic], ...] = (
+    ScoreShares,
+    SuspectedFalseNegatives,
+    Cost,
+    CheckAgainst,
+    Coverage,
+    StudentKl,
+    Geometry,
+)
+"""All diagnostics, in the order of their columns."""
 
 
-class Diagnostic:
-    """The base of all instruments; what one does not override does nothing."""
+def option_groups() -> list[type[OptionGroup]]:
+    """Return the groups of options that diagnostics declare, each once."""
+    return list(dict.fromkeys(one.option_group for one in DIAGNOSTICS))
 
-    columns: Mapping[str, float | None] = {}
-    """Column -> the quantile over queries that stands for it in a summary; None: its mean."""
-    settings: Mapping[str, Any] = {}
-    """Columns that say how it was measured, the same in every row."""
 
-    def check(self, record: Record) -> None:
-        """Raise `BadLine` where a record lacks what is needed."""
+def is_any_wanted(given: Mapping[str, str]) -> bool:
+    """Return whether the command line asks for diagnostics; `given` has field -> option of those given."""
+    return any(one.option in given.values() for one in DIAGNOSTICS)
 
-    def measure(self, records: Sequence[Record]) -> Floats:
-        """Return the values of m records, (m, len(columns)) float64, NaN where undefined."""
-        raise NotImplementedError
 
-    def totals(self) -> dict[str, Any]:
-        """Return columns of a summary that are no mean over queries, and begin a new file."""
-        return {}
+def open_diagnostics(
+    groups: Iterable[OptionGroup], temperature: float, resources: Resources
+) -> list[Diagnostic]:
+    """Open the diagnostics that the options ask for; `groups` holds an object of each of `option_groups`."""
+    options = {type(group): group for group in groups}
+    opened = (one.open(options[one.option_group], temperature, resources) for one in DIAGNOSTICS)
+    return [one for one in opened if one is not None]
 
-    def report(self) -> None:
-        """Say on stderr what could not be measured."""
+
+def refuse_unused(given: Mapping[str, str]) -> None:
+    """Refuse options of SHARED groups that no diagnostic of `given` reads.
+
+    Raises:
+        UsageError: an option is given without one that uses it.
+    """
+    for group in SHARED:
+        users = list(dict.fromkeys(one.option for one in DIAGNOSTICS if group in one.uses))
+        for option in options_of(group):
+            if option.field in given and not set(users) & set(given.values()):
+                raise UsageError(f"{option.flag.title} needs {' or '.join(users)}")
+
+
+def check_column(name: str, names: Iterable[str]) -> None:
+    """Refuse the name of a column that is not among `names`.
+
+    Raises:
+        UsageError: it is unknown, or the option that adds it is missing.
+    """
+    names = list(names)
+    added_by = {column.name: one.option for one in DIAGNOSTICS for column in one.columns}
+    check_name(dict.fromkeys([*names, *added_by]), name, "column")
+    if name not in names:
+        raise UsageError(f"--by {name} needs {added_by[name]}")
+
+
+def manual_of_columns() -> str:
+    """Return the part of the manual about the columns that options add, an entry per option."""
+    texts: dict[str, list[str]] = {}
+    for one in DIAGNOSTICS:
+        texts.setdefault(one.option, []).extend((one.__doc__ or "").split())
+    indent = " " * (max(map(len, texts)) + 2)
+    entries = (
+        textwrap.wrap(" ".join(parts), 78, initial_indent=f"{option:{len(indent)}}", subsequent_indent=indent)
+        for option, parts in texts.items()
+    )
+    return "\n".join(line for entry in entries for line in entry)

@@ -1,27 +1,51 @@
-"""What a training set costs: pairs, distinct documents, words, hours (`--compare`)."""
+"""Cost and provenance of a training set: pairs, distinct documents, words, hours (`--compare`)."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from rdtools.core.provenance import Origin, common, origin
+from rdtools.core.flags import OptionGroup, flag
+from rdtools.core.provenance import Provenance, provenance_of, shared_provenance
 from rdtools.core.records import Record
 from rdtools.core.scores import has_scores
-from rdtools.diagnose.columns import Diagnostic
-from rdtools.diagnose.entropy import Floats
+from rdtools.diagnose.diagnostic import Diagnostic
+
+if TYPE_CHECKING:
+    from rdtools.diagnose.entropy import Floats
+    from rdtools.search.resources import Resources
+
+
+@dataclass(frozen=True)
+class CompareOptions(OptionGroup):
+    """The comparison of training sets; it brings `Cost` and `SuspectedFalseNegatives`."""
+
+    heading: ClassVar[str] = "Comparison of training sets"
+
+    compare: bool = flag(
+        "--compare", default=False,
+        help="Add suspected false negatives, cost (pairs, documents, words, hours), teacher and scale.",
+    )  # fmt: skip
+    margin: float = flag(
+        "--margin", default=0.0, metavar="M", needs="--compare",
+        help="Suspect negatives that score s⁺ - M or more, s⁺ the lowest score of a positive.",
+    )  # fmt: skip
+    pairs_per_second: float | None = flag(
+        "--pairs-per-second", default=None, metavar="X", above=0, needs="--compare",
+        help="Add hours: the time that all pairs take at X pairs per second.",
+    )  # fmt: skip
 
 
 class Cost(Diagnostic):
-    """Totals of a file: what it takes to label it, or to train on it once.
-
-    pairs: (query, document) pairs; distinct_docs; words: of the documents' texts, between white space, once
-    a pair, undefined where a text is missing; hours: pairs at a speed, where one is given; teacher and
-    score_scale, and in transformed what the records say was done to the scores, "mixed" where they differ.
+    """Of a FILE also pairs (query and document), distinct_docs, words (of the texts, counted once per pair;
+    undefined if a text is missing), hours (of all pairs at X pairs per second), and the teacher, score_scale
+    and transformations that its records name, "mixed" if they differ.
     """
+
+    option = "--compare"
+    option_group = CompareOptions
 
     def __init__(self, pairs_per_second: float | None = None) -> None:
         self._speed = pairs_per_second
@@ -29,19 +53,25 @@ class Cost(Diagnostic):
             self.settings = {"pairs_per_second": pairs_per_second}
         self._begin()
 
+    @classmethod
+    def open(cls, options: CompareOptions, temperature: float, resources: Resources) -> Cost | None:
+        return cls(options.pairs_per_second) if options.compare else None
+
     def _begin(self) -> None:
         self._pairs = self._words = self._texts = 0
         self._docs = DistinctIds()
-        self._origins: set[Origin] = set()
+        self._provenances: set[Provenance] = set()
 
     def measure(self, records: Sequence[Record]) -> Floats:
+        import numpy as np
+
         for record in records:
             self._pairs += len(record["docs"])
             texts = [doc["text"] for doc in record["docs"] if "text" in doc]
             self._texts += len(texts)
             self._words += sum(len(text.split()) for text in texts)
             self._docs.add(doc["doc_id"] for doc in record["docs"])
-        self._origins.update(origin(record) for record in records if has_scores(record))
+        self._provenances.update(provenance_of(record) for record in records if has_scores(record))
         return np.empty((len(records), 0))
 
     def totals(self) -> dict[str, Any]:
@@ -49,13 +79,13 @@ class Cost(Diagnostic):
         row: dict[str, Any] = {"pairs": self._pairs, "distinct_docs": len(self._docs), "words": words}
         if self._speed is not None:
             row["hours"] = self._pairs / self._speed / 3600
-        row |= common(self._origins)
+        row |= shared_provenance(self._provenances)
         self._begin()
         return row
 
 
 class DistinctIds:
-    """Counts distinct ids by hashes of 64 bits: 8 to 16 bytes an id, wrong once in 10⁶ files of 10⁷ ids."""
+    """Counts distinct ids by 64-bit hashes: 8 to 16 bytes an id, wrong once in 10⁶ files of 10⁷ ids."""
 
     def __init__(self) -> None:
         self._hashes = array("q")
@@ -64,8 +94,12 @@ class DistinctIds:
     def add(self, ids: Iterable[str]) -> None:
         self._hashes.extend(map(hash, ids))
         if len(self._hashes) > self._limit:
+            import numpy as np
+
             self._hashes = array("q", np.unique(np.frombuffer(self._hashes, np.int64)).tobytes())
             self._limit = max(2**20, 2 * len(self._hashes))
 
     def __len__(self) -> int:
+        import numpy as np
+
         return len(np.unique(np.frombuffer(self._hashes, np.int64)))

@@ -1,49 +1,71 @@
-"""How much of a run's documents a training set holds (`--coverage RUN`)."""
+"""Share of a run's documents that a training set holds (`--coverage RUN`)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
+from rdtools.core.flags import OptionGroup, flag
 from rdtools.core.log import log, plural
 from rdtools.core.records import Record
-from rdtools.diagnose.columns import Diagnostic
+from rdtools.data.options import CorpusOptions
 from rdtools.diagnose.columns.cost import DistinctIds
-from rdtools.diagnose.entropy import Floats
+from rdtools.diagnose.diagnostic import Column, Diagnostic
 from rdtools.formats import Reading, read_records
-from rdtools.formats.runs import ranking
-from rdtools.search.resources import Resources
+
+if TYPE_CHECKING:
+    from rdtools.diagnose.entropy import Floats
+    from rdtools.search.resources import Resources
+
+
+@dataclass(frozen=True)
+class CoverageOptions(OptionGroup):
+    """The run to cover."""
+
+    heading: ClassVar[str] = "Coverage"
+
+    coverage: str | None = flag(
+        "--coverage", default=None, metavar="RUN",
+        help="Add the share of a run's documents that are in the records.",
+    )  # fmt: skip
 
 
 class Coverage(Diagnostic):
-    """coverage of a record: |S ∩ R|/|R| with S its documents and R the run's documents for its query;
-    undefined where the run lacks the query.
-
-    Totals of a file, with S all its documents and R those of the run for whatever query (Parry et al.,
-    2505.21058):
-
-    coverage_of_run: |S ∩ R|/|R|.
-    coverage_over_random: that, divided by |S|/N, which a set of |S| documents drawn at random from the N of
-        the collection is expected to cover; where the collection is known.
+    """coverage: share of the run's documents for the query that are in the record; undefined if the run lacks
+    the query. Of a FILE also coverage_of_run: share of all the run's documents that are in any record; and
+    with --dataset or --corpus coverage_over_random: that, over the share that as many documents drawn at
+    random would cover (Parry et al., 2505.21058).
     """
+
+    option = "--coverage"
+    option_group = CoverageOptions
+    uses = (CorpusOptions,)
+    columns = (Column("coverage", scale_free=True),)
 
     def __init__(self, run: Mapping[str, Sequence[str]], corpus_size: int | None = None) -> None:
         """`run` has the doc_ids of each query."""
-        self.columns = {"coverage": None}
         self._run = {query_id: frozenset(doc_ids) for query_id, doc_ids in run.items()}
         self._of_run = frozenset().union(*self._run.values())
         self._corpus_size = corpus_size
-        self._without = 0
+        self._undefined = 0
         self._begin()
+
+    @classmethod
+    def open(cls, options: CoverageOptions, temperature: float, resources: Resources) -> Coverage | None:
+        if options.coverage is None:
+            return None
+        collection = resources.collection
+        size = len(collection.corpus) if collection.has_corpus else None
+        return cls(read_documents(options.coverage, resources.reading), size)
 
     def _begin(self) -> None:
         self._covered: set[str] = set()
         self._distinct = DistinctIds()
 
     def measure(self, records: Sequence[Record]) -> Floats:
+        import numpy as np
+
         shares = []
         for record in records:
             own = {doc["doc_id"] for doc in record["docs"]}
@@ -52,7 +74,7 @@ class Coverage(Diagnostic):
             wanted = self._run.get(record["query_id"])
             shares.append(len(own & wanted) / len(wanted) if wanted else np.nan)
         table = np.array(shares)[:, None]
-        self._without += int(np.isnan(table).sum())
+        self._undefined += int(np.isnan(table).sum())
         return table
 
     def totals(self) -> dict[str, Any]:
@@ -65,21 +87,16 @@ class Coverage(Diagnostic):
         return row
 
     def report(self) -> None:
-        if self._without:
-            log.info("%s not in the run: coverage undefined", plural(self._without, "query"))
-
-
-def open_coverage(path: str, resources: Resources) -> Coverage:
-    """Read the run; the size of the collection is known where `resources` bring a corpus."""
-    collection = resources.collection
-    size = len(collection.corpus) if collection.has_corpus else None
-    return Coverage(read_documents(path, resources.reading), size)
+        if self._undefined:
+            log.info("%s not in the run: coverage undefined", plural(self._undefined, "query"))
 
 
 def read_documents(path: str, reading: Reading) -> dict[str, list[str]]:
-    """Return the doc_ids that a run found for each query, its lines in any order; positives that were added
-    do not count.
+    """Return the doc_ids that a run ranks for each query. Its lines may be in any order; added positives do
+    not count.
     """
+    from rdtools.formats.runs import ranking
+
     found: dict[str, list[str]] = {}
     for record in read_records([path], replace(reading, together=False)):
         found.setdefault(record["query_id"], []).extend(doc_id for doc_id, _ in ranking(record))

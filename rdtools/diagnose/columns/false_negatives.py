@@ -1,39 +1,50 @@
-"""What decides between candidate training sets before a GPU hour is spent (`--compare`)."""
+"""Suspected false negatives, by the scores of positives (`--compare`)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from rdtools.core.log import log, plural
 from rdtools.core.records import Doc, Record
-from rdtools.diagnose.columns import Diagnostic
-from rdtools.diagnose.entropy import Floats
+from rdtools.diagnose.columns.cost import CompareOptions
+from rdtools.diagnose.diagnostic import Column, Diagnostic
+
+if TYPE_CHECKING:
+    from rdtools.diagnose.entropy import Floats
+    from rdtools.search.resources import Resources
 
 SUSPECTED = "suspected_false_negatives"
 
 
 class SuspectedFalseNegatives(Diagnostic):
-    """Columns of a record whose scored documents have scores s:
-
-    supremum: the largest score.
-    suspected_false_negatives: the share of its scored negatives with s ≥ s⁺ − M, s⁺ the lowest score of a
-        positive (relevance above 0); undefined without a scored positive or a scored negative.
+    """supremum: best score. suspected_false_negatives: share of scored negatives with a score of s⁺ - M or
+    more, s⁺ the lowest score of a positive (relevance above 0); undefined without a scored positive or a
+    scored negative.
     """
 
-    columns = {"supremum": None, SUSPECTED: None}  # noqa: RUF012
+    option = "--compare"
+    option_group = CompareOptions
+    columns = (Column("supremum"), Column(SUSPECTED))
 
     def __init__(self, margin: float = 0.0) -> None:
         """`margin` is M, in the unit of the scores."""
         self.settings = {"suspect_margin": margin}
         self._margin = margin
-        self._without = 0
+        self._undefined = 0
+
+    @classmethod
+    def open(
+        cls, options: CompareOptions, temperature: float, resources: Resources
+    ) -> SuspectedFalseNegatives | None:
+        return cls(options.margin) if options.compare else None
 
     def measure(self, records: Sequence[Record]) -> Floats:
+        import numpy as np
+
         table = np.array([self._of_record(record["docs"]) for record in records])
-        self._without += int(np.isnan(table[:, 1]).sum())
+        self._undefined += int(np.isnan(table[:, 1]).sum())
         return table
 
     def _of_record(self, docs: Sequence[Doc]) -> tuple[float, float]:
@@ -49,9 +60,6 @@ class SuspectedFalseNegatives(Diagnostic):
         return supremum, sum(score >= bound for score in negatives) / len(negatives)
 
     def report(self) -> None:
-        if self._without:
-            log.info(
-                "%s without a scored positive and a scored negative: %s undefined",
-                plural(self._without, "record"),
-                SUSPECTED,
-            )
+        if self._undefined:
+            records = plural(self._undefined, "record")
+            log.info("%s without a scored positive and a scored negative: %s undefined", records, SUSPECTED)

@@ -1,48 +1,60 @@
-"""Entropies and the κ of score shares, as the code of 2505.21058 computes them (`--paper-compat`).
-
-Shares are kept apart from those of a softmax: on scores that are all negative, such as the
-log-probabilities that the paper used, shares put the worst document first.
-"""
+"""Entropies and κ of score shares, as the code of 2505.21058 computes them (`--paper-compat`)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
+from rdtools.core.flags import OptionGroup, flag
 from rdtools.core.records import Record
-from rdtools.diagnose.columns import Diagnostic
-from rdtools.diagnose.entropy import MEASURED, Floats, measure
+from rdtools.diagnose.diagnostic import Column, Diagnostic
 
-ENTROPY = "score_share_entropy_nats"
+if TYPE_CHECKING:
+    from rdtools.diagnose.entropy import Floats
+    from rdtools.search.resources import Resources
+
+SCORE_SHARE_ENTROPY = "score_share_entropy_nats"
 
 
-class PaperEntropies(Diagnostic):
-    """Columns, of all documents of a record, a missing score counting as 0, with p = s/Σs:
+@dataclass(frozen=True)
+class PaperOptions(OptionGroup):
+    """The arithmetic of the paper's code. It also changes --cut."""
 
-    score_share_entropy_nats: −Σ p ln p over p > 0, the others passed over in silence; 0 where Σs = 0.
-    score_share_kappa: max of (1/n)/p; infinite where a score is 0, undefined where Σs = 0.
-    zero_filled_pairwise_entropy_bits: mean over i<j of H₂(σ(sᵢ−sⱼ)), at no temperature but 1; undefined with
-    fewer than two documents.
+    heading: ClassVar[str] = "Paper"
+
+    paper_compat: bool = flag(
+        "--paper-compat", default=False,
+        help="Add the entropies of arXiv 2505.21058 (Parry et al.), and cut as its code does.",
+    )  # fmt: skip
+
+
+class ScoreShares(Diagnostic):
+    """score_share_entropy_nats: -Σ p ln p of p = s/Σs, a missing score being 0, p <= 0 skipped.
+
+    score_share_kappa: largest (1/n)/p; of a FILE the median. Both favour the worst document if scores are
+    negative. zero_filled_pairwise_entropy_bits: pairwise_entropy_bits at temperature 1, a missing score
+    being 0.
     """
 
-    columns = {ENTROPY: None, "score_share_kappa": 0.5, "zero_filled_pairwise_entropy_bits": None}  # noqa: RUF012
+    option = "--paper-compat"
+    option_group = PaperOptions
+    columns = (
+        Column(SCORE_SHARE_ENTROPY),
+        Column("score_share_kappa", quantile=0.5),
+        Column("zero_filled_pairwise_entropy_bits"),
+    )
+
+    @classmethod
+    def open(cls, options: PaperOptions, temperature: float, resources: Resources) -> ScoreShares | None:
+        return cls() if options.paper_compat else None
 
     def measure(self, records: Sequence[Record]) -> Floats:
-        filled = [[doc.get("score", 0.0) for doc in record["docs"]] for record in records]
-        shares = np.array([_of_shares(scores) for scores in filled])
-        pairwise = measure(filled, 1.0)[:, MEASURED.index("pairwise_entropy_bits")]
-        return np.column_stack([shares, pairwise])
+        import numpy as np
 
+        from rdtools.diagnose.entropy import MEASURED, measure, score_share_entropy_nats, score_share_kappa
 
-def _of_shares(scores: list[float]) -> tuple[float, float]:
-    if not scores:
-        return np.nan, np.nan
-    total = sum(scores)
-    if total == 0:
-        return 0.0, np.nan
-    shares = np.array(scores) / total
-    positive = shares[shares > 0]
-    with np.errstate(divide="ignore"):
-        kappa = ((1 / len(shares)) / shares).max()
-    return float(-(positive * np.log(positive)).sum()), float(kappa)
+        filled = [np.array([doc.get("score", 0.0) for doc in record["docs"]], float) for record in records]
+        shares = np.array([(score_share_entropy_nats(own), score_share_kappa(own)) for own in filled])
+        measured = measure(np.concatenate(filled), np.array(list(map(len, filled)), np.int64), 1.0)
+        return np.column_stack([shares, measured[:, MEASURED.index("pairwise_entropy_bits")]])

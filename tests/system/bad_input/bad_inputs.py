@@ -338,7 +338,7 @@ INPUTS = [
     Case('entropy-metrics-nan', 'rd-entropy labelled.jsonl --against in', b'r\tq1\tnDCG\tnan\n',
          1, "in:1: value 'nan' is not a finite number"),
     Case('entropy-metrics-twice', 'rd-entropy labelled.jsonl --against in', b'r\tq1\tnDCG\t1\nr\tq1\tnDCG\t1\n',
-         1, 'in:2: query "q1" has nDCG of run r twice'),
+         1, 'in:2: duplicate nDCG of query "q1" in run r'),
     Case('entropy-against-empty', 'rd-entropy labelled.jsonl --against in', b'',
          1, 'in: no measures by query (rd-eval --by-query writes them)'),
     Case('entropy-cut-none-defined', 'rd-entropy --cut low', b'{"query_id":"q1","docs":[]}\n',

@@ -1,4 +1,4 @@
-"""A collection's documents as a cloud of points, in which those of a query lie more or less densely."""
+"""Exact nearest neighbours among the documents of a collection."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from rdtools.diagnose.columns.geometry import SAME, two_nn_dimension
 from rdtools.diagnose.entropy import Floats
+from rdtools.diagnose.points import SAME, two_nn_dimension
 
 _SAMPLE = 10_000
-_SLACK = 16
-"""Neighbours that are looked up beyond k, in place of copies of the point itself."""
+_EXTRA = 16
+"""Neighbours that are searched beyond k, because copies of the point itself do not count."""
 _BLOCK = 256
 
 
@@ -28,7 +28,7 @@ class NearestNeighbours:
         self.points = len(embeddings)
         self._cosine = distance == "cosine"
         self._neighbours = neighbours
-        self._embeddings = self._placed(embeddings)
+        self._embeddings = self._normalized(embeddings)
         kind = faiss.IndexFlatIP if self._cosine else faiss.IndexFlatL2
         self._index = kind(embeddings.shape[1])
         self._index.add(self._embeddings)
@@ -40,13 +40,13 @@ class NearestNeighbours:
     def distances(self, embeddings: NDArray[np.float32]) -> Floats:
         """Return each point's distances to the k, and at least 2, nearest others, ascending, (m, k) float64.
 
-        Others are points farther than SAME; infinite where there are fewer.
+        Others are points farther than SAME; the distance is infinite if there are fewer.
         """
         k = max(self._neighbours, 2)
-        wanted = min(k + _SLACK, self.points)
+        wanted = min(k + _EXTRA, self.points)
         result = np.full((len(embeddings), max(k, wanted)), np.inf)
         for start in range(0, len(embeddings), _BLOCK):
-            block = self._placed(embeddings[start : start + _BLOCK])
+            block = self._normalized(embeddings[start : start + _BLOCK])
             _, found = self._index.search(block, wanted)
             # Again in float64: the differences of near points are small.
             here, there = block.astype(np.float64)[:, None], self._embeddings[found].astype(np.float64)
@@ -55,8 +55,8 @@ class NearestNeighbours:
             result[start : start + _BLOCK, :wanted] = apart
         return np.sort(result, axis=1)[:, :k]
 
-    def _placed(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the points of embeddings: themselves, or for the cosine their directions."""
+    def _normalized(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the embeddings, for the cosine divided by their norms."""
         points = np.ascontiguousarray(embeddings, np.float32)
         if self._cosine:
             points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,102 @@
+"""The options of rd-entropy that do not belong to one diagnostic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rdtools.core.errors import RdError, UsageError
+from rdtools.core.flags import OptionGroup, flag, seed_flag
+from rdtools.core.output import output_flag
+from rdtools.core.scores import score_scale_flag
+from rdtools.data.options import CorpusOptions
+from rdtools.models.options import ModelOptions
+from rdtools.search.options import IndexOptions
+
+FORMATS = ("tsv", "jsonl", "markdown")
+TERMINAL = "terminal"
+PICTURES = (".png", ".svg")
+SHARED: tuple[type[OptionGroup], ...] = (CorpusOptions, IndexOptions, ModelOptions)
+"""Groups of other rooms that only some diagnostics read (`Diagnostic.uses`)."""
+
+
+def plot_target(text: str) -> str:
+    """Return the argument of --plot.
+
+    Raises:
+        UsageError: it is neither the name of a picture nor `terminal`.
+        RdError: matplotlib is needed and missing.
+    """
+    if text == TERMINAL:
+        return text
+    if not text.endswith(PICTURES):
+        raise UsageError(f"--plot {text}: a FILE.png, a FILE.svg or {TERMINAL} is needed")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise RdError(
+            "--plot needs matplotlib (pip install 'ranking-distillation-tools[plot]', or --plot terminal)"
+        ) from None
+    return text
+
+
+@dataclass(frozen=True)
+class DiagnosisOptions(OptionGroup):
+    """What is measured, and how it is summarised."""
+
+    heading: ClassVar[str] = "Diagnostics"
+
+    files: tuple[str, ...] = flag("[FILE]...", default=(), help="Labelled records; - is standard input.")
+    by_query: bool = flag("--by-query", "-q", default=False, help="Print one line per query.")
+    temperature: float = flag(
+        "--temperature", default=1.0, metavar="T", above=0, help="Divide score differences by T."
+    )
+    score_scale: str | None = score_scale_flag()
+    confidence: float | None = flag(
+        "--confidence", default=None, metavar="C", above=0, below=1,
+        excludes=("--confidence is for the summary", ("--by-query",)),
+        help="Add bootstrap confidence intervals over queries, at level C such as 0.95.",
+    )  # fmt: skip
+    against: str | None = flag(
+        "--against", default=None, metavar="METRICS",
+        excludes=("--against writes correlations", ("--by-query", "--plot")),
+        help="Write the correlation of every column with measures by query (rd-eval -q, TSV or JSONL).",
+    )  # fmt: skip
+    plot: str | None = flag(
+        "--plot", default=None, metavar="FILE|terminal", parse=plot_target,
+        help="Draw the distribution of every column, to FILE.png, FILE.svg, or as text on stderr.",
+    )  # fmt: skip
+    seed: int = seed_flag()
+
+
+@dataclass(frozen=True)
+class CutOptions(OptionGroup):
+    """Which part of the records is written instead of diagnostics."""
+
+    heading: ClassVar[str] = "Cut"
+
+    cut: str | None = flag(
+        "--cut", default=None, metavar="PART",
+        excludes=(
+            "--cut writes records", ("--by-query", "--format", "--against", "--plot", "--confidence")
+        ),
+        help="Write the records of one part: low, middle, high, below-median, above-median, inlier, "
+        "outlier, or quantiles A:B.",
+    )  # fmt: skip
+    by: str | None = flag(
+        "--by", default=None, metavar="COLUMN", default_text="pairwise_entropy_bits", needs="--cut",
+        help="Column to cut by.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TableOutput(OptionGroup):
+    """Where the output goes, and the format of a table."""
+
+    heading: ClassVar[str] = "Output"
+
+    format: str = flag(
+        "--format", "-f", default="tsv", metavar="|".join(FORMATS), choices=FORMATS, kind="format",
+        help="Format of the diagnostics.",
+    )  # fmt: skip
+    output: str | None = output_flag()
