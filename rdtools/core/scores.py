@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from rdtools.core.errors import BadLine
 from rdtools.core.flags import flag
-from rdtools.core.records import SCORE_SCALES, Doc, Record
+from rdtools.core.records import SCORE_SCALES, Record
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-class Scores(Sequence[Doc]):
-    """The documents of a record, of which only the scores are known: `values`, of those that have one."""
-
-    def __init__(self, values: list[float], docs: int) -> None:
-        self.values = values
-        self._docs = docs
-
-    def __len__(self) -> int:
-        return self._docs
-
-    def __getitem__(self, place: Any) -> Any:
-        raise TypeError("of these documents only the scores were read")
-
-
 def scores_of(record: Record) -> list[float]:
     """Return the scores of the documents that have one, in order."""
-    docs: Sequence[Doc] = record["docs"]
-    return docs.values if isinstance(docs, Scores) else [doc["score"] for doc in docs if "score" in doc]
+    return [doc["score"] for doc in record["docs"] if "score" in doc]
 
 
 def has_scores(record: Record) -> bool:
-    docs: Sequence[Doc] = record["docs"]
-    return bool(docs.values) if isinstance(docs, Scores) else any("score" in doc for doc in docs)
+    return any("score" in doc for doc in record["docs"])
 
 
 def forget_scores(record: Record) -> None:

@@ -24,12 +24,6 @@ _ZSTD = (b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18")  # a frame, or the skippable 
 _BOM = b"\xef\xbb\xbf"
 
 
-def content(line: bytes) -> bytes:
-    """Return a line without its end; b"" where it is blank."""
-    line = line.rstrip(b"\r\n")
-    return line if line.strip() else b""
-
-
 class Lines:
     """The lines of one input, without their ends, numbered from 1; blank lines are passed over.
 
@@ -49,21 +43,20 @@ class Lines:
         self._pushed: list[tuple[int, bytes]] = []
 
     def __iter__(self) -> Iterator[bytes]:
-        while True:
-            while self._pushed:
-                self.number, line = self._pushed.pop()
-                yield line
-            line = self._read()
-            if not line:
-                return
+        while self._pushed:
+            self.number, line = self._pushed.pop()
+            yield line
+        longest = self._max_line
+        for line in iter(self._read, b""):
             self.number += 1
-            if self.number == 1 and line.startswith(_BOM):
-                line = line[len(_BOM) :]
-            if len(line) > self._max_line and not line.endswith(b"\n"):
-                self.bad(f"line is longer than {self._max_line:,} bytes", "see --max-line")
+            if self.number == 1:
+                line = line.removeprefix(_BOM)
+            if len(line) > longest and not line.endswith(b"\n"):
+                self.bad(f"line is longer than {longest:,} bytes", "see --max-line")
                 self._drop_rest_of_line()
                 continue
-            if line := content(line):
+            line = line.rstrip(b"\r\n")
+            if line and not line.isspace():
                 yield line
 
     def first(self) -> bytes | None:
@@ -72,18 +65,6 @@ class Lines:
         if line is not None:
             self._pushed.append((self.number, line))
         return line
-
-    def ahead(self) -> bytes:
-        """Take the whole lines that have been read already, with their ends; b"" where there are none.
-
-        Whoever takes them counts them in `number`.
-        """
-        if self._pushed or not self.number or self._max_line < READ_AHEAD:
-            return b""
-        if not isinstance(self._stream, io.BufferedReader):
-            return b""
-        end = self._reading(self._stream.peek).rfind(b"\n") + 1
-        return self._stream.read(end)
 
     def bad(self, problem: str, hint: str = "") -> None:
         """Report the current line as bad: raise, or count it where bad lines are skipped."""
@@ -102,16 +83,17 @@ class Lines:
     def parsed(self, parser: Callable[[bytes], T | None]) -> Iterator[T]:
         """Yield `parser(line)` of each line; bad lines are dealt with as in `parse`."""
         for line in self:
-            value = self.parse(parser, line)
+            try:
+                value = parser(line)
+            except BadLine as error:
+                self.bad(error.problem, error.hint)
+                continue
             if value is not None:
                 yield value
 
     def _read(self) -> bytes:
-        return self._reading(self._stream.readline, self._max_line + 1)
-
-    def _reading(self, read: Callable[..., bytes], *arguments: int) -> bytes:
         try:
-            return read(*arguments)
+            return self._stream.readline(self._max_line + 1)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError(self.source, self.number + 1, f"compressed data is damaged: {error}") from error
         except OSError as error:

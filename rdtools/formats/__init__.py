@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from rdtools.core.errors import BadLine, InputError, RdError
 from rdtools.core.flags import OptionGroup, flag
@@ -14,10 +14,12 @@ from rdtools.core.records import Record
 from rdtools.core.registry import resolve
 from rdtools.core.streams import DEFAULT_MAX_LINE, STDIN, Lines, open_lines
 from rdtools.formats.recognise import recognised
-from rdtools.formats.table import FORMATS, READERS, SCORE_READERS, WRITERS
+from rdtools.formats.table import FORMATS, READERS, WRITERS
 
 if TYPE_CHECKING:
     from rdtools.formats.scored import ScoredRecord
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +27,7 @@ class Reading(OptionGroup):
     """How input is read: its format (recognised where None), and what happens to bad lines.
 
     The lines of a query in a run must be together, unless the caller merges records (`together`). Where a
-    run is needed (`ranked`), queries without documents are refused. With `only_scores` the reader may leave
-    out all of a document but its score (`scores.Scores`).
+    run is needed (`ranked`), queries without documents are refused.
     """
 
     heading: ClassVar[str] = "Input"
@@ -45,7 +46,6 @@ class Reading(OptionGroup):
     )  # fmt: skip
     together: bool = True
     ranked: bool = False
-    only_scores: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,24 @@ def read_records(
 
     `check` may complete a record; where it raises `BadLine`, the record is bad input.
     """
+    for lines, name in _inputs(paths, reading):
+        records = _read(lines, name, reading)
+        yield from records if check is None else _checked(records, check, lines)
+
+
+def read_scores(
+    paths: Iterable[str], reading: Reading, check: Callable[[ScoredRecord], None]
+) -> Iterator[ScoredRecord]:
+    """Yield the same records, of their documents only the scores."""
+    from rdtools.formats.scored import read_scored, scored
+
+    for lines, name in _inputs(paths, reading):
+        records = read_scored(lines) if name == "records" else map(scored, _read(lines, name, reading))
+        yield from _checked(records, check, lines)
+
+
+def _inputs(paths: Iterable[str], reading: Reading) -> Iterator[tuple[Lines, str]]:
+    """Open FILES in turn and yield the lines and the format of each; skip empty ones."""
     for path in list(paths) or [STDIN]:
         with open_lines(path, max_line=reading.max_line, on_error=reading.on_error) as lines:
             name = reading.input_format or recognised(lines)
@@ -76,22 +94,17 @@ def read_records(
             if FORMATS[name].is_queries and reading.ranked:
                 problem = "a query without documents, where a run is needed"
                 raise InputError(lines.source, lines.number, problem)
-            read = resolve(SCORE_READERS if reading.only_scores else READERS, name, "input format")
-            records = read(lines, together=reading.together) if FORMATS[name].is_run else read(lines)
-            yield from records if check is None else _checked(records, check, lines)
+            yield lines, name
 
 
-def read_scores(
-    paths: Iterable[str], reading: Reading, check: Callable[[ScoredRecord], None]
-) -> Iterator[ScoredRecord]:
-    """Yield the same records, of their documents only the scores."""
-    from rdtools.formats.scored import scored
-
-    records = read_records(paths, replace(reading, only_scores=True), lambda record: check(scored(record)))
-    yield from map(scored, records)
+def _read(lines: Lines, name: str, reading: Reading) -> Iterator[Record]:
+    read = resolve(READERS, name, "input format")
+    records: Iterator[Record]
+    records = read(lines, together=reading.together) if FORMATS[name].is_run else read(lines)
+    return records
 
 
-def _checked(records: Iterable[Record], check: Callable[[Record], None], lines: Lines) -> Iterator[Record]:
+def _checked(records: Iterable[T], check: Callable[[T], None], lines: Lines) -> Iterator[T]:
     for record in records:
         try:
             check(record)

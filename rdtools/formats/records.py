@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from math import nan
+from typing import Annotated, Any
 
 import orjson
+from msgspec import UNSET, Meta, Struct, UnsetType, ValidationError, convert
 
 from rdtools.core.errors import BadLine
-from rdtools.core.records import SCORE_SCALES, Record
+from rdtools.core.records import SCORE_SCALES, Record, ScoreScale
 from rdtools.core.streams import Lines
 
 MAX_SCORE = 3.4028234663852886e38
@@ -38,6 +40,13 @@ def parse_record(line: bytes) -> Record:
 
 def check_record(fields: dict[str, Any]) -> Record:
     """Return `fields` as a record. Integer ids become strings; a known field that is `null` is absent."""
+    if not _plain(fields):
+        _check(fields)
+    return fields  # type: ignore[return-value]
+
+
+def _check(fields: dict[str, Any]) -> None:
+    """Correct what can be corrected, and complain of the rest."""
     _drop_nulls(fields, ("query", "docs", "teacher", "score_scale"))
     fields["query_id"] = identifier(fields, "query_id")
     for key in ("query", "teacher", "score_scale"):
@@ -50,9 +59,7 @@ def check_record(fields: dict[str, Any]) -> Record:
     docs = fields.setdefault("docs", [])
     if not isinstance(docs, list):
         raise BadLine(f'"docs" must be a list, not {show(docs)}')
-    if not _plain(docs):
-        _check_docs(docs)
-    return fields  # type: ignore[return-value]
+    _check_docs(docs)
 
 
 def parse_json(line: bytes) -> Any:
@@ -97,29 +104,44 @@ def show(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-_KINDS: dict[str, set[type]] = {
-    "doc_id": {str}, "text": {str}, "source": {str}, "score": {float, int}, "relevance": {int}, "rank": {int},
-    "scores": set(),
-}  # fmt: skip
-_MOST = (("score", MAX_SCORE), ("relevance", 2**31), ("rank", 2**31))
+Id = Annotated[str, Meta(min_length=1)]
+Score = Annotated[float, Meta(ge=-MAX_SCORE, le=MAX_SCORE)]
+Whole = Annotated[int, Meta(ge=-(2**31), le=2**31)]
 
 
-def _plain(docs: list[Any]) -> bool:
-    """Whether no document needs a correction or a complaint.
+class PlainDoc(Struct, gc=False):
+    """A document that is correct as it is; fields not named here may hold anything."""
 
-    It is told from all their values of a field at once, twice as fast as document by document.
-    """
-    if set(map(type, docs)) - {dict}:
+    doc_id: Id
+    text: str = ""
+    relevance: Whole = 0
+    score: Score = nan
+    rank: Whole = 0
+    source: str = ""
+    scores: dict[str, Score] | UnsetType = UNSET
+
+
+class PlainRecord(Struct, gc=False):
+    """A record that is correct as it is; fields not named here may hold anything."""
+
+    query_id: Id
+    docs: list[PlainDoc]
+    query: str = ""
+    teacher: str = ""
+    score_scale: ScoreScale | UnsetType = UNSET
+
+
+def has_distinct_ids(docs: Sequence[PlainDoc]) -> bool:
+    """Return whether no doc_id is repeated."""
+    return len({doc.doc_id for doc in docs}) == len(docs)
+
+
+def _plain(fields: dict[str, Any]) -> bool:
+    """Return whether a record is correct as it is: several times as fast as looking for what is not."""
+    try:
+        return has_distinct_ids(convert(fields, PlainRecord).docs)
+    except ValidationError:
         return False
-    columns = {key: [doc[key] for doc in docs if key in doc] for key in _KINDS.keys() & set().union(*docs)}
-    if any(set(map(type, values)) - _KINDS[key] for key, values in columns.items()):
-        return False
-    ids = set(columns.get("doc_id", ()))
-    if len(ids) < len(docs) or "" in ids:
-        return False
-    return all(
-        -most <= min(columns[key]) and max(columns[key]) <= most for key, most in _MOST if key in columns
-    )
 
 
 def _check_docs(docs: list[Any]) -> None:

@@ -75,8 +75,6 @@ FORMATS = {
     "sentence-transformers-list": Format(write="rdtools.formats.peers.sentence_transformers:write_list"),
 }  # fmt: skip
 
-SCORE_READERS: dict[str, str] = {}
 READERS = {name: each.read for name, each in FORMATS.items() if each.read}
 WRITERS = {name: each.write for name, each in FORMATS.items() if each.write}
-SCORE_READERS.update(READERS, records="rdtools.formats.scored:read")
 RUNS = tuple(name for name, each in FORMATS.items() if each.is_run)

@@ -19,26 +19,24 @@ from rdtools.core.output import open_output
 from rdtools.core.streams import open_lines
 
 COPY = """
-import sys
-from typing import Annotated
-import typer
-from rdtools.cli.command import entry_point
-from rdtools.formats import Reading, read_records, writer
+from dataclasses import dataclass
+from rdtools.cli.command import EntryPoint
+from rdtools.core.flags import OptionGroup, flag
 from rdtools.core.output import open_output
+from rdtools.formats import Reading, Writing, read_records, writer
 
-def copy(
-    files: Annotated[list[str] | None, typer.Argument()] = None,
-    output: Annotated[str | None, typer.Option("-o")] = None,
-    format: Annotated[str, typer.Option("-f")] = "jsonl",
-    on_error: Annotated[str, typer.Option()] = "fail",
-) -> None:
+@dataclass(frozen=True)
+class Files(OptionGroup):
+    files: tuple[str, ...] = flag("[FILE]...", default=(), help="Records.")
+
+def copy(files: Files, reading: Reading, writing: Writing) -> None:
     "Copy records."
-    write = writer(format)
-    with open_output(output) as out:
-        for record in read_records(files or [], Reading(on_error=on_error)):
+    write = writer(writing.format)
+    with open_output(writing.output) as out:
+        for record in read_records(files.files, reading):
             out.write(write(record))
 
-entry_point("rd-copy", copy)()
+EntryPoint("rd-copy", copy)()
 """
 """The smallest command there can be: what every command shares, without what each one does."""
 

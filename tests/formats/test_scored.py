@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import struct
-import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -17,47 +15,37 @@ from formats.test_fuzz import PIECES, fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdtools.core.errors import RdError
-from rdtools.core.records import Record
-from rdtools.core.scores import Scores, has_scores, scores_of
-from rdtools.core.streams import READ_AHEAD, Lines
+from rdtools.core.errors import BadLine
+from rdtools.formats import records as record_lines
 from rdtools.formats import scored
-from rdtools.formats.records import read_jsonl
 
-FIRST = b'{"query_id":"first","docs":[]}\n'
-"""A block begins after the first line."""
 LINE = b'{"query_id":"q1","query":"wing flow","docs":[{"doc_id":"d1","text":"a b","score":2.5,"rank":1,"source":"bm25"},{"doc_id":"d2","relevance":1,"score":-0.25}],"teacher":"ce","score_scale":"logit"}'  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def compiled_at_once(monkeypatch):
-    monkeypatch.setattr(scored, "FEW", 1)
-
-
-def read(reader: Callable[[Lines], Iterator[Record]], data: bytes, on_error: str) -> Any:
-    """What can be told of the records: all but their documents, their scores, and how they end."""
-    lines = Lines(io.BufferedReader(io.BytesIO(data), READ_AHEAD), "in", on_error=on_error)
-    seen = []
+def outcome(parser: Callable[[bytes], Any], line: bytes) -> Any:
+    """What can be told of a line: its id, the bits of its scores, its provenance, or what is wrong with it."""
     try:
-        for record in reader(lines):
-            others = {name: value for name, value in record.items() if name not in ("docs", "query")}
-            seen.append(
-                (
-                    others,
-                    [struct.pack("d", score) for score in scores_of(record)],
-                    len(record["docs"]),
-                    has_scores(record),
-                )
-            )
-    except RdError as error:
-        return seen, str(error)
-    return seen, lines.skipped, lines.number
+        record = parser(line)
+    except BadLine as error:
+        return error.problem, error.hint
+    return record.query_id, [struct.pack("d", score) for score in record.scores], record.provenance
+
+
+def same(line: bytes) -> bool:
+    """Whether a line is read as the parser of records reads it."""
+    return outcome(scored.parse_scored, line) == outcome(
+        lambda line: scored.scored(record_lines.parse_record(line)), line
+    )
 
 
 def taken(line: bytes) -> bool:
-    """Whether a line was read without an object of each document."""
-    lines = Lines(io.BufferedReader(io.BytesIO(FIRST + line + b"\n"), READ_AHEAD), "in")
-    return [isinstance(record["docs"], Scores) for record in scored.read(lines)][-1]
+    """Whether a line is read without an object of each of its documents."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scored, "parse_record", None)
+        try:
+            return bool(scored.parse_scored(line))
+        except TypeError:
+            return False
 
 
 scores = (
@@ -99,40 +87,78 @@ def lines(draw: st.DrawFn) -> bytes:
 
 
 @fuzzed
-@given(st.lists(lines(), max_size=4), st.sampled_from([b"\n", b"\r\n"]), st.sampled_from(["fail", "skip"]))
-def test_records_and_errors_are_those_of_the_parser_of_records(given_lines, end, on_error):
-    data = FIRST + end.join(given_lines)
-    assert read(scored.read, data, on_error) == read(read_jsonl, data, on_error)
+@given(lines())
+def test_records_and_errors_are_those_of_the_parser_of_records(line):
+    assert same(line)
 
 
 @fuzzed
-@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+@given(st.floats(allow_nan=False) | st.integers(-(2**70), 2**70))
 def test_a_score_is_the_float_that_it_was(score):
-    line = orjson.dumps({"query_id": "q", "docs": [{"doc_id": "d", "score": score}]})
-    assert read(scored.read, FIRST + line + b"\n", "fail")[0][1][1] == [struct.pack("d", score)]
+    assert same(json.dumps({"query_id": "q", "docs": [{"doc_id": "d", "score": score}]}).encode())
 
 
-def test_ordinary_records_are_taken_and_what_is_unclear_is_left_to_the_parser():
+VALUES = [
+    b"null", b"true", b"1", b"-0", b"-0.0", b"1.0", b"1e2", b"1.5", b"01", b"1.", b"1e999", b"1e-999", b"1e39", b"9" * 400,
+    b"9007199254740993", b"2147483648", b"2147483649", b"18446744073709551616", b'""', b'"a"', b'"1"', b"NaN", b"[]", b"{}", b"[1]", b'{"a":1}',
+    b'{"a":true}', b'{"a":null}', b'{"a":1,"a":"x"}', b'"\\ud800"', b'"\\ud83d\\ude00"', b'"\xff"', b'"\xed\xa0\x80"', b'"\x01"', b'"\\x"', b'"\x00"', b'[{"a":1e999}]',
+    b"[" * 1100 + b"]" * 1100, b"[" * 900 + b"]" * 900, b'{"a":' * 1100 + b"1" + b"}" * 1100, b'"logit"', b'"rank"', b'"a","teacher":null', b'[{"doc_id":"a"},{"doc_id":"a"}]',
+    b'[{"doc_id":""}]', b'[{"doc_id":7}]', b'[{"doc_id":"7"},{"doc_id":7}]', b'[{"doc_id":"a","score":1,"score":null}]', b'[{"temperature":2.0}]', b'{"text":"teacher","before":{"a":[1]}}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "field", "query_id query docs teacher score_scale transformations augmentation tag other".split()
+)
+@pytest.mark.parametrize("value", VALUES)
+def test_whatever_a_field_holds_both_say_the_same(field, value):
+    for line in (
+        b'{"query_id":"q","docs":[{"doc_id":"d","score":1}],"%s":%s}',
+        b'{"%s":%s,"query_id":"q","docs":[]}',
+        b'{"%s":%s}',
+    ):
+        assert same(line % (field.encode(), value))
+
+
+@pytest.mark.parametrize("field", "doc_id text relevance score rank source relabelled scores other".split())
+@pytest.mark.parametrize("value", VALUES)
+def test_whatever_a_field_of_a_document_holds_both_say_the_same(field, value):
+    for doc in (b'{"doc_id":"d","%s":%s}', b'{"%s":%s,"doc_id":"d","score":1}', b'{"doc_id":"d"},{"%s":%s}'):
+        assert same(b'{"query_id":"q","docs":[' + doc % (field.encode(), value) + b"]}")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xef\xbb\xbf" + LINE,
+        LINE + b"x",
+        LINE + b" ",
+        b"\x0c" + LINE,
+        b" " + LINE,
+        LINE + b"\0",
+        b"",
+        b"[]",
+        b"1",
+        b"{}",
+        LINE.replace(b"query_id", b"query\\u005fid"),
+        LINE.replace(b"teacher", b"\xff"),
+    ],
+)
+def test_whatever_stands_around_a_record_both_say_the_same(line):
+    assert same(line)
+
+
+def test_ordinary_records_are_taken():
     assert taken(LINE)
     assert taken(json.dumps(json.loads(LINE)).encode())
     assert taken('{"query_id":"é","docs":[{"doc_id":"ü","text":"\\n\\"é","score":1e-05}]}'.encode())
-    assert taken(b'{"query_id":"q","docs":[{"doc_id":"d","score":3},{"doc_id":"e"}],"more":{"a":[1]}}')
-    for unclear in (
-        LINE.replace(b"d2", b"d1"), LINE.replace(b"2.5", b"null"), LINE.replace(b'"d2"', b"2"),
-        LINE.replace(b'"rank":1', b'"score":1'), LINE.replace(b'"ce"', b'"ce","docs":[]'), LINE.replace(b"2.5", b"02.5"),
-        LINE.replace(b"2.5", b"12345678901234567890.5"), LINE.replace(b"d1", b"d\\u0031"), LINE.replace(b"bm25", b"\xff"),
-    ):  # fmt: skip
-        parsed = read(read_jsonl, FIRST + unclear + b"\n", "skip")
-        assert read(scored.read, FIRST + unclear + b"\n", "skip") == parsed
-        if len(parsed[0]) > 1:
-            assert not taken(unclear)
+    assert not taken(LINE.replace(b"d2", b"d1"))
 
 
-PLACE = scored.FEW + 1001
+PLACE = 1001
 
 
 def many(*last: bytes) -> bytes:
-    """Records enough for some to be read in compiled code, and then `last`."""
     records = [LINE.replace(b"q1", b"q%d" % number) for number in range(PLACE - 1)]
     return b"\n".join([*records, *last])
 
@@ -165,15 +191,3 @@ def test_many_records_have_the_rows_of_few(run, tmp_path):
     _, _, *values = row.split("\t")
     ids = [*(f"q{number}" for number in range(PLACE - 1)), "left", "q1"]
     assert [line.split("\t")[1:] for line in rows] == [[query_id, *values] for query_id in ids]
-
-
-def test_a_flood_of_blank_lines_or_of_long_ends_takes_little_memory():
-    ends = [LINE[:-1] + b',"more":"%d%s"}' % (number, b"x" * 50_000) for number in range(400)]
-    taken(LINE)
-    tracemalloc.start()
-    for data, count in ((FIRST + b"\n" * READ_AHEAD, 1), (FIRST + b"\n".join(ends), 401)):
-        lines = Lines(io.BufferedReader(io.BytesIO(data), READ_AHEAD), "in")
-        assert sum(1 for _ in scored.read(lines)) == count
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 64 * 2**20
