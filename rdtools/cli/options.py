@@ -141,7 +141,7 @@ def given_on(context: typer.Context) -> Given:
 
 def _value(option: Option, value: Any) -> Any:
     if value is None:
-        return option.default if _is_repeated(option.type) else None
+        return option.default
     if _is_repeated(option.type):
         return tuple(map(option.flag.parse, value)) if option.flag.parse else tuple(value)
     return option.flag.parse(value) if option.flag.parse and isinstance(value, str) else value

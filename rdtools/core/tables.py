@@ -1,4 +1,4 @@
-"""Rows as text: what a command prints when it measures rather than writes records."""
+"""Rows of values as text: TSV, JSON lines and Markdown."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import orjson
 from rdtools.core.errors import RdError
 
 Row = Mapping[str, Any]
-"""Column -> a string, a number, or None where a value is undefined."""
+"""Column -> a string, a number, or None if the value is undefined."""
 
 
 def jsonl(row: Row) -> bytes:
-    """One JSON line with full precision; values that are undefined or beyond a float are null."""
+    """Return one JSON line with all decimals; undefined and infinite values are null."""
     return orjson.dumps(dict(row), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def tsv(cells: Iterable[str]) -> bytes:
-    """One line of cells between tabs.
+    """Return one line of cells separated by tabs.
 
     Raises:
-        RdError: a cell holds a tab or a line end.
+        RdError: a cell contains a tab or a line end.
     """
     cells = list(cells)
     for cell in cells:
@@ -33,7 +33,7 @@ def tsv(cells: Iterable[str]) -> bytes:
 
 
 def format_cell(column: str, value: Any, places: int) -> str:
-    """A value as text: floats with `places` decimals (−1: all they have), p-values with as many digits."""
+    """Return a value as text: floats with `places` decimals (−1: all), p-values with `places` digits."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if not isinstance(value, float) or places < 0:
@@ -42,6 +42,6 @@ def format_cell(column: str, value: Any, places: int) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> bytes:
-    """A table of cells that are Markdown already; `words` columns of text, then numbers, to the right."""
+    """Return a table of Markdown cells: the first `words` columns aligned left, the others right."""
     rule = [":---" if place < words else "---:" for place in range(len(header))]
     return "".join("| " + " | ".join(row) + " |\n" for row in (header, rule, *rows)).encode()

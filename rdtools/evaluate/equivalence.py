@@ -1,9 +1,10 @@
-"""Which systems are equivalent: two one-sided tests of each pair, and letters that they share."""
+"""Equivalence of systems: two one-sided tests for each pair, and letters that equivalent systems share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,13 +14,13 @@ from rdtools.evaluate.significance import PairedValues, paired, standard_error
 from rdtools.evaluate.systems import System
 
 Pairs = set[tuple[str, str]]
-"""Pairs of names that are equivalent, in the order of the names."""
+"""Pairs of equivalent names, each in the order of the names."""
 
 
 def equivalence_test(pair: PairedValues, bound: float) -> float:
     """Two one-sided paired t-tests (TOST; Schuirmann, 1987): the larger p of mean > −bound and mean < bound.
 
-    A small p says that the mean difference lies within ±bound, in the unit of the measure.
+    A small p means that the mean difference lies within ±bound, in the unit of the measure.
     """
     from scipy.special import stdtr
 
@@ -30,41 +31,11 @@ def equivalence_test(pair: PairedValues, bound: float) -> float:
     return float(stdtr(freedom, (mean - bound) / error))
 
 
-def equivalence_letters(
-    systems: Sequence[System], bound: float, alpha: float, within: Iterable[str] = ()
-) -> dict[tuple[System, str], str]:
-    """Letter the systems by measure: (system, measure) -> letters, shared where TOST gives p < `alpha`.
-
-    Only systems of one collection that agree in the fields `within` are compared; each such group has
-    letters of its own.
-    """
-
-    def equivalent(one: System, other: System, measure: str) -> bool:
-        p = equivalence_test(paired(one, other, measure), bound)
-        log.debug("%s: %s and %s equivalent within %g: p = %.4g", measure, one.name, other.name, bound, p)
-        return p < alpha
-
-    return _letters(systems, within, equivalent, shared_letters)
-
-
-def paper_letters(
-    systems: Sequence[System], bound: float | None, alpha: float, within: Iterable[str] = ()
-) -> dict[tuple[System, str], str]:
-    """Letter the systems as the tables of arXiv 2505.21058 do, which is no test of equivalence.
-
-    Two runs are linked where both one-sided p of a test for unpaired values exceed `alpha`, that is where
-    neither side is significant; `bound` is 0.1 % of the observed difference where None. Every connected set
-    of linked runs has one letter, so that two of a letter need not be linked themselves.
-    """
-
-    def linked(one: System, other: System, measure: str) -> bool:
-        return min(unpaired_tost(one, other, measure, bound)) > alpha
-
-    return _letters(systems, within, linked, component_letters)
-
-
 def unpaired_tost(one: System, other: System, measure: str, bound: float | None) -> tuple[float, float]:
-    """Return p of mean(x) − mean(y) > −bound and of < bound, by t with the pooled variance."""
+    """Return p of mean(x) − mean(y) > −bound and p of mean(x) − mean(y) < bound, by t with pooled variance.
+
+    Without a bound it is 0.1 % of the observed difference.
+    """
     from scipy.special import stdtr
 
     x, y = (system.by_seed(measure).mean(axis=0) for system in (one, other))
@@ -78,37 +49,22 @@ def unpaired_tost(one: System, other: System, measure: str, bound: float | None)
         return float(stdtr(freedom, -lower)), float(stdtr(freedom, upper))
 
 
-def _letters(
-    systems: Sequence[System],
-    within: Iterable[str],
-    equivalent: Callable[[System, System, str], bool],
-    letter: Callable[[Sequence[str], Pairs], dict[str, str]],
-) -> dict[tuple[System, str], str]:
-    within = list(within)
-    for name in within if systems else ():
-        check_name(systems[0].fields, name, "field of --within")
-    groups: dict[tuple[str, ...], list[System]] = {}
-    for system in systems:
-        groups.setdefault((system.collection, *(system.fields[name] for name in within)), []).append(system)
-    letters: dict[tuple[System, str], str] = {}
-    for members in groups.values():
-        for measure in members[0].evaluator.measures:
-            pairs = {
-                (one.name, other.name)
-                for one, other in combinations(members, 2)
-                if equivalent(one, other, measure)
-            }
-            by_name = letter([system.name for system in members], pairs)
-            letters |= {(system, measure): by_name[system.name] for system in members}
-    return letters
+def _equivalent(one: System, other: System, measure: str, bound: float | None, alpha: float) -> bool:
+    assert bound is not None
+    p = equivalence_test(paired(one, other, measure), bound)
+    log.debug("%s: %s and %s equivalent within %g: p = %.4g", measure, one.name, other.name, bound, p)
+    return p < alpha
+
+
+def _not_different(one: System, other: System, measure: str, bound: float | None, alpha: float) -> bool:
+    return min(unpaired_tost(one, other, measure, bound)) > alpha
 
 
 def shared_letters(names: Sequence[str], equivalent: Pairs) -> dict[str, str]:
-    """Letter the runs so that two share a letter if and only if they are equivalent.
+    """Assign letters so that two systems share a letter if and only if they are equivalent.
 
-    Equivalence is not transitive, so a run may have several letters: one for each largest set of runs
-    that are all equivalent to each other (a maximal clique). `equivalent` has its pairs in the order of
-    `names`.
+    Equivalence is not transitive, so a system may have several letters: one for each largest set of systems
+    that are all equivalent to each other (a maximal clique).
 
     >>> shared_letters(["x", "y", "z"], {("x", "y"), ("y", "z")})
     {'x': 'a', 'y': 'a,b', 'z': 'b'}
@@ -117,7 +73,7 @@ def shared_letters(names: Sequence[str], equivalent: Pairs) -> dict[str, str]:
 
 
 def component_letters(names: Sequence[str], linked: Pairs) -> dict[str, str]:
-    """Letter the connected sets of runs.
+    """Assign one letter to each connected set of systems: two with the same letter may not be linked.
 
     >>> component_letters(["x", "y", "z"], {("x", "y"), ("y", "z")})
     {'x': 'a', 'y': 'a', 'z': 'a'}
@@ -142,7 +98,7 @@ def _neighbours(names: Sequence[str], pairs: Pairs) -> dict[str, set[str]]:
 
 
 def _by_set(names: Sequence[str], sets: Iterable[set[str]]) -> dict[str, str]:
-    """Give each set a letter, in the order of their members, and each name the letters of its sets."""
+    """Assign a letter to each set, in the order of the members, and return the letters of each name."""
     place = {name: index for index, name in enumerate(names)}
     letters: dict[str, list[str]] = {name: [] for name in names}
     for index, members in enumerate(sorted(sorted(place[name] for name in own) for own in sets)):
@@ -152,7 +108,7 @@ def _by_set(names: Sequence[str], sets: Iterable[set[str]]) -> dict[str, str]:
 
 
 def _maximal_cliques(neighbours: Mapping[str, set[str]]) -> Iterator[set[str]]:
-    """Bron and Kerbosch's algorithm (1973) with a pivot."""
+    """Yield the maximal cliques by Bron and Kerbosch's algorithm (1973) with a pivot."""
 
     def extend(clique: set[str], candidates: set[str], excluded: set[str]) -> Iterator[set[str]]:
         if not candidates and not excluded:
@@ -168,10 +124,63 @@ def _maximal_cliques(neighbours: Mapping[str, set[str]]) -> Iterator[set[str]]:
 
 
 def _letter(index: int) -> str:
-    """a, b, …, z, aa, ab, …"""
+    """Return the letter at an index: a, b, …, z, aa, ab, …"""
     letters = ""
     index += 1
     while index:
         index, letter = divmod(index - 1, 26)
         letters = chr(ord("a") + letter) + letters
+    return letters
+
+
+class Lettering(NamedTuple):
+    """A method to assign letters.
+
+    Attributes:
+        linked: `linked(one, other, measure, bound, alpha)` tests two systems.
+        letters: `letters(names, linked_pairs)` returns name -> letters.
+        alpha: the default level of the tests.
+    """
+
+    linked: Callable[[System, System, str, float | None, float], bool]
+    letters: Callable[[Sequence[str], Pairs], dict[str, str]]
+    alpha: float
+
+
+LETTERINGS = {
+    "tost": Lettering(_equivalent, shared_letters, 0.05),
+    "paper": Lettering(_not_different, component_letters, 0.1),
+}
+"""`tost` is the test of equivalence. `paper` repeats the tables of arXiv 2505.21058, which do not test
+equivalence: two systems are linked if neither one-sided p of an unpaired test is significant."""
+
+
+def assign_letters(
+    systems: Sequence[System],
+    lettering: Lettering,
+    bound: float | None,
+    alpha: float | None = None,
+    within: Sequence[str] = (),
+) -> dict[tuple[System, str], str]:
+    """Assign letters to systems for each measure: (system, measure) -> letters.
+
+    Only systems of one collection with the same values of the fields `within` are compared; each such group
+    has its own letters.
+    """
+    for name in within if systems else ():
+        check_name(systems[0].fields, name, "field of --within")
+    level = lettering.alpha if alpha is None else alpha
+    groups: dict[tuple[str, ...], list[System]] = {}
+    for system in systems:
+        groups.setdefault((system.collection, *(system.fields[name] for name in within)), []).append(system)
+    letters: dict[tuple[System, str], str] = {}
+    for members in groups.values():
+        for measure in members[0].evaluator.measures:
+            pairs = {
+                (one.name, other.name)
+                for one, other in combinations(members, 2)
+                if lettering.linked(one, other, measure, bound, level)
+            }
+            by_name = lettering.letters([system.name for system in members], pairs)
+            letters |= {(system, measure): by_name[system.name] for system in members}
     return letters

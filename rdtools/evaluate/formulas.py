@@ -1,8 +1,8 @@
-"""The measures that most evaluations ask for, computed as trec_eval does from the places of judged documents.
+"""The most common measures, computed as trec_eval does from the ranks and grades of judged documents.
 
-Every formula is `formula(found, k, rel) -> value` of one query. What stands below place k is not seen; a
-document is relevant from grade `rel` on. Sums go in trec_eval's order, so that values are equal to the
-last bit. Other measures are left to ir-measures, which takes longer to import than these do to compute.
+A formula is `formula(ranking, k, rel) -> value` for one query. Ranks beyond k are ignored; a document is
+relevant from grade `rel` on. Sums are taken in trec_eval's order, so that values are equal to the last bit.
+ir-measures computes all other measures; importing it takes longer than computing these.
 """
 
 from __future__ import annotations
@@ -14,81 +14,81 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class JudgedRanks(NamedTuple):
-    """What a run found of one query, and what there was to find."""
+class GradedRanking(NamedTuple):
+    """The ranking of one query, and the judgements of that query."""
 
     grades: Mapping[int, int]
-    """Place (from 1) -> grade, of the judged documents that were found, best first."""
-    judged: Collection[int]
-    """Grades of all judged documents."""
+    """Rank (from 1) -> grade, of the judged documents that were retrieved, best first."""
+    all_grades: Collection[int]
+    """The grades of all judged documents."""
     size: int
-    """Documents that were found, judged or not."""
+    """The number of retrieved documents, judged or not."""
 
 
-Formula = Callable[[JudgedRanks, float, int], float]
+Formula = Callable[[GradedRanking, float, int], float]
 
 
-def ndcg(found: JudgedRanks, k: float, rel: int) -> float:
-    """Σ grade/log₂(1+place) over its largest possible value; grades below 1 gain nothing."""
-    ideal = sorted((grade for grade in found.judged if grade > 0), reverse=True)
+def ndcg(ranking: GradedRanking, k: float, rel: int) -> float:
+    """Σ grade/log₂(1 + rank), divided by its largest possible value; grades below 1 add nothing."""
+    ideal = sorted((grade for grade in ranking.all_grades if grade > 0), reverse=True)
     best = _dcg(enumerate(ideal, start=1), k)
-    return _dcg(found.grades.items(), k) / best if best > 0 else 0.0
+    return _dcg(ranking.grades.items(), k) / best if best > 0 else 0.0
 
 
 def _dcg(grades: Iterable[tuple[int, int]], k: float) -> float:
     total = 0.0
-    for place, grade in grades:
-        if place > k:
+    for rank, grade in grades:
+        if rank > k:
             break
         if grade > 0:
-            total += grade / math.log2(place + 1)
+            total += grade / math.log2(rank + 1)
     return total
 
 
-def reciprocal_rank(found: JudgedRanks, k: float, rel: int) -> float:
-    """1/place of the first relevant document."""
-    places = _relevant(found, k, rel)
-    return 1 / places[0] if places else 0.0
+def reciprocal_rank(ranking: GradedRanking, k: float, rel: int) -> float:
+    """1/rank of the first relevant document."""
+    ranks = _relevant_ranks(ranking, k, rel)
+    return 1 / ranks[0] if ranks else 0.0
 
 
-def average_precision(found: JudgedRanks, k: float, rel: int) -> float:
-    """Precision at the place of each relevant document, averaged over all that are judged relevant."""
+def average_precision(ranking: GradedRanking, k: float, rel: int) -> float:
+    """The precision at the rank of each relevant document, averaged over all relevant documents."""
     total = 0.0
-    for count, place in enumerate(_relevant(found, k, rel), start=1):
-        total += count / place
-    return total / _count(found.judged, rel) if total else 0.0
+    for count, rank in enumerate(_relevant_ranks(ranking, k, rel), start=1):
+        total += count / rank
+    return total / _count(ranking.all_grades, rel) if total else 0.0
 
 
-def precision(found: JudgedRanks, k: float, rel: int) -> float:
-    """Relevant documents among the first k, over k."""
-    return len(_relevant(found, k, rel)) / k
+def precision(ranking: GradedRanking, k: float, rel: int) -> float:
+    """The number of relevant documents among the first k, divided by k."""
+    return len(_relevant_ranks(ranking, k, rel)) / k
 
 
-def recall(found: JudgedRanks, k: float, rel: int) -> float:
-    """Relevant documents among the first k, over all that are judged relevant."""
-    count = len(_relevant(found, k, rel))
-    return count / _count(found.judged, rel) if count else 0.0
+def recall(ranking: GradedRanking, k: float, rel: int) -> float:
+    """The number of relevant documents among the first k, divided by the number of all of them."""
+    count = len(_relevant_ranks(ranking, k, rel))
+    return count / _count(ranking.all_grades, rel) if count else 0.0
 
 
-def success(found: JudgedRanks, k: float, rel: int) -> float:
-    """1 where a relevant document is among the first k."""
-    return float(bool(_relevant(found, k, rel)))
+def success(ranking: GradedRanking, k: float, rel: int) -> float:
+    """1 if a relevant document is among the first k, else 0."""
+    return float(bool(_relevant_ranks(ranking, k, rel)))
 
 
-def retrieved(found: JudgedRanks, k: float, rel: int) -> float:
-    return float(found.size)
+def retrieved(ranking: GradedRanking, k: float, rel: int) -> float:
+    return float(ranking.size)
 
 
-def judged_relevant(found: JudgedRanks, k: float, rel: int) -> float:
-    return float(_count(found.judged, rel))
+def judged_relevant(ranking: GradedRanking, k: float, rel: int) -> float:
+    return float(_count(ranking.all_grades, rel))
 
 
-def queries(found: JudgedRanks, k: float, rel: int) -> float:
+def queries(ranking: GradedRanking, k: float, rel: int) -> float:
     return 1.0
 
 
-def _relevant(found: JudgedRanks, k: float, rel: int) -> list[int]:
-    return [place for place, grade in found.grades.items() if grade >= rel and place <= k]
+def _relevant_ranks(ranking: GradedRanking, k: float, rel: int) -> list[int]:
+    return [rank for rank, grade in ranking.grades.items() if grade >= rel and rank <= k]
 
 
 def _count(grades: Iterable[int], rel: int) -> int:
@@ -109,13 +109,13 @@ FORMULAS: dict[str, tuple[str, Formula]] = {
     "NumRel": ("", judged_relevant),
     "NumQ": ("", queries),
 }
-"""ir-measures name -> the parameters that it may have here, as ir-measures writes them, and its formula."""
+"""ir-measures name -> the supported parameters, as ir-measures writes them, and the formula."""
 _COUNTS = (retrieved, judged_relevant, queries)
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of FORMULAS under its ir-measures name, `str(measure)`."""
+    """A measure of FORMULAS; `str(measure)` is its ir-measures name."""
 
     name: str
     formula: Formula
@@ -125,17 +125,17 @@ class Measure:
     def __str__(self) -> str:
         return self.name
 
-    def __call__(self, found: JudgedRanks) -> float:
-        return self.formula(found, self.k, self.rel)
+    def __call__(self, ranking: GradedRanking) -> float:
+        return self.formula(ranking, self.k, self.rel)
 
     @property
     def is_count(self) -> bool:
-        """Whether queries are summed, not averaged."""
+        """Whether the values of queries are summed, not averaged."""
         return self.formula in _COUNTS
 
 
 def parse_formula(name: str) -> Measure | None:
-    """Return the measure that ir-measures writes as `name`, or None where that is not for this module."""
+    """Return the measure that ir-measures writes as `name`, or None if it is not one of FORMULAS."""
     word = re.split(r"\W", name)[0]
     if word not in FORMULAS:
         return None
@@ -143,5 +143,5 @@ def parse_formula(name: str) -> Measure | None:
     match = re.fullmatch(word + parameters, name)
     if match is None:
         return None
-    given = match.groupdict()
-    return Measure(name, formula, int(given.get("k") or 0) or math.inf, int(given.get("rel") or 1))
+    parsed = match.groupdict()
+    return Measure(name, formula, int(parsed.get("k") or 0) or math.inf, int(parsed.get("rel") or 1))

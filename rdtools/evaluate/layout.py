@@ -1,4 +1,4 @@
-"""Rows of measures as tables to print: some fields down the side, others across the top."""
+"""Markdown and LaTeX tables: some fields of the results name the rows, others the columns."""
 
 from __future__ import annotations
 
@@ -11,40 +11,61 @@ from itertools import groupby
 from rdtools.core.errors import UsageError
 from rdtools.core.registry import check_name
 from rdtools.core.tables import Row, format_cell, markdown_table
+from rdtools.evaluate.systems import NamePatterns
 
 Key = tuple[str, ...]
-Tops = Sequence[Key]
-"""What stands above each column of values, from top to bottom."""
+ColumnLabels = Sequence[Key]
+"""The labels above each column of values, from top to bottom."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which fields of a row name the lines of a table, and which its columns, outermost first."""
+    """The fields that name the rows and the columns of a table, the outermost first."""
 
     rows: Sequence[str]
     columns: Sequence[str]
 
 
-def complete(
-    rows: Sequence[str], columns: Sequence[str], needed: Sequence[str], fields: Sequence[str]
+def table_layout(
+    rows: Sequence[str], columns: Sequence[str], patterns: NamePatterns, by_query: bool
 ) -> Layout:
-    """Return the layout with the `needed` fields that are nowhere yet on the side that was left open.
-
-    The measure is the innermost level of the columns where it is nowhere.
+    """Return the layout that --rows and --columns ask for.
 
     Raises:
-        UsageError: a name is none of `fields`, stands twice, or is missing, or a side is empty.
+        UsageError: a field is unknown, repeated or missing, or a side is empty.
     """
-    given = [*rows, *columns]
-    for name in given:
+    shown = patterns.shown
+    collection = ["collection"] if "collection" in shown else []
+    if by_query:
+        return Layout(["run", *collection, "query_id"], ["measure"])
+    if not rows and not columns:
+        return Layout(["run"], [*collection, "measure"])
+    if "run" in [*rows, *columns]:  # it distinguishes systems, so no other field is needed
+        return complete_layout(rows, columns, needed=["run", *collection], fields=["run", *shown])
+    needed = ["run", *shown] if patterns.has_run else shown
+    return complete_layout(rows, columns, needed, needed)
+
+
+def complete_layout(
+    rows: Sequence[str], columns: Sequence[str], needed: Sequence[str], fields: Sequence[str]
+) -> Layout:
+    """Return the layout with the missing ones of the `needed` fields added to the empty side.
+
+    The measure, if it is missing, becomes the innermost level of the columns.
+
+    Raises:
+        UsageError: a name is none of `fields`, repeated or missing, or a side is empty.
+    """
+    named = [*rows, *columns]
+    for name in named:
         check_name([*fields, "measure"], name, "field of --rows and --columns")
-        if given.count(name) > 1:
-            raise UsageError(f"field {name} stands twice in --rows and --columns")
-    rest = [name for name in needed if name not in given]
+        if named.count(name) > 1:
+            raise UsageError(f"field {name} is repeated in --rows and --columns")
+    rest = [name for name in needed if name not in named]
     if rest and rows and columns:
-        raise UsageError(f"field {rest[0]} stands in neither --rows nor --columns")
+        raise UsageError(f"field {rest[0]} is missing from --rows and --columns")
     rows, columns = rows or rest, columns or rest
-    if "measure" not in given:
+    if "measure" not in named:
         columns = [*columns, "measure"]
     if not rows or not columns:
         full, empty = ("--rows", "columns") if rows else ("--columns", "rows")
@@ -54,26 +75,38 @@ def complete(
 
 @dataclass(frozen=True)
 class Style:
-    """How a kind of document writes a table and what stands in its cells."""
+    """The markup of a kind of document."""
 
     escape: Callable[[str], str]
     bold: Callable[[str], str]
-    raised: Callable[[str], str]
+    superscript: Callable[[str], str]
     plus_minus: str
-    table: Callable[[Sequence[str], Tops, Sequence[tuple[Key, list[str]]]], str]
+    table: Callable[[Sequence[str], ColumnLabels, Sequence[tuple[Key, list[str]]]], str]
 
 
-def grid(rows: Iterable[Row], layout: Layout, style: Style, places: int) -> bytes:
-    """Lay out rows of (…, measure, value, …), one cell a row; a cell that no row fills holds a dash.
+def markdown(rows: Sequence[Row], layout: Layout, places: int) -> bytes:
+    """Write a Markdown table."""
+    return _table(rows, layout, MARKDOWN, places)
 
-    Values of a field go in the order in which they come first. The best, that is largest, value of a measure
-    on a collection is bold, in each column where systems stand below each other, not where lines are queries.
-    Behind a value stand its deviation over seeds, its letters of equivalence and, in parentheses, its
-    difference to the baseline and the corrected p.
+
+def latex(rows: Sequence[Row], layout: Layout, places: int) -> bytes:
+    """Write a LaTeX tabular; it needs the packages booktabs and multirow."""
+    return _table(rows, layout, LATEX, places)
+
+
+def _table(rows: Sequence[Row], layout: Layout, style: Style, places: int) -> bytes:
+    """Write rows of (…, measure, value, …) as a table, one cell for each; empty cells hold a dash.
+
+    The values of a field keep the order of their first appearance. The largest value of a measure on a
+    collection is bold: in each column, or in the whole row if all systems share one; not if rows are queries.
+    A value is followed by its deviation over seeds, its letters and, in parentheses, its difference from
+    the baseline and the corrected p.
     """
+    if not rows:
+        return b""
     cells = {(_key(row, layout.rows), _key(row, layout.columns)): row for row in rows}
     lines, columns = _ordered(line for line, _ in cells), _ordered(column for _, column in cells)
-    side_by_side = not set(layout.rows) - {"measure", "collection"}  # all systems stand in one line
+    side_by_side = not set(layout.rows) - {"measure", "collection"}  # one row holds all systems
     best: dict[Key, float] = {}
 
     def rivals(column: Key, row: Row) -> Key:
@@ -101,7 +134,7 @@ def _key(row: Row, fields: Iterable[str]) -> Key:
 
 
 def _ordered(keys: Iterable[Key]) -> list[Key]:
-    """Sort keys so that equal fields stand together, each level in the order of first appearance."""
+    """Sort keys by level, the values of each level in the order of their first appearance."""
     keys = list(dict.fromkeys(keys))
     levels = (dict.fromkeys(level) for level in zip(*keys, strict=True))
     orders = [{value: place for place, value in enumerate(level)} for level in levels]
@@ -115,30 +148,30 @@ def _value(row: Row, best: float | None, style: Style, places: int) -> str:
     if row.get("deviation") is not None:
         text += style.plus_minus + format_cell("deviation", row["deviation"], places)
     if row.get("equivalent"):
-        text += style.raised(row["equivalent"])
+        text += style.superscript(row["equivalent"])
     if row.get("p_corrected") is not None:
         delta, p = format_cell("delta", row["delta"], places), format_cell("p", row["p_corrected"], 2)
         text += f" ({'' if delta.startswith('-') else '+'}{delta}, p {p})"
     return text
 
 
-def _markdown(header: Sequence[str], tops: Tops, body: Sequence[tuple[Key, list[str]]]) -> str:
-    """Markdown has one line of headers, so each column's are joined; labels are repeated on every line."""
-    columns = [*header, *(" ".join(filter(None, top)) for top in tops)]
+def _markdown(fields: Sequence[str], labels: ColumnLabels, body: Sequence[tuple[Key, list[str]]]) -> str:
+    """Markdown has one header line, so the levels of a column are joined; row labels are repeated."""
+    columns = [*fields, *(" ".join(filter(None, label)) for label in labels)]
     lines = [[*line, *values] for line, values in body]
-    return markdown_table(columns, lines, len(header)).decode()
+    return markdown_table(columns, lines, len(fields)).decode()
 
 
-def _latex(header: Sequence[str], tops: Tops, body: Sequence[tuple[Key, list[str]]]) -> str:
-    """A tabular with the rules of booktabs; labels that span several lines take multirow."""
-    lines = [rf"\begin{{tabular}}{{{'l' * len(header)}{'r' * len(tops)}}}", r"\toprule"]
-    for depth in range(1, len(tops[0])):
-        lines += _spanning(tops, depth, len(header))
-    lines += [_line([*header, *(top[-1] for top in tops)]), r"\midrule"]
-    heights = Counter(line[:depth] for line, _ in body for depth in range(1, len(header)))
+def _latex(fields: Sequence[str], labels: ColumnLabels, body: Sequence[tuple[Key, list[str]]]) -> str:
+    """Write a tabular with the rules of booktabs; labels of several lines use multirow."""
+    lines = [rf"\begin{{tabular}}{{{'l' * len(fields)}{'r' * len(labels)}}}", r"\toprule"]
+    for depth in range(1, len(labels[0])):
+        lines += _spanning(labels, depth, len(fields))
+    lines += [_line([*fields, *(label[-1] for label in labels)]), r"\midrule"]
+    heights = Counter(line[:depth] for line, _ in body for depth in range(1, len(fields)))
     above: Key = ()
     for line, values in body:
-        if len(header) > 1 and above and line[0] != above[0]:
+        if len(fields) > 1 and above and line[0] != above[0]:
             lines.append(r"\midrule")
         lines.append(_line([*_labels(line, above, heights), *values]))
         above = line
@@ -146,10 +179,10 @@ def _latex(header: Sequence[str], tops: Tops, body: Sequence[tuple[Key, list[str
     return "\n".join(lines) + "\n"
 
 
-def _spanning(tops: Tops, depth: int, words: int) -> Iterator[str]:
-    """Yield the header of one level that is not the last, and the rules under it."""
-    cells, rules, place = [""] * words, [], words + 1
-    for prefix, group in groupby(top[:depth] for top in tops):
+def _spanning(labels: ColumnLabels, depth: int, skipped: int) -> Iterator[str]:
+    """Yield the header of one level, except the last, and the rules below it."""
+    cells, rules, place = [""] * skipped, [], skipped + 1
+    for prefix, group in groupby(label[:depth] for label in labels):
         width = len(list(group))
         cells.append(rf"\multicolumn{{{width}}}{{c}}{{{prefix[-1]}}}")
         rules.append(rf"\cmidrule(lr){{{place}-{place + width - 1}}}")
@@ -159,7 +192,7 @@ def _spanning(tops: Tops, depth: int, words: int) -> Iterator[str]:
 
 
 def _labels(line: Key, above: Key, heights: Mapping[Key, int]) -> Iterator[str]:
-    """Yield the labels of a line: the innermost as it is, the others once for all lines that share them."""
+    """Yield the labels of a line: the innermost always, the others once for all lines that share them."""
     for depth, label in enumerate(line[:-1], start=1):
         height = heights[line[:depth]]
         if above[:depth] == line[:depth]:
@@ -182,14 +215,14 @@ _LATEX_MARKS = str.maketrans(
 MARKDOWN = Style(
     escape=lambda text: text.translate(_MARKDOWN_MARKS),
     bold=lambda text: f"**{text}**",
-    raised=lambda text: f"<sup>{text}</sup>",
+    superscript=lambda text: f"<sup>{text}</sup>",
     plus_minus=" ± ",
     table=_markdown,
 )
 LATEX = Style(
     escape=lambda text: text.translate(_LATEX_MARKS),
     bold=lambda text: rf"\textbf{{{text}}}",
-    raised=lambda text: rf"$^{{\mathrm{{{text}}}}}$",
+    superscript=lambda text: rf"$^{{\mathrm{{{text}}}}}$",
     plus_minus=r" $\pm$ ",
     table=_latex,
 )

@@ -1,7 +1,7 @@
-"""Judgements and rankings to the values of measures, by our own formulas or by ir-measures and its providers.
+"""Measures: their names, and their values for a run, by our own formulas or by ir-measures.
 
-Providers of ir-measures break ties in different ways. They are therefore never shown the scores of
-a run but the places of its documents in trec_eval's order, which no two documents share.
+The providers of ir-measures break ties in different ways. They therefore receive scores without ties,
+made from the ranks in trec_eval's order.
 """
 
 from __future__ import annotations
@@ -16,23 +16,21 @@ from typing import Any
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.records import Qrels
 from rdtools.evaluate import formulas
-from rdtools.evaluate.rankings import NOTHING, Ranking, Run
-
-DEFAULT_MEASURES = ("nDCG@10", "RR@10", "AP", "R@100")
+from rdtools.evaluate.rankings import EMPTY_RANKING, Ranking, Run
 
 Values = dict[str, dict[str, float]]
-"""measure -> query_id -> value, of one run."""
+"""measure -> query_id -> value, for one run."""
 
 
 def parse_measures(names: Iterable[str]) -> list[Any]:
-    """Parse ir-measures names, one or several between blanks, and check that they can be computed.
+    """Parse ir-measures names, separated by blanks, and check that they can be computed.
 
-    What comes back is a `formulas.Measure`, or a measure of ir-measures.
+    Returns one `formulas.Measure` or ir-measures measure for each different name.
 
     Raises:
-        UsageError: a name is misspelt, its parameters do not fit, or no installed provider has it.
+        UsageError: a name is unknown, its parameters are invalid, or no installed provider computes it.
     """
-    # A blank inside parentheses, as in "AP(rel=2, judged_only=True)", separates nothing.
+    # A blank inside parentheses, as in "AP(rel=2, judged_only=True)", is no separator.
     words = [word for name in names for word in re.split(r"\s+(?![^(]*\))", name.strip()) if word]
     names = {str(formulas.parse_formula(word) or _parse_measure(word)): word for word in words}
     return [formulas.parse_formula(name) or _parse_measure(word) for name, word in names.items()]
@@ -60,14 +58,14 @@ def _parse_measure(name: str) -> Any:
         raise UsageError(f"measure {name!r}: trec_eval's numbers have 32 bits")
     pipeline: Any = ir_measures.DefaultPipeline
     if not pipeline.supports(measure):
-        raise UsageError(f"measure {name!r}: no installed provider of ir-measures computes it so")
+        raise UsageError(f"measure {name!r}: no installed provider of ir-measures computes it")
     if "iteration" in pipeline.qrel_inputs([measure]):
-        raise UsageError(f"measure {name!r}: it needs judged subtopics, which are not read")
+        raise UsageError(f"measure {name!r}: it needs judgements of subtopics, which rd-eval does not read")
     return measure
 
 
 class Evaluator:
-    """Computes `measures` against `qrels`, for one run after the other."""
+    """Computes `measures` of runs against `qrels`."""
 
     def __init__(self, measures: Sequence[Any], qrels: Qrels) -> None:
         self.measures = {str(measure): measure for measure in measures}
@@ -78,23 +76,23 @@ class Evaluator:
     def __call__(self, run: Run, *, run_queries_only: bool = False) -> Values:
         """Return every measure by query, in the order of the qrels.
 
-        All judged queries are there, as if nothing had been found for those that the run lacks; or only
-        those that it has, as in trec_eval without -c.
+        All judged queries count, with an empty ranking if the run lacks them; with `run_queries_only` only
+        those in the run, as in trec_eval without -c.
         """
         queries = [query_id for query_id in self.qrels if query_id in run.rankings or not run_queries_only]
         provided = self._providers(run) if self._providers and run.rankings else {}
         values: Values = {name: {} for name in self.measures}
         for query_id in queries:
-            grades, ranking = self.qrels[query_id], run.rankings.get(query_id, NOTHING)
-            places = {place: grades[doc_id] for doc_id, place in ranking.places.items()}
-            found = formulas.JudgedRanks(places, grades.values(), ranking.size)
+            grades, ranking = self.qrels[query_id], run.rankings.get(query_id, EMPTY_RANKING)
+            by_rank = {rank: grades[doc_id] for doc_id, rank in ranking.ranks.items()}
+            graded = formulas.GradedRanking(by_rank, grades.values(), ranking.size)
             for name, measure in self.measures.items():
                 own = isinstance(measure, formulas.Measure)
-                values[name][query_id] = measure(found) if own else provided.get((name, query_id), 0.0)
+                values[name][query_id] = measure(graded) if own else provided.get((name, query_id), 0.0)
         return values
 
     def aggregate(self, values: Values) -> dict[str, float]:
-        """Sum counts such as NumRet, average all else; a measure without queries is NaN."""
+        """Sum counts such as NumRet and average other measures over queries; NaN without queries."""
         return {name: self._aggregate(name, by_query) for name, by_query in values.items()}
 
     def _aggregate(self, name: str, by_query: Mapping[str, float]) -> float:
@@ -105,7 +103,7 @@ class Evaluator:
 
 
 class _Providers:
-    """The providers of ir-measures over rankings of which only the judged documents are known."""
+    """The providers of ir-measures, applied to rankings of which only the judged documents are known."""
 
     def __init__(self, measures: Sequence[Any], qrels: Qrels) -> None:
         import ir_measures
@@ -113,62 +111,62 @@ class _Providers:
         largest = max((max(grades.values(), default=0) for grades in qrels.values()), default=0)
         for measure in measures:
             _check_grades(measure, largest)
-        # Of a level that no grade reaches, every value is 0, and trec_eval reads beyond its array for some.
+        # If no grade reaches the level, the value is 0; for some measures trec_eval reads beyond its array.
         measures = [measure for measure in measures if measure.params.get("rel", 0) <= largest]
         self._qrels = qrels
-        # Numbers in place of query ids: gdeval takes no other.
+        # gdeval requires query ids that are numbers.
         self._numbers = {query_id: str(number) for number, query_id in enumerate(qrels, start=1)}
         self._queries = {number: query_id for query_id, number in self._numbers.items()}
-        numbered = {self._numbers[query_id]: _with_a_level(grades) for query_id, grades in qrels.items()}
+        numbered = {self._numbers[query_id]: _with_grade_zero(grades) for query_id, grades in qrels.items()}
         self._evaluator = ir_measures.evaluator(measures, numbered) if measures else None
 
     def __call__(self, run: Run) -> dict[tuple[str, str], float]:
-        """Return the values by measure and query_id. An empty run would crash trec_eval's library."""
+        """Return the values by measure and query_id. trec_eval's library crashes if the run is empty."""
         if self._evaluator is None:
             return {}
-        places = {
-            self._numbers[query_id]: _scores(ranking, self._qrels[query_id])
+        scores = {
+            self._numbers[query_id]: _scores_from_ranks(ranking, self._qrels[query_id])
             for query_id, ranking in run.rankings.items()
         }
         try:
             return {
                 (str(metric.measure), self._queries[metric.query_id]): metric.value
-                for metric in self._evaluator.iter_calc(places)
+                for metric in self._evaluator.iter_calc(scores)
             }
         except subprocess.CalledProcessError as error:
             raise RdError(f"a program of ir-measures failed: {error}") from error
 
 
 def _check_grades(measure: Any, largest: int) -> None:
-    """Refuse grades that gdeval does not know, or for all of which trec_eval would make room one by one."""
+    """Refuse grades that gdeval does not know, or so large that trec_eval allocates too much memory."""
     if measure.params.get("rel", 1) < 1:
         raise UsageError(f"measure {measure}: the level of relevance must be at least 1")
     by_gdeval = measure.NAME == "ERR" or measure.params.get("dcg") == "exp-log2"
     limit = 4 if by_gdeval else 2**16
     if largest > limit:
-        problem = f"measure {measure}: it takes no grade above {limit}, and there is {largest}"
-        raise RdError(f"{problem} (map the grades of the judgements, or leave it out)")
+        problem = f"measure {measure}: the largest grade may be {limit}, not {largest}"
+        raise RdError(f"{problem} (map the grades of the judgements, or leave out the measure)")
 
 
-def _with_a_level(grades: Mapping[str, int]) -> Mapping[str, int]:
-    """Add a document that no run has where all grades are negative: trec_eval reads stray memory there."""
+def _with_grade_zero(grades: Mapping[str, int]) -> Mapping[str, int]:
+    """Add a document that no run has if all grades are negative: trec_eval reads stray memory otherwise."""
     if max(grades.values(), default=-1) >= 0:
         return grades
     return {**grades, f"{max(grades, key=len, default='')}-none": 0}
 
 
-def _scores(ranking: Ranking, grades: Mapping[str, int]) -> dict[str, float]:
-    """Score documents n, …, 2, 1 by place (Compat takes one that was not found for 0).
+def _scores_from_ranks(ranking: Ranking, grades: Mapping[str, int]) -> dict[str, float]:
+    """Return the scores n, …, 2, 1 by rank. (Compat gives documents that were not retrieved the score 0.)
 
-    Those without a judgement get names that no judged one has.
+    Unjudged documents get ids that no judged document has.
     """
-    names = {place: doc_id for doc_id, place in ranking.places.items()}
+    doc_ids = {rank: doc_id for doc_id, rank in ranking.ranks.items()}
     prefix = "unjudged-"
     while any(doc_id.startswith(prefix) for doc_id in grades):
         prefix += "-"
     return {
-        names.get(place, f"{prefix}{place}"): float(ranking.size + 1 - place)
-        for place in range(1, ranking.size + 1)
+        doc_ids.get(rank, f"{prefix}{rank}"): float(ranking.size + 1 - rank)
+        for rank in range(1, ranking.size + 1)
     }
 
 

@@ -1,11 +1,10 @@
-"""Are two systems different over the same queries? Paired tests, and corrections of many of them.
+"""Paired tests of the difference between two systems, and corrections for several tests.
 
-A test is `test(pair, rng) -> p`, two-sided. Queries are the sample: an observation is the difference, on
-one query, of the two systems' values, each the mean over the system's seeds. `wilcoxon`, `permutation`
-and `bootstrap` see these alone, and so speak of the runs that there are: how much another seed would
-have moved them is not in their p. `t`, and the equivalence tests built on it, add it (`standard_error`).
-Where every query has the same difference, t and its kin are undefined; p is then 1 if that difference is
-0, and otherwise the least that the test can give.
+A test is `test(pair, rng) -> p`, two-sided. Queries are the sample: an observation is the difference of the
+two systems' values for one query, each value the mean over the system's seeds. `wilcoxon`, `permutation`
+and `bootstrap` use only these differences, so their p holds for the given runs, not for further seeds. `t`
+and the equivalence tests add the variance between seeds (`standard_error`). If all queries have the same
+difference, t is undefined; p is then 1 if the difference is 0, else the smallest p that the test can return.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ class PairedValues:
     """Two systems on the same queries.
 
     Attributes:
-        differences: one system minus the other by query, (n,) float64, of means over seeds.
-        seeds: values of the systems of several seeds, each (seeds, n).
+        differences: one system minus the other for each query, (n,) float64, of means over seeds.
+        seeds: the values of each system that has several seeds, (seeds, n).
     """
 
     differences: Floats
@@ -41,24 +40,24 @@ Correction: TypeAlias = Callable[[Sequence[float]], list[float]]
 
 PERMUTATIONS = 100_000
 BOOTSTRAP_SAMPLES = 10_000
-_BLOCK = 2**22
-"""Numbers drawn at a time, which bounds the memory."""
+_BATCH = 2**22
+"""The number of random values drawn at a time; it bounds the memory."""
 _ROUNDING = 1e-15
-"""Differences of values up to 1 that are the same but for rounding are not further apart."""
+"""Values within this tolerance are equal."""
 
 
 def standard_error(pair: PairedValues) -> tuple[float, float]:
     """Return the standard error of the mean difference and its degrees of freedom.
 
-    Without seeds these are Student's: sd/√n and n−1. A system of S seeds adds what its seeds bring to its
-    mean, (MS_seeds − MS_residual) / (S·n) from the analysis of variance of its seeds × queries, 0 where
-    that is negative. Queries and seeds are both random: seeds are nested in systems and crossed with
+    Without seeds these are Student's: sd/√n and n−1. A system with S seeds adds the variance of its mean
+    between seeds: (MS_seeds − MS_residual) / (S·n) from the analysis of variance of its seeds × queries, or
+    0 if that is negative. Queries and seeds are both random, seeds nested in systems and crossed with
     queries, so the ratio is a quasi-t (Clark, 1973) with Satterthwaite's (1946) degrees of freedom. A
-    system of one run adds nothing, as if it were trained once and for all.
+    system with one run adds nothing.
     """
     n = len(pair.differences)
     constant = _constant(pair.differences)
-    terms = [(0.0 if constant else float(pair.differences.var(ddof=1)) / n, n - 1)]  # share, its freedom
+    terms = [(0.0 if constant else float(pair.differences.var(ddof=1)) / n, n - 1)]  # variance, its freedom
     for values in pair.seeds:
         terms += _seed_terms(values)
     variance = sum(term for term, _ in terms)
@@ -78,8 +77,8 @@ def _seed_terms(values: Floats) -> list[tuple[float, int]]:
 
 
 def t_test(pair: PairedValues, rng: np.random.Generator) -> float:
-    """Student's paired t-test, t = d̄ / (sd/√n) with n−1 degrees of freedom; `standard_error` has seeds."""
-    from scipy.special import stdtr  # a third of the start-up of scipy.stats
+    """Student's paired t-test, t = d̄ / (sd/√n) with n−1 degrees of freedom; seeds: `standard_error`."""
+    from scipy.special import stdtr  # imports in a third of the time of scipy.stats
 
     error, freedom = standard_error(pair)
     if error == 0:
@@ -88,7 +87,7 @@ def t_test(pair: PairedValues, rng: np.random.Generator) -> float:
 
 
 def wilcoxon(pair: PairedValues, rng: np.random.Generator) -> float:
-    """Wilcoxon's signed-rank test as scipy.stats.wilcoxon has it: zero differences are left out."""
+    """Wilcoxon's signed-rank test as in scipy.stats.wilcoxon: zero differences are dropped."""
     if not pair.differences.any():
         return 1.0
     from scipy.stats import wilcoxon
@@ -99,26 +98,26 @@ def wilcoxon(pair: PairedValues, rng: np.random.Generator) -> float:
 def permutation_test(pair: PairedValues, rng: np.random.Generator) -> float:
     """Fisher's randomisation test: the sign of each difference is flipped at random.
 
-    p is the share of 100,000 drawn sign patterns, and the observed one, whose mean is at least as far
-    from 0 as the observed mean (Smucker, Allan and Carterette, CIKM 2007; counting the observed one:
-    Phipson and Smyth, 2010).
+    p is the share of sign patterns whose mean is at least as far from 0 as the observed mean, among 100,000
+    random patterns and the observed one (Smucker, Allan and Carterette, CIKM 2007; counting the observed
+    one: Phipson and Smyth, 2010).
     """
-    moved = pair.differences[pair.differences != 0]  # a sign does nothing to the others
-    total = moved.sum()
-    bound = abs(total) - 1e-12 * abs(moved).sum()  # the order of the summands moves a sum that much
+    nonzero = pair.differences[pair.differences != 0]  # flipping the sign of 0 changes nothing
+    total = nonzero.sum()
+    bound = abs(total) - 1e-12 * abs(nonzero).sum()  # tolerance for the order of summation
     extreme = 1
-    for count in _blocks(PERMUTATIONS, len(moved)):
-        drawn = rng.integers(0, 256, (count, -(-len(moved) // 8)), np.uint8)
-        flips = np.unpackbits(drawn, axis=1, count=len(moved))
-        extreme += int((abs(total - 2 * (flips @ moved)) >= bound).sum())
+    for count in _batches(PERMUTATIONS, len(nonzero)):
+        drawn = rng.integers(0, 256, (count, -(-len(nonzero) // 8)), np.uint8)
+        flips = np.unpackbits(drawn, axis=1, count=len(nonzero))
+        extreme += int((abs(total - 2 * (flips @ nonzero)) >= bound).sum())
     return extreme / (PERMUTATIONS + 1)
 
 
 def bootstrap_test(pair: PairedValues, rng: np.random.Generator) -> float:
     """The studentised paired bootstrap test of Sakai (SIGIR 2006).
 
-    The differences, shifted to a mean of 0, are drawn with replacement 10,000 times; p is the share of
-    draws, and the observed one, with |t| at least the observed |t|.
+    The differences, shifted to a mean of 0, are resampled with replacement 10,000 times; p is the share of
+    samples, counting the observed one, with |t| at least the observed |t|.
     """
     differences = pair.differences
     extreme = 1
@@ -127,9 +126,9 @@ def bootstrap_test(pair: PairedValues, rng: np.random.Generator) -> float:
     if not _constant(differences):
         shifted = differences - differences.mean()
         bound = abs(_t_statistic(differences)) * (1 - 1e-9)
-        for count in _blocks(BOOTSTRAP_SAMPLES, len(shifted)):
+        for count in _batches(BOOTSTRAP_SAMPLES, len(shifted)):
             drawn = shifted[rng.integers(0, len(shifted), (count, len(shifted)))]
-            # |t*| >= bound, without a division by the deviation of a draw of equal values
+            # |t*| >= bound, without dividing by the deviation, which is 0 if all drawn values are equal
             error = drawn.std(axis=1, ddof=1) / np.sqrt(len(shifted))
             extreme += int((abs(drawn.mean(axis=1)) >= bound * error).sum())
     return extreme / (BOOTSTRAP_SAMPLES + 1)
@@ -139,8 +138,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down correction (1979) of a family of tests."""
     corrected = [0.0] * len(p_values)
     largest = 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
+    for smaller, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - smaller) * p_values[index]))
         corrected[index] = largest
     return corrected
 
@@ -151,19 +150,20 @@ def bonferroni(p_values: Sequence[float]) -> list[float]:
 
 
 def uncorrected(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values unchanged."""
     return list(p_values)
 
 
-def compare(
+def compare_systems(
     systems: Sequence[System], baseline: str, test: Test, correct: Correction, seed: int
 ) -> dict[tuple[System, str], tuple[float, float]]:
-    """Test every system against the `baseline` on its collection: (system, measure) -> (p, corrected p).
+    """Test each system against the `baseline` on its collection: (system, measure) -> (p, corrected p).
 
-    The family that is corrected is all systems times all measures. Each test draws from `seed` afresh, so
-    that its p does not depend on which others are made.
+    The family of tests is all systems × all measures. Each test starts from `seed`, so that its p does not
+    depend on the other tests.
 
     Raises:
-        RdError: a collection lacks the baseline, or what should be paired cannot be.
+        RdError: a collection lacks the baseline, or two systems cannot be paired.
     """
     baselines = {system.collection: system for system in systems if system.name == baseline}
     p_values = {}
@@ -171,7 +171,7 @@ def compare(
         if system.name == baseline:
             continue
         if system.collection not in baselines:
-            raise RdError(f"{baseline}, the baseline, has no run on {system.collection}")
+            raise RdError(f"the baseline {baseline} has no run on collection {system.collection}")
         for measure in system.evaluator.measures:
             pair = paired(system, baselines[system.collection], measure)
             p_values[system, measure] = test(pair, np.random.default_rng(seed))
@@ -183,12 +183,12 @@ def paired(one: System, other: System, measure: str) -> PairedValues:
     """Pair two systems by query.
 
     Raises:
-        RdError: there are fewer than two queries, or not the same for both systems.
+        RdError: there are fewer than two queries, or the systems have different ones.
     """
     if len(one.queries) < 2:
         raise RdError(f"a paired test needs at least 2 queries, not {len(one.queries)}")
     if one.queries != other.queries:
-        problem = f"runs {one.name} and {other.name} have different queries, which cannot be paired"
+        problem = f"runs {one.name} and {other.name} have different queries and cannot be paired"
         raise RdError(f"{problem} (leave out --run-queries-only)")
     values = [system.by_seed(measure) for system in (one, other)]
     differences = values[0].mean(axis=0) - values[1].mean(axis=0)
@@ -201,12 +201,12 @@ def _t_statistic(differences: Floats) -> float:
 
 
 def _constant(differences: Floats) -> bool:
-    """Whether all differences are the same but for rounding."""
+    """Return whether all differences are equal, up to rounding."""
     return bool(np.ptp(differences) <= _ROUNDING * max(1.0, abs(differences).max()))
 
 
-def _blocks(draws: int, queries: int) -> Iterator[int]:
-    """Cut `draws` into blocks that hold a bounded number of values."""
-    size = max(1, _BLOCK // max(1, queries))
+def _batches(draws: int, queries: int) -> Iterator[int]:
+    """Split `draws` into batches with a bounded number of values; yield their sizes."""
+    size = max(1, _BATCH // max(1, queries))
     for start in range(0, draws, size):
         yield min(size, draws - start)

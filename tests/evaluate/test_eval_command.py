@@ -200,15 +200,16 @@ def test_an_empty_stdin_is_no_run(run, files, format):
         (["-m", "ndgc@10"], "unknown measure 'ndgc@10'; did you mean 'nDCG@10'?"),
         (["--test", "t"], "--test needs --baseline"),
         (["--correction", "holm"], "--correction needs --baseline"),
-        (["--alpha", "0.1"], "--alpha needs --equivalence"),
+        (["--alpha", "0.1"], "--alpha needs --equivalence or --paper-compat"),
         (["--equivalence", "0"], "--equivalence must be above 0, not 0"),
         (["--equivalence", "1", "--alpha", "2"], "--alpha must lie between 0 and 1, not 2"),
         (
             ["-q", "--baseline", "good"],
-            "--by-query prints values, not tests (leave out --baseline, --equivalence and --paper-compat)",
+            "--by-query prints values, not tests: --baseline does not go with it",
         ),
+        (["-q", "--paper-compat"], "--by-query prints values, not tests: --paper-compat does not go with it"),
         (["--baseline", "goof"], "unknown run 'goof'; did you mean 'good'? (choose from good)"),
-        (["good.run"], "two runs are called good.run"),
+        (["good.run"], "two runs have the name good.run"),
     ],
 )
 def test_usage_errors(run, files, arguments, message):
@@ -235,7 +236,7 @@ def test_qrels_that_are_not_there(run, files):
         ),
         (
             '{"query_id":"q1","docs":[{"doc_id":"a"}]}\n' * 2,
-            '<stdin>:2: document "a" stands twice for query "q1"',
+            '<stdin>:2: document "a" is repeated for query "q1"',
         ),
     ],
 )
@@ -408,8 +409,10 @@ def test_depth_and_identical_ids(run, files):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rows", "run"], "--rows and --columns lay out means in markdown or latex (-f, without -q)"),
-        (["--within", "loss"], "--within needs --equivalence"),
+        (["--rows", "run"], "--rows needs --format markdown or --format latex"),
+        (["--columns", "run", "-f", "jsonl"], "--columns needs --format markdown or --format latex"),
+        (["--rows", "run", "-q", "-f", "latex"], "--rows arranges means: --by-query does not go with it"),
+        (["--within", "loss"], "--within needs --equivalence or --paper-compat"),
         (["--within", "loss", "--equivalence", "1"], "--within needs --fields"),
     ],
 )
@@ -423,8 +426,8 @@ def test_fields_that_clash(run, grid):
     done = run("rd-eval", "qrels/c.txt", *grid[:2], "-m", "RR", "--fields", "{loss}.bm25.be.{rest}")
     assert done.returncode == 0
     done = run("rd-eval", "qrels/c.txt", *grid[:2], *grid[:1], "-m", "RR", "--fields", "{run}.s{seed}")
-    assert done.stderr.startswith("rd-eval: two runs are called kl.bm25.be with seed 0\n")
+    assert done.stderr.startswith("rd-eval: two runs have the name kl.bm25.be with seed 0\n")
     done = run("rd-eval", "qrels/{collection}.txt", *grid[:2], "-m", "RR", "--fields", "{run}.s{seed}")
-    assert done.stderr.startswith("rd-eval: qrels/{collection}.txt: no field {collection} (--fields reads ")
+    assert done.stderr.startswith("rd-eval: qrels/{collection}.txt: unknown field {collection} (name it in ")
     done = run("rd-eval", "qrels/c.txt", "-m", "RR", "--fields", "{run}", stdin=GOOD)
     assert done.stderr.startswith("rd-eval: run <stdin> does not fit --fields {run} ")

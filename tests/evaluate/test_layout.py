@@ -7,7 +7,7 @@ import math
 import pytest
 
 from rdtools.core.errors import UsageError
-from rdtools.evaluate.layout import LATEX, MARKDOWN, Layout, complete, grid
+from rdtools.evaluate.layout import Layout, complete_layout, latex, markdown
 
 
 def row(loss: str, source: str, value: float, measure: str = "AP", **more: object) -> dict[str, object]:
@@ -23,11 +23,11 @@ def row(loss: str, source: str, value: float, measure: str = "AP", **more: objec
 
 def test_values_of_a_field_stand_together_in_order_of_appearance():
     rows = [row("kl", "x", 0.5), row("lce", "y", 0.25), row("kl", "y", 0.75), row("lce", "x", math.nan)]
-    assert grid(rows, Layout(["loss", "source"], ["measure"]), MARKDOWN, 2).decode() == (
+    assert markdown(rows, Layout(["loss", "source"], ["measure"]), 2).decode() == (
         "| loss | source | AP |\n| :--- | :--- | ---: |\n"
         "| kl | x | 0.50 |\n| kl | y | **0.75** |\n| lce | x |  |\n| lce | y | 0.25 |\n"
     )
-    assert grid(rows, Layout(["source"], ["loss", "measure"]), LATEX, 1).decode().splitlines() == [
+    assert latex(rows, Layout(["source"], ["loss", "measure"]), 1).decode().splitlines() == [
         r"\begin{tabular}{lrr}",
         r"\toprule",
         r" & \multicolumn{1}{c}{kl} & \multicolumn{1}{c}{lce} \\",
@@ -44,8 +44,8 @@ def test_values_of_a_field_stand_together_in_order_of_appearance():
 def test_all_that_stands_behind_a_value():
     cells = {"deviation": 0.01, "equivalent": "a,b", "delta": 0.25, "p": 0.001, "p_corrected": 0.00234}
     rows = [row("kl", "x", 0.5, **cells)]
-    assert b"| **0.50** \xc2\xb1 0.01<sup>a,b</sup> (+0.25, p 0.0023) |" in grid(
-        rows, Layout(["run"], ["measure"]), MARKDOWN, 2
+    assert b"| **0.50** \xc2\xb1 0.01<sup>a,b</sup> (+0.25, p 0.0023) |" in markdown(
+        rows, Layout(["run"], ["measure"]), 2
     )
 
 
@@ -55,7 +55,7 @@ def test_three_levels_of_labels():
     ]
     for own in rows:
         own["value"] = float(own["value"])
-    lines = grid(rows, Layout(["loss", "source", "measure"], ["run"]), LATEX, 1).decode().splitlines()
+    lines = latex(rows, Layout(["loss", "source", "measure"], ["run"]), 1).decode().splitlines()
     assert [line.split(" & ")[:3] for line in lines if "AP" in line or "RR" in line] == [
         [r"\multirow{4}{*}{a}", r"\multirow{2}{*}{x}", "AP"],
         ["", "", "RR"],
@@ -68,22 +68,26 @@ def test_three_levels_of_labels():
 
 def test_layouts_are_completed():
     fields = ["collection", "loss", "source"]
-    assert complete([], ["source"], fields, fields) == Layout(["collection", "loss"], ["source", "measure"])
-    assert complete(["loss"], [], fields, fields) == Layout(["loss"], ["collection", "source", "measure"])
-    assert complete(["measure"], [], ["run"], ["run"]) == Layout(["measure"], ["run"])
+    assert complete_layout([], ["source"], fields, fields) == Layout(
+        ["collection", "loss"], ["source", "measure"]
+    )
+    assert complete_layout(["loss"], [], fields, fields) == Layout(
+        ["loss"], ["collection", "source", "measure"]
+    )
+    assert complete_layout(["measure"], [], ["run"], ["run"]) == Layout(["measure"], ["run"])
 
 
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
         ("lose", "", "unknown field of --rows and --columns 'lose'; did you mean 'loss'? (choose from loss, source, measure)"),
-        ("loss", "loss", "field loss stands twice in --rows and --columns"),
-        ("loss", "measure", "field source stands in neither --rows nor --columns"),
+        ("loss", "loss", "field loss is repeated in --rows and --columns"),
+        ("loss", "measure", "field source is missing from --rows and --columns"),
         ("", "loss source", "--columns leaves no field for the rows"),
         ("loss source measure", "", "--rows leaves no field for the columns"),
     ],
 )  # fmt: skip
 def test_layouts_that_do_not_do(rows, columns, message):
     with pytest.raises(UsageError) as error:
-        complete(rows.split(), columns.split(), ["loss", "source"], ["loss", "source"])
+        complete_layout(rows.split(), columns.split(), ["loss", "source"], ["loss", "source"])
     assert str(error.value) == message

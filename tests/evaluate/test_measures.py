@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rdtools.core.errors import InputError, UsageError
 from rdtools.evaluate import formulas
 from rdtools.evaluate.measures import Evaluator, parse_measures
-from rdtools.evaluate.rankings import Ranking, Run, read_run
+from rdtools.evaluate.rankings import Ranking, Run, read_rankings
 from rdtools.evaluate.systems import run_names
 from rdtools.formats import Reading
 
@@ -45,7 +45,7 @@ judgements = st.dictionaries(
 def as_run(tmp_path: Path, run: dict, qrels: dict) -> Run:
     path = tmp_path / "run"
     path.write_text("".join(f"{q} Q0 {d} 0 {s!r} tag\n" for q, docs in run.items() for d, s in docs.items()))
-    return read_run(str(path), qrels, Reading(input_format="trec"))
+    return read_rankings(str(path), qrels, Reading(input_format="trec"))
 
 
 @settings(max_examples=150, deadline=None)
@@ -105,7 +105,7 @@ def test_formulas_are_those_of_ir_measures_whoever_provides_them(tmp_path_factor
 def test_a_cut_run_is_evaluated_as_if_it_had_ended_there(tmp_path_factory, run, qrels, depth):
     read = as_run(tmp_path_factory.mktemp("run"), run, qrels)
     evaluator = Evaluator(parse_measures(["AP", "NumRet", "RR", "R@100"]), qrels)
-    ours, whole = evaluator(read.cut(depth)), evaluator(read)
+    ours, whole = evaluator(read.truncate(depth)), evaluator(read)
     for query_id in qrels:
         assert ours["NumRet"][query_id] == min(depth, whole["NumRet"][query_id])
         rr = whole["RR"][query_id]
@@ -205,14 +205,14 @@ def test_records_of_one_query_are_merged_and_added_positives_ignored(tmp_path):
         '{"query_id":"s","docs":[{"doc_id":"x","rank":9},{"doc_id":"b","rank":1}]}\n'
         '{"query_id":"q","docs":[{"doc_id":"b","score":2},{"doc_id":"unscored"}]}\n'
     )
-    run = read_run(str(path), {"q": {"a": 1}, "r": {}, "s": {"b": 0}}, Reading())
+    run = read_rankings(str(path), {"q": {"a": 1}, "r": {}, "s": {"b": 0}}, Reading())
     assert run.rankings == {"q": Ranking({"a": 2}, 2), "s": Ranking({"b": 2}, 2)}
 
 
 def test_a_run_of_ranks_goes_by_rank(tmp_path):
     path = tmp_path / "run"
     path.write_text("q\tc\t3\nr\tz\t1\nq\ta\t1\nq\tb\t2\n")
-    run = read_run(str(path), {"q": {"c": 1, "a": 0}}, Reading(input_format="msmarco-run"))
+    run = read_rankings(str(path), {"q": {"c": 1, "a": 0}}, Reading(input_format="msmarco-run"))
     assert run.rankings == {"q": Ranking({"a": 1, "c": 3}, 3)}
 
 
@@ -220,14 +220,14 @@ def test_a_teacher_that_scored_no_document_has_no_ranking(tmp_path):
     record = '{"query_id":"q","docs":[{"doc_id":"a","rank":1},{"doc_id":"b","rank":2}],"teacher":"t"'
     for scale in ("rank", "unknown"):
         (tmp_path / "run").write_text(f'{record},"score_scale":"{scale}"}}\n')
-        assert read_run(str(tmp_path / "run"), {"q": {"a": 1}}, Reading()).rankings == {}
+        assert read_rankings(str(tmp_path / "run"), {"q": {"a": 1}}, Reading()).rankings == {}
 
 
 def test_ranks_of_another_source_do_not_stand_beside_negated_ranks(tmp_path):
     """A teacher of ranks scored b; the rank of a is BM25's."""
     docs = '[{"doc_id":"a","rank":1,"source":"bm25"},{"doc_id":"b","rank":2,"score":-7,"source":"bm25"}]'
     (tmp_path / "run").write_text(f'{{"query_id":"q","docs":{docs},"teacher":"t","score_scale":"rank"}}\n')
-    run = read_run(str(tmp_path / "run"), {"q": {"a": 1, "b": 0}}, Reading())
+    run = read_rankings(str(tmp_path / "run"), {"q": {"a": 1, "b": 0}}, Reading())
     assert run.rankings == {"q": Ranking({"b": 1}, 1)}
 
 
@@ -235,8 +235,8 @@ def test_a_document_twice_is_bad(tmp_path):
     path = tmp_path / "run"
     record = '{"query_id":"q","docs":[{"doc_id":"d"}]}\n'
     path.write_text(record + record)
-    with pytest.raises(InputError, match=r'run:2: document "d" stands twice for query "q"$'):
-        read_run(str(path), {"q": {}}, Reading())
+    with pytest.raises(InputError, match=r'run:2: document "d" is repeated for query "q"$'):
+        read_rankings(str(path), {"q": {}}, Reading())
 
 
 def test_a_query_without_a_grade_of_zero_or_more_counts_as_zero():

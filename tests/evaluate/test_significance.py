@@ -13,10 +13,10 @@ from scipy import stats
 
 from rdtools.core.errors import RdError
 from rdtools.evaluate.equivalence import (
+    LETTERINGS,
+    assign_letters,
     component_letters,
-    equivalence_letters,
     equivalence_test,
-    paper_letters,
     shared_letters,
 )
 from rdtools.evaluate.measures import Evaluator, parse_measures
@@ -24,7 +24,7 @@ from rdtools.evaluate.significance import (
     PairedValues,
     bonferroni,
     bootstrap_test,
-    compare,
+    compare_systems,
     holm,
     paired,
     permutation_test,
@@ -35,6 +35,7 @@ from rdtools.evaluate.significance import (
 )
 from rdtools.evaluate.systems import System
 
+TOST = LETTERINGS["tost"]
 TESTS = [t_test, wilcoxon, permutation_test, bootstrap_test]
 
 
@@ -153,7 +154,7 @@ def test_equivalence_is_not_transitive():
         system(name, (mean + noise * sign).tolist())
         for name, mean, sign in [("low", 0.5, 1), ("mid", 0.508, -1), ("high", 0.516, 1)]
     ]
-    letters = equivalence_letters(systems, 0.01, 0.05)
+    letters = assign_letters(systems, TOST, 0.01, 0.05)
     assert by_name(letters) == {"low": "a", "mid": "a,b", "high": "b"}
 
 
@@ -166,11 +167,11 @@ def test_letters_are_of_one_collection_and_of_those_that_agree():
         for source in ("bm25", "random")
     ]
     systems[1] = system("kl-random", [0.0] * 20, collection="c", loss="kl")
-    assert list(equivalence_letters(systems, 0.01, 0.05).values()) == list("abaaaaaa")
-    assert list(equivalence_letters(systems, 0.01, 0.05, ["loss"]).values()) == list("abaaaaaa")
+    assert list(assign_letters(systems, TOST, 0.01, 0.05).values()) == list("abaaaaaa")
+    assert list(assign_letters(systems, TOST, 0.01, 0.05, ["loss"]).values()) == list("abaaaaaa")
     lce = system("lce-bm25", (np.array(values) + 0.5).tolist(), collection="c", loss="lce")
-    assert list(equivalence_letters([*systems[:2], lce], 0.01, 0.05).values()) == list("abc")
-    assert list(equivalence_letters([*systems[:2], lce], 0.01, 0.05, ["loss"]).values()) == list("aba")
+    assert list(assign_letters([*systems[:2], lce], TOST, 0.01, 0.05).values()) == list("abc")
+    assert list(assign_letters([*systems[:2], lce], TOST, 0.01, 0.05, ["loss"]).values()) == list("aba")
 
 
 @pytest.mark.parametrize("bound", [None, 0.01, 0.05])
@@ -194,7 +195,8 @@ def test_the_letters_of_the_paper_are_those_of_its_own_steps(bound, seed):
         for one, other in edges:
             parent[one] = parent[other] = min(parent[one], parent[other])
     expected = {name: "abcd"[sorted(set(parent.values())).index(parent[name])] for name in values}
-    letters = paper_letters([system(name, own.tolist()) for name, own in values.items()], bound, 0.1)
+    systems = [system(name, own.tolist()) for name, own in values.items()]
+    letters = assign_letters(systems, LETTERINGS["paper"], bound, 0.1)
     assert by_name(letters) == expected
 
 
@@ -231,11 +233,11 @@ def test_the_family_is_all_runs_times_all_measures():
         two_measures(name, mean) for name, mean in [("base", 0.0), ("x", 0.5), ("y", 0.1)]
     ]
     x.runs["0"]["AP"]["0"] += 0.3  # constant differences otherwise
-    compared = compare(systems, "base", permutation_test, bonferroni, seed=0)
+    compared = compare_systems(systems, "base", permutation_test, bonferroni, seed=0)
     assert list(compared) == [(x, "AP"), (x, "RR"), (y, "AP"), (y, "RR")]
     for p, corrected in compared.values():
         assert corrected == min(1, 4 * p)
-    alone = compare([base, y], "base", permutation_test, bonferroni, seed=0)
+    alone = compare_systems([base, y], "base", permutation_test, bonferroni, seed=0)
     assert alone[y, "RR"][0] == compared[y, "RR"][0]
 
 
@@ -243,10 +245,10 @@ def test_the_baseline_is_that_of_the_same_collection():
     """On c, x is far above the baseline; on d it is the baseline's equal."""
     c = [system("base", [0.1] * 20, collection="c"), system("x", [0.9] * 20, collection="c")]
     d = [system("base", [0.5] * 20, collection="d"), system("x", [0.5] * 20, collection="d")]
-    compared = compare([*c, *d], "base", t_test, bonferroni, seed=0)
+    compared = compare_systems([*c, *d], "base", t_test, bonferroni, seed=0)
     assert compared == {(c[1], "AP"): (0, 0), (d[1], "AP"): (1, 1)}
-    with pytest.raises(RdError, match=r"^base, the baseline, has no run on d$"):
-        compare([*c, d[1]], "base", t_test, bonferroni, seed=0)
+    with pytest.raises(RdError, match=r"^the baseline base has no run on collection d$"):
+        compare_systems([*c, d[1]], "base", t_test, bonferroni, seed=0)
 
 
 def test_what_cannot_be_paired():

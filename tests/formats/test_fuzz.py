@@ -23,7 +23,7 @@ from system.bad_input.bad_lines import LINES
 from rdtools.core.errors import RdError
 from rdtools.core.streams import open_lines
 from rdtools.diagnose.correlation import read_metrics
-from rdtools.evaluate.rankings import read_any_run, read_run
+from rdtools.evaluate.rankings import read_any_rankings, read_rankings
 from rdtools.formats import Reading, encode, read_records
 from rdtools.formats.qrels import read_qrels
 from rdtools.formats.records import check_record, is_score
@@ -58,7 +58,7 @@ PARSERS: dict[str, Parser] = {
     "recognised": records(None),
     "corpus": corpus,
     "qrels": lambda path, on_error: read_qrels(str(path), Reading(max_line=5000, on_error=on_error)),
-    "run": lambda path, on_error: read_run(str(path), JUDGED, Reading(max_line=5000, on_error=on_error)),
+    "run": lambda path, on_error: read_rankings(str(path), JUDGED, Reading(max_line=5000, on_error=on_error)),
     "metrics": lambda path, on_error: read_metrics(str(path), Reading(max_line=5000, on_error=on_error)),
 }
 GOOD = [
@@ -114,11 +114,11 @@ def test_runs_read_by_the_block_are_those_read_by_the_line(tmp_path, data):
 
     def outcome(read: Callable[..., object]) -> object:
         try:
-            return read(str(path), JUDGED, Reading(input_format="trec", max_line=5000))
+            return read(str(path), JUDGED, Reading(input_format="trec"))
         except RdError as error:
             return str(error)
 
-    assert outcome(read_run) == outcome(read_any_run)
+    assert outcome(read_rankings) == outcome(read_any_rankings)
 
 
 # What a writer wrote is what its reader reads.

@@ -29,6 +29,14 @@ import pytrec_eval
 
 from rdtools.cli.eval import evaluate
 from rdtools.core.log import log
+from rdtools.evaluate.options import (
+    BaselineOptions,
+    EquivalenceOptions,
+    MeasureOptions,
+    RunOptions,
+    TableOptions,
+)
+from rdtools.formats import Reading
 
 TOLERANCE = 1e-9
 QUERIES = ["1", "2", "9", "10", "q", "é", "Q-7", "😀"]
@@ -136,8 +144,12 @@ def ours(trial: Trial, folder: Path, rng: random.Random) -> Values:
     for by_query in (True, False):
         with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())) as out:
             evaluate(
-                str(qrels), [str(run)], measures=list(trial.names), by_query=by_query, format="jsonl",
-                depth=trial.depth, run_queries_only=trial.run_queries_only,
+                RunOptions(qrels=str(qrels), runs=(str(run),)),
+                MeasureOptions(
+                    measures=tuple(trial.names), depth=trial.depth, run_queries_only=trial.run_queries_only
+                ),
+                TableOptions(by_query=by_query, format="jsonl"),
+                BaselineOptions(), EquivalenceOptions(), Reading(),
             )  # fmt: skip
             printed = out.buffer.getvalue()  # type: ignore[attr-defined]
         for row in map(json.loads, printed.splitlines()):

@@ -1,4 +1,4 @@
-"""TREC runs read by the block against the careful reader, on plain runs and on all others."""
+"""The fast reader of grouped TREC runs against the reader of all runs, on valid and on invalid files."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rdtools.core.errors import InputError
-from rdtools.evaluate import blocks
-from rdtools.evaluate.blocks import read_plain_run
-from rdtools.evaluate.rankings import Ranking, Run, read_any_run, read_run
+from rdtools.evaluate import rankings
+from rdtools.evaluate.rankings import Ranking, Run, read_any_rankings, read_grouped_trec, read_rankings
 from rdtools.formats import Reading
 
 QRELS = {
@@ -32,7 +31,7 @@ scores = st.one_of(
     st.floats(width=32, allow_nan=False, allow_infinity=False),
     st.floats(-1e30, 1e30),
 )
-rankings = st.dictionaries(
+runs = st.dictionaries(
     query_ids, st.dictionaries(doc_ids, scores, min_size=1, max_size=8), min_size=1, max_size=4
 )
 
@@ -49,49 +48,51 @@ def write(path: Path, run: dict[str, dict[str, float]], end: str = "\n", blank: 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    run=rankings, end=st.sampled_from(["\n", "\r\n"]), blank=st.sampled_from([" ", "\t", "  "]),
+    run=runs, end=st.sampled_from(["\n", "\r\n"]), blank=st.sampled_from([" ", "\t", "  "]),
     block=st.sampled_from([1, 64, 300, 2**20]), format=st.sampled_from([None, "trec"]),
 )  # fmt: skip
-def test_plain_runs_are_read_as_by_the_careful_reader(tmp_path_factory, run, end, blank, block, format):
+def test_both_readers_return_the_same_rankings(tmp_path_factory, run, end, blank, block, format):
     path = write(tmp_path_factory.mktemp("run") / "run", run, end, blank)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "BLOCK", block)
-        plain = read_plain_run(str(path), QRELS, Reading(input_format=format))
-    assert plain == read_any_run(str(path), QRELS, Reading(input_format="trec"))
-    assert [list(own.places) for own in plain.rankings.values()] == [
-        sorted(own.places, key=own.places.get) for own in plain.rankings.values()
+        patch.setattr(rankings, "BLOCK", block)
+        fast = read_grouped_trec(str(path), QRELS, Reading(input_format=format))
+    assert fast == read_any_rankings(str(path), QRELS, Reading(input_format="trec"))
+    assert [list(own.ranks) for own in fast.rankings.values()] == [
+        sorted(own.ranks, key=own.ranks.get) for own in fast.rankings.values()
     ]
 
 
 def test_a_tie_by_hand(tmp_path):
     """d10, d1 and d2 tie: d2 goes before d10, and d10 before d1; the unjudged d3 goes first."""
     path = write(tmp_path / "run", {"q1": {"d10": 1.0, "d1": 1.0, "d3": 2.0, "d2": 1.0}})
-    assert read_plain_run(str(path), QRELS, Reading()) == Run(
+    assert read_grouped_trec(str(path), QRELS, Reading()) == Run(
         {"q1": Ranking({"d2": 2, "d1": 4}, 4)}, "tag", 0
     )
 
 
-def test_compressed_runs_are_plain(tmp_path):
+def test_the_fast_reader_reads_compressed_runs(tmp_path):
     path = write(tmp_path / "run", {"q1": {"d1": 1.0}, "q9": {"d1": 1.0}})
     (tmp_path / "packed").write_bytes(gzip.compress(path.read_bytes()))
     expected = Run({"q1": Ranking({"d1": 1}, 1)}, "tag", 1)
-    assert read_plain_run(str(tmp_path / "packed"), QRELS, Reading()) == expected
+    assert read_grouped_trec(str(tmp_path / "packed"), QRELS, Reading()) == expected
     (tmp_path / "cut").write_bytes(gzip.compress(path.read_bytes())[:-9])
-    assert read_plain_run(str(tmp_path / "cut"), QRELS, Reading()) is None
+    assert read_grouped_trec(str(tmp_path / "cut"), QRELS, Reading()) is None
     with pytest.raises(InputError, match="compressed data is damaged"):
-        read_run(str(tmp_path / "cut"), QRELS, Reading())
+        read_rankings(str(tmp_path / "cut"), QRELS, Reading())
 
 
 def test_judgements_without_documents_and_with_a_long_id(tmp_path):
     path = write(tmp_path / "run", {"q1": {"d1": 1.0}})
-    assert read_plain_run(str(path), {"q1": {}}, Reading()) == Run({"q1": Ranking({}, 1)}, "tag", 0)
-    assert read_plain_run(str(path), {"q1": {"d" * 600: 1}}, Reading()) is None
-    assert read_run(str(path), {"q1": {"d" * 600: 1, "d1": 0}}, Reading()).rankings["q1"].places == {"d1": 1}
+    assert read_grouped_trec(str(path), {"q1": {}}, Reading()) == Run({"q1": Ranking({}, 1)}, "tag", 0)
+    assert read_grouped_trec(str(path), {"q1": {"d" * 600: 1, "d1": 0}}, Reading()) == Run(
+        {"q1": Ranking({"d1": 1}, 1)}, "tag", 0
+    )
 
 
-def test_an_empty_file_is_plain(tmp_path):
+def test_an_empty_file(tmp_path):
     (tmp_path / "run").touch()
-    assert read_plain_run(str(tmp_path / "run"), QRELS, Reading()) == Run({}, "", 0)
+    assert read_rankings(str(tmp_path / "run"), QRELS, Reading()) == Run({}, "", 0)
+    assert read_rankings(str(tmp_path / "run"), QRELS, Reading(input_format="trec")) == Run({}, "", 0)
 
 
 GOOD = "q1 Q0 d1 1 2.5 tag\nq1 Q0 d2 2 1.5 tag\n"
@@ -106,7 +107,6 @@ GOOD = "q1 Q0 d1 1 2.5 tag\nq1 Q0 d2 2 1.5 tag\n"
         "q1 Q0 d1 1 2.5 tag q1 Q0 d2 2 1.5 tag\n",  # twelve on one
         "\n" + GOOD,
         GOOD + "\n" + GOOD.replace("q1", "q2"),
-        " " + GOOD,
         GOOD + GOOD,  # documents twice
         GOOD + "q2 Q0 d1 1 1 t\nq1 Q0 d3 1 1 t\n",  # q1 again
         GOOD.replace("1.5", "nan"),
@@ -118,17 +118,18 @@ GOOD = "q1 Q0 d1 1 2.5 tag\nq1 Q0 d2 2 1.5 tag\n"
         GOOD.replace("1.5", "1,5"),
         GOOD.replace("1.5", "[5]"),
         GOOD.replace("1.5", "1-5"),
-        GOOD.replace("1.5", "+1.5"),
-        GOOD.replace("1.5", ".5"),
         GOOD.replace("d2 2", "d2 two"),
         GOOD.replace("d2 2", "d2 2.0"),
         GOOD.replace("d2 2", "d2 -2"),
-        GOOD.replace("d2 2", "d2 123456789"),
+        GOOD.replace("d2 2", "d2 1234567890"),
         GOOD.replace("d2 2", "d2 /"),
         GOOD.replace("d2 2", "d2 :"),
-        GOOD.replace("d1", "é"),
         GOOD.replace("d1", "d\x0b1"),
-        GOOD.replace("d1", "d" * 600),
+        GOOD.replace("d1", "d\x1c1"),
+        GOOD.replace("d1", "é"),
+        GOOD.replace("1.5", "+1.5"),
+        GOOD.replace("1.5", ".5"),
+        GOOD.replace("1.5", "1e999"),
         "\ufeff" + GOOD,
         GOOD.replace(" Q0 ", " 0 "),
         "{" + GOOD,
@@ -137,37 +138,74 @@ GOOD = "q1 Q0 d1 1 2.5 tag\nq1 Q0 d2 2 1.5 tag\n"
         '{"query_id":"q1","docs":[{"doc_id":"d1"}]}\n',
     ],
 )
-def test_what_is_not_plain_is_left_to_the_careful_reader(tmp_path, text):
+def test_the_fast_reader_refuses_irregular_files(tmp_path, text):
     path = tmp_path / "run"
     path.write_bytes(text.encode())
-    assert read_plain_run(str(path), QRELS, Reading()) is None
+    assert read_grouped_trec(str(path), QRELS, Reading()) is None
 
 
-def test_long_lines_pipes_and_other_formats_are_not_plain(tmp_path):
+def test_the_fast_reader_refuses_long_lines_pipes_and_other_formats(tmp_path):
     path = tmp_path / "run"
     path.write_text(GOOD)
-    assert read_plain_run(str(path), QRELS, Reading()) is not None
-    assert read_plain_run(str(path), QRELS, Reading(max_line=18)) is not None
-    assert read_plain_run(str(path), QRELS, Reading(max_line=17)) is None
-    assert read_plain_run(str(path), QRELS, Reading(input_format="tsv")) is None
-    assert read_plain_run("-", QRELS, Reading()) is None
-    assert read_plain_run("/dev/null", QRELS, Reading()) is None
+    assert read_grouped_trec(str(path), QRELS, Reading()) is not None
+    assert read_grouped_trec(str(path), QRELS, Reading(max_line=rankings.BLOCK - 1)) is None
+    assert read_rankings(str(path), QRELS, Reading(max_line=18)).rankings["q1"].size == 2
+    with pytest.raises(InputError, match="run:1: line is longer than 17 bytes"):
+        read_rankings(str(path), QRELS, Reading(max_line=17))
+    assert read_grouped_trec(str(path), QRELS, Reading(input_format="tsv")) is None
+    assert read_grouped_trec("-", QRELS, Reading()) is None
+    assert read_grouped_trec("/dev/null", QRELS, Reading()) is None
 
 
-def test_bad_lines_are_told_or_skipped_as_ever(tmp_path):
+def test_bad_lines_are_reported_or_skipped(tmp_path):
     path = tmp_path / "run"
     path.write_text(GOOD + "q2 Q0 d1 1 x tag\n")
     with pytest.raises(InputError, match=r"run:3: score 'x' is not a finite number$"):
-        read_run(str(path), QRELS, Reading())
-    run = read_run(str(path), QRELS, Reading(on_error="skip"))
+        read_rankings(str(path), QRELS, Reading())
+    run = read_rankings(str(path), QRELS, Reading(on_error="skip"))
     assert run == Run({"q1": Ranking({"d1": 1, "d2": 2}, 2)}, "tag", 0)
 
 
-def test_two_ids_of_one_hash_are_told_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr(blocks, "_hash", lambda words, starts, ends: (ends - starts).astype("u8"))
-    path = write(tmp_path / "run", {"q1": {"d7": 1.0}})
-    assert read_plain_run(str(path), QRELS, Reading()) is None
-    assert read_run(str(path), QRELS, Reading()).rankings == {"q1": Ranking({}, 1)}
+GOOD_AS_WELL = [
+    GOOD.replace("d1", "d" * 600),
+    GOOD.replace("1.5", "1E0"),
+    GOOD.replace("1.5", "-0"),
+    GOOD.replace("\n", "\r\n"),
+    " " + GOOD,
+    GOOD.replace("d1", "d\x0b"),
+    GOOD.removesuffix("\n"),
+]
+
+
+@pytest.mark.parametrize("text", GOOD_AS_WELL)
+def test_the_fast_reader_reads_all_valid_columns(tmp_path, text):
+    path = tmp_path / "run"
+    path.write_bytes(text.encode())
+    fast = read_grouped_trec(str(path), QRELS, Reading())
+    assert fast == read_any_rankings(str(path), QRELS, Reading())
+    assert fast.rankings["q1"].size == 2
+
+
+def test_the_fast_reader_refuses_a_long_line_wherever_a_block_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(rankings, "BLOCK", 20)
+    path = tmp_path / "run"
+    for length in (1, 10, 40, 60):
+        path.write_text(GOOD + GOOD.replace("q1", "q2").replace("tag", "t" * length))
+        longest = max(map(len, path.read_text().splitlines()))
+        for max_line in (60, 70, 90, 200):
+            reading = Reading(max_line=max_line)
+            fast = read_grouped_trec(str(path), QRELS, reading)
+            if longest > max_line:
+                assert fast is None
+            elif fast is not None or max_line == 200:
+                assert fast == read_any_rankings(str(path), QRELS, reading)
+
+
+def test_many_ties_and_queries_and_documents_without_judgements(tmp_path):
+    docs = {f"d{number}": 1.0 for number in range(50)}
+    path = write(tmp_path / "run", {"q1": docs, "q3": docs})
+    qrels = {"q1": {f"d{number}": 1 for number in range(0, 60, 3)}}
+    assert read_grouped_trec(str(path), qrels, Reading()) == read_any_rankings(str(path), qrels, Reading())
 
 
 @settings(max_examples=300, deadline=None)
@@ -179,7 +217,7 @@ def test_two_ids_of_one_hash_are_told_apart(tmp_path, monkeypatch):
         max_size=4,
     )
 )  # fmt: skip
-def test_whatever_the_bytes_both_readers_say_the_same(tmp_path_factory, changes):
+def test_both_readers_agree_on_any_bytes(tmp_path_factory, changes):
     text = "".join(
         f"{query} Q0 d{doc} {doc} {9.5 - doc / 2} tag\n" for query in ("q1", "q2") for doc in range(1, 5)
     )
@@ -194,4 +232,4 @@ def test_whatever_the_bytes_both_readers_say_the_same(tmp_path_factory, changes)
         except InputError as error:
             return str(error)
 
-    assert outcome(read_run) == outcome(read_any_run)
+    assert outcome(read_rankings) == outcome(read_any_rankings)
