@@ -179,29 +179,3 @@ def test_version_and_misspelt_options(run, command):
 def test_completions_are_fresh(shell_name):
     written = (ROOT / "completions" / f"rdtools.{shell_name}").read_text()
     assert written == script(shell_name), "run: python -m rdtools.cli.completions completions"
-
-
-def test_readme_names_only_options_that_exist(run):
-    import re
-
-    helps = {command: run(command, "--help", check=True).stdout for command in COMMANDS}
-    readme = (ROOT / "README.md").read_text()
-    options = set(re.findall(r"(?<![\w-])(--[a-z][a-z0-9-]+)", readme)) - {"--index-url"}
-    assert options
-    missing = {
-        option for option in options if not any(re.search(rf"{option}\b", text) for text in helps.values())
-    }
-    assert not missing
-    for line in re.findall(r"rd-[a-z]+(?: [^|`\n]*)?", readme):
-        command, *words = line.split()
-        if command in helps:
-            for word in words:
-                option = word.split("=")[0].rstrip("`,.)")
-                if option.startswith("--") and option != "--index-url":
-                    assert option in helps[command], f"{command} has no {option}"
-
-
-def test_the_changelog_has_this_version():
-    from rdtools import __version__
-
-    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
