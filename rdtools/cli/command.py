@@ -142,9 +142,6 @@ class EntryPoint:
         self._function(**arguments)
 
 
-entry_point = EntryPoint
-
-
 @contextlib.contextmanager
 def _tracebacks() -> Iterator[None]:
     """Print where an error was raised, on its way to those who turn it into a line and a status."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from rdtools.cli.command import entry_point, need_input
+from rdtools.cli.command import EntryPoint, need_input
 from rdtools.cli.options import Given
 from rdtools.core.flags import OptionGroup
 from rdtools.core.streams import STDIN
@@ -149,4 +149,4 @@ def _table(
 
 
 entropy.__doc__ = inspect.cleandoc(entropy.__doc__ or "").replace("{columns}", manual_of_columns())
-main = entry_point("rd-entropy", entropy, plugins=option_groups())
+main = EntryPoint("rd-entropy", entropy, plugins=option_groups())

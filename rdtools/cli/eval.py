@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rdtools.cli.command import entry_point, need_input
+from rdtools.cli.command import EntryPoint, need_input
 from rdtools.core.errors import UsageError
 from rdtools.evaluate.options import (
     TABLE_FORMATS,
@@ -86,4 +86,4 @@ def evaluate(
         out.write(write(results, layout, table.places))
 
 
-main = entry_point("rd-eval", evaluate)
+main = EntryPoint("rd-eval", evaluate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rdtools.cli.command import entry_point, need_input
+from rdtools.cli.command import EntryPoint, need_input
 from rdtools.cli.options import Given
 from rdtools.core.errors import UsageError
 from rdtools.core.records import Record
@@ -121,4 +121,4 @@ def label(
             labeler().report()
 
 
-main = entry_point("rd-label", label)
+main = EntryPoint("rd-label", label)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rdtools.cli.command import entry_point, need_input
+from rdtools.cli.command import EntryPoint, need_input
 from rdtools.cli.options import Given, refuse_idle
 from rdtools.data.options import CollectionOptions
 from rdtools.formats import Reading, Writing
@@ -95,4 +95,4 @@ def _refuse_idle(given: Given, candidates: Candidates, selection: Selection) -> 
         refuse_idle(given, because, field)
 
 
-main = entry_point("rd-mine", mine)
+main = EntryPoint("rd-mine", mine)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rdtools import __version__
-from rdtools.cli.command import entry_point, need_input
+from rdtools.cli.command import EntryPoint, need_input
 from rdtools.core.errors import UsageError
 from rdtools.core.registry import resolve
 from rdtools.data.options import TextOptions
@@ -142,4 +142,4 @@ def _read_groups(
     return groups
 
 
-main = entry_point("rd-train", train)
+main = EntryPoint("rd-train", train)

@@ -178,4 +178,4 @@ def test_version_and_misspelt_options(run, command):
 @pytest.mark.parametrize("shell_name", SHELLS)
 def test_completions_are_fresh(shell_name):
     written = (ROOT / "completions" / f"rdtools.{shell_name}").read_text()
-    assert written == script(shell_name), "run: python -m rdtools.cli.completions completions"
+    assert written == script(shell_name), "run: python -m rdtools.cli.manual ."

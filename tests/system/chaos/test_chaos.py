@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rdtools.cli.command import entry_point
+from rdtools.cli.command import EntryPoint
 from rdtools.core.errors import RdError
 from rdtools.label.score_cache import ScoreCache
 
@@ -263,6 +263,6 @@ def test_an_interrupt_that_is_ignored_stays_so(monkeypatch):
         "Nothing."
 
     with pytest.raises(SystemExit):
-        entry_point("rd-x", nothing)()
+        EntryPoint("rd-x", nothing)()
     assert handlers[signal.SIGINT] is signal.SIG_IGN
     assert signal.SIGTERM in handlers

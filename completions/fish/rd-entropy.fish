@@ -1,0 +1,1 @@
+complete --command rd-entropy --no-files --arguments "(env _RD_ENTROPY_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) rd-entropy)" --condition "env _RD_ENTROPY_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) rd-entropy"
