@@ -175,6 +175,8 @@ def files() -> Iterator[tuple[str, str]]:
 
 
 def main() -> None:
+    if len(sys.argv) != 2 or not Path(sys.argv[1], "pyproject.toml").exists():
+        sys.exit("usage: python -m rdtools.cli.manual CHECKOUT")
     for name, text in files():
         path = Path(sys.argv[1], name)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from test_train_command import lines
 from typer.testing import CliRunner
 
-from rdtools.cli.command import groups_of, typer_command
-from rdtools.cli.train import train
+from rdtools.cli.command import EveryCommand
+from rdtools.cli.train import main
 from rdtools.core.errors import UsageError
 from rdtools.core.flags import options_of
 from rdtools.formats import Reading
@@ -55,9 +55,7 @@ def rd_train(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments, stdin=""):
-        return CliRunner().invoke(
-            typer_command("rd-train", train), [*map(str, arguments)], input=stdin, catch_exceptions=False
-        )
+        return CliRunner().invoke(main.app(), [*map(str, arguments)], input=stdin, catch_exceptions=False)
 
     return run
 
@@ -82,7 +80,7 @@ def test_a_new_loss_is_a_function_and_a_line_of_the_table(rd_train, monkeypatch,
 
 
 def test_recorded_options_have_the_names_and_values_of_0_1_0():
-    groups = groups_of(train).values()
+    groups = [group for group in main.groups if group is not EveryCommand]
     made = [
         StudentOptions(student="be:MODEL") if group is StudentOptions
         else LossOptions(loss="kl") if group is LossOptions
