@@ -113,7 +113,8 @@ def systems_of(contrast: Contrast, systems: Iterable[System], fields: Sequence[s
                 one, other = members[cell].name, system.name
                 raise UsageError(f"--contrast {contrast}: {one} and {other} differ in none of its fields")
             members[cell] = system
-    found, missing = [], ""
+    found: list[WeightedSystems] = []
+    missing: list[str] = []
     for key, members in groups.items():
         weights = _weights(contrast, members)
         lacking = next((cell for cell in weights if cell not in members), None)
@@ -122,10 +123,12 @@ def systems_of(contrast: Contrast, systems: Iterable[System], fields: Sequence[s
             found.append(WeightedSystems(own, [(weights[cell], members[cell]) for cell in weights]))
         else:
             wanted_fields = own | dict(zip(contrast.terms, lacking, strict=True))
-            missing = "no run has " + " ".join(f"{name}={value}" for name, value in wanted_fields.items())
-            log.info("--contrast %s: left out: %s", contrast, missing)
+            words = " ".join(f"{name}={value}" for name, value in wanted_fields.items())
+            missing.append(f"no run has {words}")
     if not found:
-        raise UsageError(f"--contrast {contrast}: {missing or 'no run has all its values'}")
+        raise UsageError(f"--contrast {contrast}: {[*missing, 'no run has all its values'][0]}")
+    for reason in missing:
+        log.info("--contrast %s: left out: %s", contrast, reason)
     return found
 
 
