@@ -7,6 +7,7 @@ from rdtools.core.errors import UsageError
 from rdtools.evaluate.options import (
     TABLE_FORMATS,
     BaselineOptions,
+    ComparisonOptions,
     EquivalenceOptions,
     MeasureOptions,
     RunOptions,
@@ -20,6 +21,7 @@ def evaluate(
     measures: MeasureOptions,
     table: TableOptions,
     tests: BaselineOptions,
+    comparisons: ComparisonOptions,
     letters: EquivalenceOptions,
     reading: Reading,
 ) -> None:
@@ -51,11 +53,27 @@ def evaluate(
 
     --baseline adds delta (run minus baseline), p and p_corrected. t is Student's test, wilcoxon the
     signed-rank test; permutation flips signs 100,000 times, bootstrap (studentised; Sakai 2006) draws
-    10,000 samples, both with --seed. --equivalence adds letters: two runs of a collection share a letter if
-    two one-sided paired t-tests both have p < --alpha. The bound has the unit of the measures; fix it before
-    you see the values. With seeds, an observation is the mean of a query over seeds. t and the equivalence
-    test add the variance between seeds to the variance between queries (quasi-t, Satterthwaite's degrees of
-    freedom). The other tests do not: they hold for these runs, not for further seeds.
+    10,000 samples, both with --seed. With seeds, an observation is the mean of a query over seeds. t,
+    intervals and the equivalence test add the variance between seeds to the variance between queries
+    (quasi-t, Satterthwaite's degrees of freedom). The other tests do not, and say so: they hold for these
+    runs, not for further seeds.
+
+    --equivalence adds letters: two runs of a collection share a letter if two one-sided paired t-tests both
+    have p < --alpha. The bound has the unit of the measures; fix it before you see the values. stderr says
+    when a bound is out of reach even at difference 0, and how many seeds or queries would show a difference
+    of 0 equivalent with 80 % power. Each pair is tested at --alpha; with many pairs, some letters are then
+    shared by chance: --equivalence-correction holm bounds that chance by --alpha for all pairs and measures.
+    With --baseline, the columns low, high (confidence interval of 1 - 2 x --alpha), p_equivalence and
+    p_equivalence_corrected follow: run minus baseline.
+
+    --contrast 'loss=kl,lce' prints kl minus lce for each combination of the other fields. --contrast
+    'loss=kl,lce source=bm25,random' prints a difference of differences, (kl - lce on bm25) - (kl - lce on
+    random): does the source change what the loss gives? FIELD=A compares only runs with that value,
+    FIELD=* takes the mean over all values of a field. tsv prints contrast, the fields that not all contrasts
+    name, measure, delta, low, high, p (t) and p_corrected. The interval has level 1 - --alpha; with
+    --equivalence 1 - 2 x --alpha, and p_equivalence and p_equivalence_corrected follow. --pairs prints the
+    same for each pair of runs: run, baseline (the other run), collection, measure, delta (run minus
+    baseline), and so on.
 
     --paper-compat adds letters without a test of equivalence: unpaired tests with the bound 0.1 % of the
     observed difference (or --equivalence BOUND: 0.01 in the paper's BEIR tables). Two runs are linked if
@@ -67,20 +85,33 @@ def evaluate(
     from rdtools.core.registry import resolve
     from rdtools.core.streams import STDIN
     from rdtools.evaluate import rows
+    from rdtools.evaluate.comparisons import comparison_layout, contrast_rows, pair_rows
     from rdtools.evaluate.evaluation import evaluate_runs, with_baseline
-    from rdtools.evaluate.layout import table_layout
+    from rdtools.evaluate.layout import labelled, table_layout
     from rdtools.evaluate.systems import NamePatterns
 
     patterns = NamePatterns(runs.fields)
-    layout = table_layout(table.rows, table.columns, patterns, table.by_query)
     paths, baseline = with_baseline(need_input(runs.runs) or [STDIN], tests.baseline)
+    if comparisons.contrasts or comparisons.pairs:
+        layout = comparison_layout(patterns, comparisons)
+    else:
+        layout = table_layout(table.rows, table.columns, patterns, table.by_query)
     by_path = evaluate_runs(paths, runs.qrels, patterns, measures, reading)
     systems = list(dict.fromkeys(by_path.values()))
-    results = (rows.query_rows if table.by_query else rows.mean_rows)(systems, patterns)
-    if baseline is not None:
-        name = by_path[baseline].name if baseline in by_path else baseline
-        rows.add_tests(results, systems, name, tests)
-    rows.add_letters(results, systems, letters)
+    if comparisons.contrasts:
+        results = contrast_rows(systems, patterns, comparisons, letters, tests.correction)
+    elif comparisons.pairs:
+        results = pair_rows(systems, letters, tests.correction)
+    elif table.by_query:
+        results = rows.query_rows(systems, patterns)
+    else:
+        results = rows.mean_rows(systems, patterns)
+        name = None
+        if baseline is not None:
+            name = by_path[baseline].name if baseline in by_path else baseline
+            rows.add_tests(results, systems, name, tests)
+        rows.add_letters(results, systems, letters, name)
+    layout = labelled(layout, tests.correction, letters.equivalence_correction)
     write = resolve(TABLE_FORMATS, table.format, "format")
     with open_output(table.output) as out:
         out.write(write(results, layout, table.places))

@@ -22,7 +22,7 @@ _SEE_ALSO = {
     "rd-mine": ["data.md", "formats.md", "recipes.md"],
     "rd-label": ["teachers.md", "formats.md", "recipes.md"],
     "rd-train": ["choosing-settings.md", "gpu.md"],
-    "rd-eval": ["data.md", "recipes.md"],
+    "rd-eval": ["comparing-systems.md", "data.md", "recipes.md"],
     "rd-entropy": ["reading-rd-entropy.md", "choosing-settings.md"],
 }
 _STATUS = """0 success; 1 bad input, a file or model that cannot be read or written; 2 a wrong command line;

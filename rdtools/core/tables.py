@@ -12,6 +12,7 @@ from rdtools.core.errors import RdError
 
 Row = Mapping[str, Any]
 """Column -> a string, a number, or None if the value is undefined."""
+P_VALUES = ("p", "p_corrected", "p_equivalence", "p_equivalence_corrected")
 
 
 def jsonl(row: Row) -> bytes:
@@ -38,7 +39,7 @@ def format_cell(column: str, value: Any, places: int) -> str:
         return ""
     if not isinstance(value, float) or places < 0:
         return str(value)
-    return f"{value:.{places}g}" if column in ("p", "p_corrected") else f"{value:.{places}f}"
+    return f"{value:.{places}g}" if column in P_VALUES else f"{value:.{places}f}"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> bytes:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
-from rdtools.core.log import log
 from rdtools.core.registry import check_name
-from rdtools.evaluate.significance import PairedValues, paired, standard_error
+from rdtools.evaluate.significance import PairedValues, estimate
 from rdtools.evaluate.systems import System
 
 Pairs = set[tuple[str, str]]
 """Pairs of equivalent names, each in the order of the names."""
+Pair = tuple[System, System, str]
+"""Two systems and a measure."""
 
 
 def equivalence_test(pair: PairedValues, bound: float) -> float:
@@ -22,13 +24,7 @@ def equivalence_test(pair: PairedValues, bound: float) -> float:
 
     A small p means that the mean difference lies within ±bound, in the unit of the measure.
     """
-    from scipy.special import stdtr
-
-    mean = abs(pair.differences.mean())
-    error, freedom = standard_error(pair)
-    if error == 0:
-        return float(mean >= bound)
-    return float(stdtr(freedom, (mean - bound) / error))
+    return estimate(pair).p_equivalence(bound)
 
 
 def unpaired_tost(one: System, other: System, measure: str, bound: float | None) -> tuple[float, float]:
@@ -47,17 +43,6 @@ def unpaired_tost(one: System, other: System, measure: str, bound: float | None)
         error = np.sqrt(pooled * (1 / len(x) + 1 / len(y)))
         lower, upper = (difference + margin) / error, (difference - margin) / error
         return float(stdtr(freedom, -lower)), float(stdtr(freedom, upper))
-
-
-def _equivalent(one: System, other: System, measure: str, bound: float | None, alpha: float) -> bool:
-    assert bound is not None
-    p = equivalence_test(paired(one, other, measure), bound)
-    log.debug("%s: %s and %s equivalent within %g: p = %.4g", measure, one.name, other.name, bound, p)
-    return p < alpha
-
-
-def _not_different(one: System, other: System, measure: str, bound: float | None, alpha: float) -> bool:
-    return min(unpaired_tost(one, other, measure, bound)) > alpha
 
 
 def shared_letters(names: Sequence[str], equivalent: Pairs) -> dict[str, str]:
@@ -137,50 +122,71 @@ class Lettering(NamedTuple):
     """A method to assign letters.
 
     Attributes:
-        linked: `linked(one, other, measure, bound, alpha)` tests two systems.
+        linked: `linked(p, alpha)`: whether two systems with this p are linked.
         letters: `letters(names, linked_pairs)` returns name -> letters.
         alpha: the default level of the tests.
     """
 
-    linked: Callable[[System, System, str, float | None, float], bool]
+    linked: Callable[[float, float], bool]
     letters: Callable[[Sequence[str], Pairs], dict[str, str]]
     alpha: float
 
 
 LETTERINGS = {
-    "tost": Lettering(_equivalent, shared_letters, 0.05),
-    "paper": Lettering(_not_different, component_letters, 0.1),
+    "tost": Lettering(operator.lt, shared_letters, 0.05),
+    "paper": Lettering(operator.gt, component_letters, 0.1),
 }
-"""`tost` is the test of equivalence. `paper` repeats the tables of arXiv 2505.21058, which do not test
-equivalence: two systems are linked if neither one-sided p of an unpaired test is significant."""
+"""`tost` is the test of equivalence: p is that of TOST. `paper` repeats the tables of arXiv 2505.21058, which
+do not test equivalence: p is the smaller one-sided p of an unpaired test, and systems are linked if it is not
+significant."""
+
+
+def pairs_within(systems: Sequence[System], within: Sequence[str]) -> Iterator[Pair]:
+    """Yield the pairs that are compared: of one collection, with the same values of the fields `within`."""
+    for members in _groups(systems, within):
+        for measure in members[0].evaluator.measures:
+            yield from ((one, other, measure) for one, other in combinations(members, 2))
+
+
+def paper_p_values(
+    systems: Sequence[System], bound: float | None, within: Sequence[str] = ()
+) -> dict[Pair, float]:
+    """Return the p of the method `paper` for each pair."""
+    return {
+        (one, other, measure): min(unpaired_tost(one, other, measure, bound))
+        for one, other, measure in pairs_within(systems, within)
+    }
 
 
 def assign_letters(
     systems: Sequence[System],
     lettering: Lettering,
-    bound: float | None,
+    p_values: Mapping[Pair, float],
     alpha: float | None = None,
     within: Sequence[str] = (),
 ) -> dict[tuple[System, str], str]:
     """Assign letters to systems for each measure: (system, measure) -> letters.
 
-    Only systems of one collection with the same values of the fields `within` are compared; each such group
-    has its own letters.
+    `p_values` are those of `pairs_within`. Each group of systems that are compared has its own letters.
     """
-    for name in within if systems else ():
-        check_name(systems[0].fields, name, "field of --within")
     level = lettering.alpha if alpha is None else alpha
-    groups: dict[tuple[str, ...], list[System]] = {}
-    for system in systems:
-        groups.setdefault((system.collection, *(system.fields[name] for name in within)), []).append(system)
     letters: dict[tuple[System, str], str] = {}
-    for members in groups.values():
+    for members in _groups(systems, within):
         for measure in members[0].evaluator.measures:
             pairs = {
                 (one.name, other.name)
                 for one, other in combinations(members, 2)
-                if lettering.linked(one, other, measure, bound, level)
+                if lettering.linked(p_values[one, other, measure], level)
             }
             by_name = lettering.letters([system.name for system in members], pairs)
             letters |= {(system, measure): by_name[system.name] for system in members}
     return letters
+
+
+def _groups(systems: Sequence[System], within: Sequence[str]) -> Iterable[list[System]]:
+    for name in within if systems else ():
+        check_name(systems[0].fields, name, "field of --within")
+    groups: dict[tuple[str, ...], list[System]] = {}
+    for system in systems:
+        groups.setdefault((system.collection, *(system.fields[name] for name in within)), []).append(system)
+    return groups.values()

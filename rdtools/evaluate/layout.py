@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from rdtools.core.errors import UsageError
@@ -20,10 +20,32 @@ ColumnLabels = Sequence[Key]
 
 @dataclass(frozen=True)
 class Layout:
-    """The fields that name the rows and the columns of a table, the outermost first."""
+    """The fields that name the rows and the columns of a table, the outermost first.
+
+    Attributes:
+        p, p_equivalence: how tests are labelled, such as `Holm p` for a corrected one.
+    """
 
     rows: Sequence[str]
     columns: Sequence[str]
+    p: str = "p"
+    p_equivalence: str = "TOST p"
+
+
+def p_label(correction: str, name: str) -> str:
+    """Label a p by its correction.
+
+    >>> p_label("holm", "p"), p_label("none", "TOST p")
+    ('Holm p', 'TOST p')
+    """
+    return name if correction == "none" else f"{correction.capitalize()} {name}"
+
+
+def labelled(layout: Layout, correction: str, equivalence_correction: str) -> Layout:
+    """Return the layout with the labels of p-values that are corrected in these ways."""
+    return replace(
+        layout, p=p_label(correction, "p"), p_equivalence=p_label(equivalence_correction, "TOST p")
+    )
 
 
 def table_layout(
@@ -100,7 +122,7 @@ def _table(rows: Sequence[Row], layout: Layout, style: Style, places: int) -> by
     The values of a field keep the order of their first appearance. The largest value of a measure on a
     collection is bold: in each column, or in the whole row if all systems share one; not if rows are queries.
     A value is followed by its deviation over seeds, its letters and, in parentheses, its difference from
-    the baseline and the corrected p.
+    the baseline, the confidence interval and p, corrected. Rows without value hold such a difference alone.
     """
     if not rows:
         return b""
@@ -114,13 +136,17 @@ def _table(rows: Sequence[Row], layout: Layout, style: Style, places: int) -> by
 
     if "query_id" not in layout.rows:
         for (_, column), row in cells.items():
-            if not math.isnan(row["value"]):
+            if not math.isnan(row.get("value", math.nan)):
                 key = rivals(column, row)
                 best[key] = max(row["value"], best.get(key, -math.inf))
 
     def text(line: Key, column: Key) -> str:
         row = cells.get((line, column))
-        return "–" if row is None else _value(row, best.get(rivals(column, row)), style, places)
+        if row is None:
+            return "–"
+        if "value" not in row:
+            return _difference(row, layout, places)
+        return _value(row, best.get(rivals(column, row)), style, layout, places)
 
     def escaped(key: Iterable[str]) -> Key:
         return tuple(map(style.escape, key))
@@ -141,7 +167,7 @@ def _ordered(keys: Iterable[Key]) -> list[Key]:
     return sorted(keys, key=lambda key: [order[value] for order, value in zip(orders, key, strict=True)])
 
 
-def _value(row: Row, best: float | None, style: Style, places: int) -> str:
+def _value(row: Row, best: float | None, style: Style, layout: Layout, places: int) -> str:
     text = format_cell("value", row["value"], places)
     if text and best is not None and text == format_cell("value", best, places):
         text = style.bold(text)
@@ -150,8 +176,19 @@ def _value(row: Row, best: float | None, style: Style, places: int) -> str:
     if row.get("equivalent"):
         text += style.superscript(row["equivalent"])
     if row.get("p_corrected") is not None:
-        delta, p = format_cell("delta", row["delta"], places), format_cell("p", row["p_corrected"], 2)
-        text += f" ({'' if delta.startswith('-') else '+'}{delta}, p {p})"
+        text += f" ({_difference(row, layout, places)})"
+    return text
+
+
+def _difference(row: Row, layout: Layout, places: int) -> str:
+    """Write `+0.0120 [-0.0040, 0.0280], Holm p 0.03, TOST p 0.2`."""
+    delta = format_cell("delta", row["delta"], places)
+    text = delta if delta.startswith("-") else f"+{delta}"
+    if row.get("low") is not None:
+        text += f" [{format_cell('low', row['low'], places)}, {format_cell('high', row['high'], places)}]"
+    text += f", {layout.p} {format_cell('p', row['p_corrected'], 2)}"
+    if row.get("p_equivalence_corrected") is not None:
+        text += f", {layout.p_equivalence} {format_cell('p', row['p_equivalence_corrected'], 2)}"
     return text
 
 

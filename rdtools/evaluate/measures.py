@@ -95,11 +95,15 @@ class Evaluator:
         """Sum counts such as NumRet and average other measures over queries; NaN without queries."""
         return {name: self._aggregate(name, by_query) for name, by_query in values.items()}
 
+    def is_count(self, name: str) -> bool:
+        """Return whether a measure is added up over queries, such as NumRet."""
+        return _is_count(self.measures[name])
+
     def _aggregate(self, name: str, by_query: Mapping[str, float]) -> float:
         if not by_query:
             return math.nan
         total = math.fsum(by_query.values())
-        return total if _is_count(self.measures[name]) else total / len(by_query)
+        return total if self.is_count(name) else total / len(by_query)
 
 
 class _Providers:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from rdtools.core.flags import OptionGroup, flag, seed_flag
 from rdtools.core.output import output_flag
+from rdtools.evaluate.contrasts import Contrast, parse_contrast
 
 DEFAULT_MEASURES = ("nDCG@10", "RR@10", "AP", "R@100")
 
@@ -93,7 +94,8 @@ class TableOptions(OptionGroup):
     by_query: bool = flag(
         "--by-query", "-q", default=False,
         excludes=(
-            "--by-query prints values, not tests", ("--baseline", "--equivalence", "--paper-compat"),
+            "--by-query prints values, not tests",
+            ("--baseline", "--equivalence", "--paper-compat", "--contrast", "--pairs"),
         ),
         help="Print the values of each query.",
     )  # fmt: skip
@@ -108,13 +110,13 @@ class TableOptions(OptionGroup):
     rows: Sequence[str] = flag(
         "--rows", default=(), metavar="A,B", parse=split_names,
         needs=("--format markdown", "--format latex"),
-        excludes=("--rows arranges means", ("--by-query",)),
+        excludes=("--rows arranges means", ("--by-query", "--contrast", "--pairs")),
         help="Fields that name the rows of a markdown or latex table.",
     )  # fmt: skip
     columns: Sequence[str] = flag(
         "--columns", default=(), metavar="A,B", parse=split_names,
         needs=("--format markdown", "--format latex"),
-        excludes=("--columns arranges means", ("--by-query",)),
+        excludes=("--columns arranges means", ("--by-query", "--contrast", "--pairs")),
         help="Fields that name its columns, the outermost first.",
     )  # fmt: skip
     output: str | None = output_flag()
@@ -135,10 +137,31 @@ class BaselineOptions(OptionGroup):
     )  # fmt: skip
     correction: str = flag(
         "--correction", default="holm", metavar="|".join(CORRECTIONS), choices=CORRECTIONS,
-        kind="correction", needs="--baseline",
-        help="Correction of p for all runs and measures that are printed.",
+        kind="correction", needs=("--baseline", "--contrast", "--pairs"),
+        help="Correction of p for all comparisons and measures that are printed.",
     )  # fmt: skip
     seed: int = seed_flag()
+
+
+_NO_VALUES = ("--baseline", "--paper-compat")
+
+
+@dataclass(frozen=True)
+class ComparisonOptions(OptionGroup):
+    """Rows of differences instead of rows of values."""
+
+    heading: ClassVar[str] = "Contrasts and pairs"
+
+    contrasts: tuple[Contrast, ...] = flag(
+        "--contrast", default=(), metavar="'FIELD=A,B FIELD=C,D'", parse=parse_contrast, needs="--fields",
+        excludes=("--contrast prints differences", (*_NO_VALUES, "--pairs", "--within")),
+        help="Print a difference (one field with two values) or a difference of differences (two such "
+        "fields) with its confidence interval and test. May be repeated.",
+    )  # fmt: skip
+    pairs: bool = flag(
+        "--pairs", default=False, excludes=("--pairs prints differences", _NO_VALUES),
+        help="Print the difference of each pair of runs with its confidence interval and tests.",
+    )  # fmt: skip
 
 
 _LETTERS = ("--equivalence", "--paper-compat")
@@ -152,15 +175,22 @@ class EquivalenceOptions(OptionGroup):
 
     equivalence: float | None = flag(
         "--equivalence", default=None, metavar="BOUND", above=0,
-        help="Print letters: runs equivalent within BOUND (TOST) share one.",
+        help="Test equivalence within BOUND (TOST). Runs that are equivalent share a letter.",
     )  # fmt: skip
     within: Sequence[str] = flag(
-        "--within", default=(), metavar="A,B", parse=split_names, needs=_LETTERS,
+        "--within", default=(), metavar="A,B", parse=split_names, needs=(*_LETTERS, "--pairs"),
         help="Compare only runs that have the same values of these --fields.",
     )  # fmt: skip
     alpha: float | None = flag(
-        "--alpha", default=None, metavar="A", above=0, below=1, needs=_LETTERS,
-        default_text="0.05; with --paper-compat 0.1", help="Level of the equivalence tests.",
+        "--alpha", default=None, metavar="A", above=0, below=1, needs=(*_LETTERS, "--contrast", "--pairs"),
+        default_text="0.05; with --paper-compat 0.1",
+        help="Level of the equivalence tests and of the confidence intervals.",
+    )  # fmt: skip
+    equivalence_correction: str = flag(
+        "--equivalence-correction", default="none", metavar="|".join(CORRECTIONS), choices=CORRECTIONS,
+        kind="correction", needs="--equivalence",
+        excludes=("--paper-compat tests without correction", ("--paper-compat",)),
+        help="Correction of the equivalence tests for all pairs (or contrasts) and measures.",
     )  # fmt: skip
     paper_compat: bool = flag(
         "--paper-compat", default=False,

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdtools.core import tables
+from rdtools.core.log import log
 from rdtools.core.registry import check_name, resolve
-from rdtools.evaluate.equivalence import LETTERINGS, assign_letters
+from rdtools.evaluate.comparisons import Comparisons, compare_pairs, say_level
+from rdtools.evaluate.equivalence import LETTERINGS, Pair, assign_letters, paper_p_values
 from rdtools.evaluate.layout import Layout
 from rdtools.evaluate.options import CORRECTIONS, TESTS, BaselineOptions, EquivalenceOptions
 from rdtools.evaluate.significance import compare_systems
@@ -66,6 +68,12 @@ def add_tests(rows: Rows, systems: Sequence[System], baseline: str, options: Bas
     """Add delta, p and p_corrected to rows of means: tests against the system named `baseline`."""
     check_name(dict.fromkeys(system.name for system in systems), baseline, "run")
     test = resolve(TESTS, options.test, "test")
+    if options.test != "t" and any(len(system.runs) > 1 for system in systems):
+        log.warning(
+            "--test %s ignores the variance between seeds: p holds for these runs, not for further seeds "
+            "(--test t counts it)",
+            options.test,
+        )
     correct = resolve(CORRECTIONS, options.correction, "correction")
     p_values = compare_systems(systems, baseline, test, correct, options.seed)
     cells = list(zip(rows, _cells(systems), strict=True))
@@ -76,14 +84,46 @@ def add_tests(rows: Rows, systems: Sequence[System], baseline: str, options: Bas
         row.update(delta=delta, p=p, p_corrected=corrected)
 
 
-def add_letters(rows: Rows, systems: Sequence[System], options: EquivalenceOptions) -> None:
-    """Add the letters of equivalence to rows of means, if the options ask for them."""
+def add_letters(
+    rows: Rows, systems: Sequence[System], options: EquivalenceOptions, baseline: str | None = None
+) -> None:
+    """Add the letters of equivalence to rows of means, if the options ask for them.
+
+    With a bound and a `baseline`, add low, high, p_equivalence and p_equivalence_corrected: run minus
+    baseline. They are None where the two are not compared.
+    """
     if options.method is None:
         return
-    lettering = LETTERINGS[options.method]
-    letters = assign_letters(systems, lettering, options.equivalence, options.alpha, options.within)
+    lettering, within = LETTERINGS[options.method], options.within
+    columns: dict[tuple[System, str], dict[str, Any]] = {}
+    if options.method == "paper":
+        p_values = paper_p_values(systems, options.equivalence, within)
+    else:
+        pairs, compared = compare_pairs(systems, options)
+        p_values = dict(zip(pairs, compared.p_equivalence_corrected, strict=True))
+        if baseline is not None:
+            columns = _against(baseline, pairs, compared)
+            say_level(compared.level)
+    letters = assign_letters(systems, lettering, p_values, options.alpha, within)
+    none = dict.fromkeys(("low", "high", "p_equivalence", "p_equivalence_corrected"))
     for row, cell in zip(rows, _cells(systems), strict=True):
         row["equivalent"] = letters[cell]
+        if baseline is not None and options.method == "tost":
+            row.update(columns.get(cell, none))
+
+
+def _against(
+    baseline: str, pairs: Sequence[Pair], compared: Comparisons
+) -> dict[tuple[System, str], dict[str, Any]]:
+    """Return the interval and the tests of equivalence of each system minus the baseline."""
+    columns = {}
+    for index, (one, other, measure) in enumerate(pairs):
+        if baseline in (one.name, other.name):
+            estimate = compared.estimates[index]
+            system, signed = (other, -estimate) if one.name == baseline else (one, estimate)
+            low, high = signed.interval(compared.level)
+            columns[system, measure] = {"low": low, "high": high, **compared.equivalence_columns(index)}
+    return columns
 
 
 def tsv_lines(rows: Rows, layout: Layout, places: int) -> bytes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,12 @@ Floats: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PairedValues:
-    """Two systems on the same queries.
+    """Systems on the same queries, and the weighted sum of their values that is tested.
 
     Attributes:
-        differences: one system minus the other for each query, (n,) float64, of means over seeds.
-        seeds: the values of each system that has several seeds, (seeds, n).
+        differences: the sum for each query, (n,) float64, of means over seeds: one system minus the other,
+            or a contrast of more systems.
+        seeds: the weighted values of each system that has several seeds, (seeds, n).
     """
 
     differences: Floats
@@ -44,6 +45,52 @@ _BATCH = 2**22
 """The number of random values drawn at a time; it bounds the memory."""
 _ROUNDING = 1e-15
 """Values within this tolerance are equal."""
+
+
+class Estimate(NamedTuple):
+    """A mean difference, its standard error and the degrees of freedom of the error."""
+
+    delta: float
+    error: float
+    freedom: float
+
+    def p_difference(self) -> float:
+        """Return the two-sided p of a difference of 0: t = delta / error."""
+        from scipy.special import stdtr  # imports in a third of the time of scipy.stats
+
+        if self.error == 0:
+            return 0.0 if self.delta else 1.0
+        return float(2 * stdtr(self.freedom, -abs(self.delta) / self.error))
+
+    def p_equivalence(self, bound: float) -> float:
+        """Return p of a difference outside ±bound: the larger p of two one-sided t-tests (TOST).
+
+        Source: Schuirmann (1987).
+        """
+        from scipy.special import stdtr
+
+        if self.error == 0:
+            return float(abs(self.delta) >= bound)
+        return float(stdtr(self.freedom, (abs(self.delta) - bound) / self.error))
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Return the confidence interval delta ± t · error, t the (1 + level) / 2 quantile.
+
+        That of level 1 − α excludes 0 exactly if `p_difference` < α; that of level 1 − 2α lies inside ±bound
+        exactly if `p_equivalence(bound)` < α.
+        """
+        from scipy.special import stdtrit
+
+        half = self.error and float(stdtrit(self.freedom, (1 + level) / 2)) * self.error
+        return self.delta - half, self.delta + half
+
+    def __neg__(self) -> Estimate:
+        return self._replace(delta=-self.delta)
+
+
+def estimate(pair: PairedValues) -> Estimate:
+    """Return the mean of the differences with its standard error."""
+    return Estimate(float(pair.differences.mean()), *standard_error(pair))
 
 
 def standard_error(pair: PairedValues) -> tuple[float, float]:
@@ -68,22 +115,25 @@ def standard_error(pair: PairedValues) -> tuple[float, float]:
 
 def _seed_terms(values: Floats) -> list[tuple[float, int]]:
     seeds, n = values.shape
+    between, within = seed_variances(values)
+    return [(between, seeds - 1), (-within, (seeds - 1) * (n - 1))] if between > within else []
+
+
+def seed_variances(values: Floats) -> tuple[float, float]:
+    """Return MS_seeds / (S·n) and MS_residual / (S·n) of the values (S, n) of a system with S seeds.
+
+    The first is the variance of the system's mean between seeds, the second its part due to single queries.
+    """
+    seeds, n = values.shape
     own = values.mean(axis=1, keepdims=True)
     residual = values - own - values.mean(axis=0) + values.mean()
-    freedom = (seeds - 1) * (n - 1)
-    between = float(own.var(ddof=1)) / seeds
-    within = float((residual**2).sum()) / freedom / (seeds * n)
-    return [(between, seeds - 1), (-within, freedom)] if between > within else []
+    within = float((residual**2).sum()) / ((seeds - 1) * (n - 1)) / (seeds * n)
+    return float(own.var(ddof=1)) / seeds, within
 
 
 def t_test(pair: PairedValues, rng: np.random.Generator) -> float:
     """Student's paired t-test, t = d̄ / (sd/√n) with n−1 degrees of freedom; seeds: `standard_error`."""
-    from scipy.special import stdtr  # imports in a third of the time of scipy.stats
-
-    error, freedom = standard_error(pair)
-    if error == 0:
-        return 0.0 if pair.differences.any() else 1.0
-    return float(2 * stdtr(freedom, -abs(pair.differences.mean()) / error))
+    return estimate(pair).p_difference()
 
 
 def wilcoxon(pair: PairedValues, rng: np.random.Generator) -> float:
@@ -180,20 +230,34 @@ def compare_systems(
 
 
 def paired(one: System, other: System, measure: str) -> PairedValues:
-    """Pair two systems by query.
+    """Pair two systems by query: one minus the other.
 
     Raises:
         RdError: there are fewer than two queries, or the systems have different ones.
     """
-    if len(one.queries) < 2:
-        raise RdError(f"a paired test needs at least 2 queries, not {len(one.queries)}")
-    if one.queries != other.queries:
-        problem = f"runs {one.name} and {other.name} have different queries and cannot be paired"
-        raise RdError(f"{problem} (leave out --run-queries-only)")
-    values = [system.by_seed(measure) for system in (one, other)]
-    differences = values[0].mean(axis=0) - values[1].mean(axis=0)
+    return weighted_sum([(1.0, one), (-1.0, other)], measure)
+
+
+def weighted_sum(terms: Sequence[tuple[float, System]], measure: str) -> PairedValues:
+    """Add up systems, each times its weight, by query; counts such as NumRet times the number of queries.
+
+    The mean over queries is then in the unit of the printed values.
+
+    Raises:
+        RdError: there are fewer than two queries, or the systems have different ones.
+    """
+    (_, first), *others = terms
+    if len(first.queries) < 2:
+        raise RdError(f"a paired test needs at least 2 queries, not {len(first.queries)}")
+    for _, other in others:
+        if other.queries != first.queries:
+            problem = f"runs {first.name} and {other.name} have different queries and cannot be paired"
+            raise RdError(f"{problem} (leave out --run-queries-only)")
+    values = [weight * system.by_seed(measure) for weight, system in terms]
+    differences = np.sum([own.mean(axis=0) for own in values], axis=0)
     differences[abs(differences) < _ROUNDING] = 0.0
-    return PairedValues(differences, [own for own in values if len(own) > 1])
+    unit = len(first.queries) if first.evaluator.is_count(measure) else 1
+    return PairedValues(unit * differences, [unit * own for own in values if len(own) > 1])
 
 
 def _t_statistic(differences: Floats) -> float:

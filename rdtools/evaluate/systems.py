@@ -18,7 +18,10 @@ from rdtools.evaluate.measures import Evaluator, Values
 RUN, SEED, COLLECTION = "run", "seed", "collection"
 """Fields with a meaning: the system's name, the seed of a run, and the collection it was evaluated on."""
 _FIELD = re.compile(r"\{(\w+)\}")
-_COLUMNS = ("query_id", "measure", "value", "deviation", "seeds", "delta", "p", "p_corrected", "equivalent")
+_COLUMNS = (
+    *("query_id", "measure", "value", "deviation", "seeds", "contrast", "baseline", "delta", "low", "high"),
+    *("p", "p_corrected", "equivalent", "p_equivalence", "p_equivalence_corrected"),
+)
 
 
 @dataclass(eq=False)

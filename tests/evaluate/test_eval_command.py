@@ -199,8 +199,8 @@ def test_an_empty_stdin_is_no_run(run, files, format):
     [
         (["-m", "ndgc@10"], "unknown measure 'ndgc@10'; did you mean 'nDCG@10'?"),
         (["--test", "t"], "--test needs --baseline"),
-        (["--correction", "holm"], "--correction needs --baseline"),
-        (["--alpha", "0.1"], "--alpha needs --equivalence or --paper-compat"),
+        (["--correction", "holm"], "--correction needs --baseline, --contrast or --pairs"),
+        (["--alpha", "0.1"], "--alpha needs --equivalence, --paper-compat, --contrast or --pairs"),
         (["--equivalence", "0"], "--equivalence must be above 0, not 0"),
         (["--equivalence", "1", "--alpha", "2"], "--alpha must lie between 0 and 1, not 2"),
         (
@@ -412,7 +412,7 @@ def test_depth_and_identical_ids(run, files):
         (["--rows", "run"], "--rows needs --format markdown or --format latex"),
         (["--columns", "run", "-f", "jsonl"], "--columns needs --format markdown or --format latex"),
         (["--rows", "run", "-q", "-f", "latex"], "--rows arranges means: --by-query does not go with it"),
-        (["--within", "loss"], "--within needs --equivalence or --paper-compat"),
+        (["--within", "loss"], "--within needs --equivalence, --paper-compat or --pairs"),
         (["--within", "loss", "--equivalence", "1"], "--within needs --fields"),
     ],
 )

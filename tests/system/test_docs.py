@@ -170,7 +170,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for seed in (0, 1):
             write(f"runs/{loss}-bm25-s{seed}.run", run(test))
             for collection in ("robust", "dl"):
-                write(f"runs/{collection}/{loss}_bm25_be_s{seed}.trec", run(test))
+                for source in ("bm25", "random"):
+                    write(f"runs/{collection}/{loss}_{source}_be_s{seed}.trec", run(test))
     for alias in ("data", "scifact"):
         (folder / alias).symlink_to("DIR")
     return folder
