@@ -81,6 +81,7 @@ def train(
     from rdtools.core.output import open_output
     from rdtools.data.collection import open_collection
     from rdtools.train.checkpoints import OutputFolder, check_output_folder
+    from rdtools.train.scales import fit_teacher
     from rdtools.train.torchrun import join
     from rdtools.train.trainer import Trainer, check_process_count, train_student
 
@@ -99,12 +100,15 @@ def train(
     )
     groups.unlink()
     objective = objective.with_options("bce", scale=groups.score_scale)
+    objective, fitted = fit_teacher(objective, groups, model)
     if loss.mask_false_negatives is not None:
         margin = loss.mask_false_negatives * model.scale
         objective = objective.with_options("infonce", false_negative_margin=margin)
     trainer = Trainer(model, groups, objective, training, processes)
     options = recorded(student, loss, grouping, training, source, where, loading)
-    folder = OutputFolder(output, {"options": options, "data": groups.provenance, "rdtools": __version__})
+    folder = OutputFolder(
+        output, {"options": options, "data": groups.provenance, **fitted, "rdtools": __version__}
+    )
     result = folder.finished() if output.resume and not output.overwrite else None
     if output.resume and result is None:
         folder.resume(trainer)

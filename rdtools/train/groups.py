@@ -11,10 +11,12 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import orjson
 
+from rdtools.core.calibration import Calibration, fit_temperature
 from rdtools.core.errors import RdError
 from rdtools.core.log import log, plural
 from rdtools.core.output import spooling
@@ -48,6 +50,22 @@ class Group:
     @property
     def own(self) -> list[Document]:
         return self.documents[: len(self.documents) - self.in_batch_negatives]
+
+
+class SystematicSample:
+    """Every k-th item of a sequence, k growing with its length, so that between 1,000 and 2,000 are held."""
+
+    def __init__(self, size: int = 1000) -> None:
+        self.items: list[list[Document]] = []
+        self._size, self._step, self._seen = size, 1, 0
+
+    def add(self, item: list[Document]) -> None:
+        if self._seen % self._step == 0:
+            self.items.append(item)
+        self._seen += 1
+        if len(self.items) == 2 * self._size:
+            del self.items[1::2]
+            self._step *= 2
 
 
 class Groups:
@@ -91,6 +109,7 @@ class Groups:
             self.unlink()
         self._starts = array("q", [0])
         self._sizes = array("i")  # documents in a group of each record
+        self._sample = SystematicSample()
         self._order: tuple[int, Sequence[int]] = (-1, [])
         digest = hashlib.blake2b(digest_size=16)
         try:
@@ -103,6 +122,7 @@ class Groups:
                         self._file.write(line)
                     self._starts.append(self._starts[-1] + len(line))
                     self._sizes.append(sum(self._counts(documents)))
+                    self._sample.add(documents)
             with spooling():
                 self._file.flush()
             self._report()
@@ -159,6 +179,19 @@ class Groups:
         """The scale of the scores; "unknown" if there are several, which only losses of order allow."""
         return next(iter(self.scales)) if len(self.scales) == 1 else "unknown"
 
+    @cached_property
+    def calibrations(self) -> tuple[Calibration | None, Calibration | None]:
+        """Temperatures that fit a sample of the groups: by their judgements, if there are any, and by entropy.
+
+        Both are None if no group has two different scores.
+        """
+        scored = [[doc for doc in group if doc.score is not None] for group in self._sample.items]
+        scores = [[doc.score or 0.0 for doc in group] for group in scored]
+        judged = [[doc.positive for doc in group] for group in scored]
+        unjudged = [[False] * len(group) for group in scored]
+        by_entropy = fit_temperature(zip(scores, unjudged, strict=True))
+        return fit_temperature(zip(scores, judged, strict=True)), by_entropy
+
     def _usable(self, record: Record) -> list[Document] | None:
         """Return the documents that the objective can use, or None if no loss can."""
         if not record.get("query"):
@@ -167,6 +200,8 @@ class Groups:
         scale = record.get("score_scale", "unknown")
         scale = self._score_scale if self._score_scale and scale == "unknown" else scale
         needs_teacher = self._objective.needs_teacher
+        if needs_teacher and self._score_scale is None:
+            _check_labelled(record, scale)
         needed_by_all = all(loss.needs_teacher for loss in self._objective.losses)
         documents = []
         for doc in record["docs"]:
@@ -257,6 +292,19 @@ class Groups:
             rng = random.Random(f"{self._options.seed}\t{epoch}")
             self._order = (epoch, array("q", sample_places(range(len(self)), len(self), rng)))
         return self._order[1]
+
+
+def _check_labelled(record: Record, scale: str) -> None:
+    """Refuse to take the scores of a search for those of a teacher.
+
+    Raises:
+        RdError: the record names no teacher, and its scores are those of a source.
+    """
+    if "teacher" not in record and any("score" in doc and "source" in doc for doc in record["docs"]):
+        raise RdError(
+            f'query "{record["query_id"]}": no teacher named; its {scale} scores are those of the source '
+            f"(label the records with rd-label, or state --score-scale {scale} to train on them)"
+        )
 
 
 _HINTS = {

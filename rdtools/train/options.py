@@ -105,8 +105,9 @@ class LossOptions(OptionGroup):
         help="Print formula, score scales and source of a loss or a sum, and exit.",
     )  # fmt: skip
     teacher_temperature: float | None = flag(
-        "--teacher-temperature", default=None, metavar="T", above=0, default_text="1; kl:tevatron 0.02",
-        help="Divide the teacher's scores by T (kl and some of its variants).",
+        "--teacher-temperature", default=None, metavar="T", above=0,
+        default_text="fitted to the scores; kl:tevatron 0.02, other variants 1",
+        help="Divide the teacher's scores by T (kl, listnet, margin-mse, mse, and some variants of kl).",
     )  # fmt: skip
     student_temperature: float | None = flag(
         "--student-temperature", default=None, metavar="T", above=0, default_text="1; kl:tevatron 0.02",

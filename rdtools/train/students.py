@@ -64,6 +64,15 @@ class Student(ABC):
     card_kind: str
     card_tags: str
     card_usage: str
+    cosine = False
+    """Whether the score is a cosine, times a scale."""
+    scale = 1.0
+    """The factor on the model's own similarity in training."""
+
+    @property
+    def reach(self) -> float | None:
+        """How far apart the scores of two documents can be; None: without limit."""
+        return 2 * self.scale if self.cosine else None
 
     @abstractmethod
     def batch(self, groups: Sequence[Group]) -> Batch:

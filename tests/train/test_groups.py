@@ -157,12 +157,13 @@ def test_score_scale_speaks_for_records_that_do_not_say():
 
 def test_cosine_teachers_at_temperature_1_are_warned_about_once(caplog):
     records = [record(f"q{i}", score_scale="cosine") for i in range(3)]
-    Groups(records, objective("kl"))
+    Groups(records, objective("kl").with_temperatures(1.0, None))
     assert [message for message in caplog.messages if "nearly uniform" in message] == [
         "softmax over cosines is nearly uniform at temperature 1, so there is little to learn "
         "(--teacher-temperature 0.05 may suit)"
     ]
     caplog.clear()
+    Groups(records, objective("kl"))  # its temperature is fitted later
     Groups(records, objective("kl").with_temperatures(0.05, None))
     Groups(records, objective("margin-mse"))
     assert not caplog.messages

@@ -623,7 +623,9 @@ def test_the_explanation_of_a_sum_names_its_weights():
     ("spec", "advice"),
     [
         ("kl:rankers", "(--teacher-temperature 0.05 may suit)"),
-        ("listnet+lce", "(--loss kl with --teacher-temperature 0.05 may suit)"),
+        ("kl:pylate", "(--loss kl with --teacher-temperature 0.05 may suit)"),
+        ("kl", None),
+        ("listnet+lce", None),
         ("kl:tevatron", None),
         ("ranknet", None),
         ("lambda", None),

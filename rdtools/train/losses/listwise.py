@@ -25,8 +25,9 @@ def kl(
 
     T_s² · Σ_i p_i · log(p_i / q_i), p = softmax(t / T_t), q = softmax(s / T_s)
 
-    T_t is --teacher-temperature and T_s --student-temperature, both 1 by default. The factor is T² where they
-    are one T; apart, it is that of the student, whose gradients are what it keeps at one size.
+    T_t is --teacher-temperature; where none is stated, kl fits it to the teacher's scores, and a library's
+    variant has 1. T_s is --student-temperature, 1 by default. The factor is T² where they are one T; apart,
+    it is that of the student, whose gradients are what it keeps at one size.
     Teacher: its distribution p is the target (forward KL). Judgements: not used.
     Ties: no special case; a teacher that ties all documents asks for a uniform student.
     Undefined: a group of one document.
@@ -54,18 +55,26 @@ def kl_of_shares(student: Tensor, teacher: Tensor, positive: Tensor, mask: Tenso
     return kl((student.masked_fill(~mask, 0.0) - lowest) / (spread + 1e-8), teacher, positive, mask)
 
 
-def listnet(student: Tensor, teacher: Tensor, positive: Tensor, mask: Tensor) -> Tensor:
+def listnet(
+    student: Tensor,
+    teacher: Tensor,
+    positive: Tensor,
+    mask: Tensor,
+    *,
+    teacher_temperature: float = 1.0,
+) -> Tensor:
     """ListNet: cross entropy of the two models' probabilities of a document to be the first.
 
-    −Σ_i p_i · log q_i, p = softmax(t), q = softmax(s)
+    −Σ_i p_i · log q_i, p = softmax(t / T_t), q = softmax(s)
 
-    It is kl without temperatures, plus the teacher's own entropy, which changes no gradient.
+    T_t is --teacher-temperature; where none is stated, it is fitted to the teacher's scores. listnet is kl
+    plus the teacher's own entropy, which changes no gradient.
     Teacher: its distribution p is the target. Judgements: not used.
     Ties: no special case.
     Undefined: a group of one document.
     Source: Cao et al.: Learning to rank: from pairwise approach to listwise approach (ICML 2007), top one.
     """
-    target = only(teacher, mask).softmax(-1)
+    target = only(teacher / teacher_temperature, mask).softmax(-1)
     return -(target * only(student, mask).log_softmax(-1)).masked_fill(~mask, 0.0).sum(-1)
 
 

@@ -42,6 +42,11 @@ class Objective:
         return any(loss.needs_teacher for loss in self.losses)
 
     @property
+    def fits_teacher(self) -> bool:
+        """Whether a teacher's temperature is to be fitted to the scores, since none is stated."""
+        return any(loss.fits_teacher for loss in self.losses)
+
+    @property
     def in_batch(self) -> bool:
         return any(loss.in_batch for loss in self.losses)
 
@@ -67,6 +72,12 @@ class Objective:
                 kind = f"--{side}-temperature" if has_other else "temperature"
                 raise UsageError(f"--loss {self.name} has no {kind} (--loss kl has)")
         return self._each(lambda loss: loss.with_temperatures(teacher=teacher, student=student))
+
+    def with_fitted_teacher(self, temperature: float) -> Objective:
+        """Return a copy whose losses have this temperature of the teacher where none is stated."""
+        return self._each(
+            lambda loss: loss.with_temperatures(teacher=temperature) if loss.fits_teacher else loss
+        )
 
     def with_options(self, name: str, **options: object) -> Objective:
         """Return a copy with these keyword arguments of the loss called `name`."""

@@ -53,18 +53,26 @@ def ranknet_by_place(student: Tensor, teacher: Tensor, positive: Tensor, mask: T
     return mean(softplus(sign * differences(student)).flatten(1), later.flatten(1))
 
 
-def margin_mse(student: Tensor, teacher: Tensor, positive: Tensor, mask: Tensor) -> Tensor:
+def margin_mse(
+    student: Tensor,
+    teacher: Tensor,
+    positive: Tensor,
+    mask: Tensor,
+    *,
+    teacher_temperature: float = 1.0,
+) -> Tensor:
     """Margin-MSE: the student keeps the teacher's distance between a positive and a negative.
 
-    mean over pairs (positive p, negative n) of ((s_p − s_n) − (t_p − t_n))²
+    mean over pairs (positive p, negative n) of ((s_p − s_n) − (t_p − t_n) / T_t)²
 
+    T_t is --teacher-temperature; where none is stated, it is fitted to the teacher's scores.
     Teacher: differences of its scores are the targets, so it needs a scale on which they mean something.
     Ties: no special case; a pair that the teacher ties has the target 0.
     Undefined: a group without a positive or without a negative.
     Source: Hofstätter et al.: Improving efficient neural ranking models with cross-architecture knowledge
     distillation (arXiv 2010.02666).
     """
-    error = (student - teacher).masked_fill(~mask, 0.0)
+    error = (student - teacher / teacher_temperature).masked_fill(~mask, 0.0)
     judged = pairs(positive & mask, mask & ~positive)  # (B, G, G)
     return mean(differences(error).square().flatten(1), judged.flatten(1))
 

@@ -10,18 +10,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def mse(student: Tensor, teacher: Tensor, positive: Tensor, mask: Tensor) -> Tensor:
+def mse(
+    student: Tensor,
+    teacher: Tensor,
+    positive: Tensor,
+    mask: Tensor,
+    *,
+    teacher_temperature: float = 1.0,
+) -> Tensor:
     """Pointwise mean squared error: the student gives each document the teacher's score.
 
-    mean over documents i of (s_i − t_i)²
+    mean over documents i of (s_i − t_i / T_t)²
 
+    T_t is --teacher-temperature; where none is stated, it is fitted to the teacher's scores.
     Teacher: its scores are the targets, offset and spread included; for a bi-encoder s includes --scale.
     Judgements: not used.
     Ties: no special case.
     Undefined: a group without a scored document.
     Source: as in MSELoss of sentence-transformers for cross-encoders.
     """
-    return mean((student - teacher).masked_fill(~mask, 0.0).square(), mask)
+    return mean((student - teacher / teacher_temperature).masked_fill(~mask, 0.0).square(), mask)
 
 
 def bce(student: Tensor, teacher: Tensor, positive: Tensor, mask: Tensor, *, scale: str = "logit") -> Tensor:

@@ -48,6 +48,8 @@ class Loss:
     """Keyword arguments of the function."""
     temperatures: Mapping[str, str] = field(default_factory=dict)
     """The options that --teacher-temperature ("teacher") and --student-temperature ("student") set."""
+    fits_teacher: bool = False
+    """Whether the teacher's temperature is still to be fitted to its scores, since none is stated."""
     in_batch: bool = False
     """Whether the documents of the other groups of a batch are negatives."""
     note: str = ""
@@ -61,6 +63,13 @@ class Loss:
     def ordinal(self) -> bool:
         """Whether only the order of teacher scores counts, on any scale."""
         return self.scales == SCORE_SCALES
+
+    @property
+    def teacher_temperature(self) -> float | None:
+        """The temperature of the teacher's scores, or None if the loss does not look at their differences."""
+        if not self.needs_teacher or self.scales != _DIFFERENCES:
+            return None
+        return float(self.options.get("teacher_temperature", 1.0))
 
     def values(self, student: Tensor, teacher: Tensor, positive: Tensor, mask: Tensor, own: Tensor) -> Tensor:
         """Return a value for each group, (B,); `own` marks its documents, not those of other groups."""
@@ -82,8 +91,10 @@ class Loss:
 
     def with_temperatures(self, **temperatures: float | None) -> Loss:
         """Return a copy with these temperatures, as far as the loss has them."""
-        given = {self.temperatures[side]: t for side, t in temperatures.items() if side in self.temperatures}
-        return replace(self, options={**self.options, **{k: t for k, t in given.items() if t is not None}})
+        given = {side: t for side, t in temperatures.items() if side in self.temperatures and t is not None}
+        options = {self.temperatures[side]: t for side, t in given.items()}
+        fits = self.fits_teacher and "teacher" not in given
+        return replace(self, options={**self.options, **options}, fits_teacher=fits)
 
     def check_scale(self, scale: str) -> None:
         """Refuse teacher scores on a scale that the loss cannot learn from; warn if it hardly can.
@@ -98,6 +109,7 @@ class Loss:
         if (
             scale == "cosine"
             and self.function in _SOFTMAX
+            and not self.fits_teacher
             and self.options.get("teacher_temperature", 1) == 1
         ):
             softer = "" if "teacher" in self.temperatures else "--loss kl with "
@@ -123,7 +135,8 @@ _UNFIT = {
     "bm25": "scores that are of BM25 (--loss kl and ranknet take them)",
 }
 
-_BOTH = {"teacher": "teacher_temperature", "student": "student_temperature"}
+_TEACHER = {"teacher": "teacher_temperature"}
+_BOTH = {**_TEACHER, "student": "student_temperature"}
 _ONE = {"teacher_temperature": 1.0, "student_temperature": 1.0}
 
 LOSSES = {
@@ -132,14 +145,15 @@ LOSSES = {
         Loss("lce", lce, (POSITIVE, NEGATIVE)),
         Loss("infonce", infonce, (POSITIVE, NEGATIVE), in_batch=True),
         Loss("ranknet", ranknet, (SCORE, ORDER)),
-        Loss("margin-mse", margin_mse, (SCORE, POSITIVE, NEGATIVE), _DIFFERENCES),
-        Loss("kl", kl, (SCORE, PAIR), _DIFFERENCES, _ONE, _BOTH),
-        Loss("listnet", listnet, (SCORE, PAIR), _DIFFERENCES),
+        Loss("margin-mse", margin_mse, (SCORE, POSITIVE, NEGATIVE), _DIFFERENCES, {}, _TEACHER,
+             fits_teacher=True),
+        Loss("kl", kl, (SCORE, PAIR), _DIFFERENCES, _ONE, _BOTH, fits_teacher=True),
+        Loss("listnet", listnet, (SCORE, PAIR), _DIFFERENCES, {}, _TEACHER, fits_teacher=True),
         Loss("listmle", listmle, (SCORE, PAIR)),
         Loss("plistmle", plistmle, (SCORE, PAIR)),
         Loss("lambda", lambda_loss, (SCORE, ORDER), ("probability", "logit", "cosine", "dot", "bm25")),
         Loss("adr-mse", adr_mse, (SCORE, PAIR)),
-        Loss("mse", mse, (SCORE,), _DIFFERENCES),
+        Loss("mse", mse, (SCORE,), _DIFFERENCES, {}, _TEACHER, fits_teacher=True),
         Loss("bce", bce, (SCORE,), ("probability", "logit", "log-probability")),
         Loss("bce-hard", bce_hard, (POSITIVE,)),
         # Where libraries mean different things by one name.
