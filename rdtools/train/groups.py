@@ -181,7 +181,7 @@ class Groups:
 
     @cached_property
     def calibrations(self) -> tuple[Calibration | None, Calibration | None]:
-        """Temperatures that fit a sample of the groups: by their judgements, if there are any, and by entropy.
+        """Temperatures that fit a sample of the groups: by their judgements if any, and by entropy.
 
         Both are None if no group has two different scores.
         """

@@ -157,13 +157,14 @@ def measured(part: str, count: int, device: str, work: float = 0.0) -> Iterator[
 def label_ours(model: str, queries: str, device: str) -> None:
     from rdtools.data.collection import Collection
     from rdtools.label.labeler import Labeler
-    from rdtools.label.teachers import open_teacher
-    from rdtools.search.resources import Resources
+    from rdtools.label.teachers import TeacherResources, open_teacher
+    from rdtools.models.options import ModelOptions
 
     given: Any = records(model, int(queries))
     work = flops(model, pair_lengths(given))
     for dtype in ("float32", "bfloat16"):
-        labeler = Labeler([open_teacher(f"ce:{model}", Resources(Collection(), device=device, dtype=dtype))])
+        resources = TeacherResources(Collection(), model=ModelOptions(device=device, dtype=dtype))
+        labeler = Labeler([open_teacher(f"ce:{model}", resources)])
         list(labeler.label(given[:16]))  # kernels are chosen before the clock starts
         with measured(dtype, len(given) * GROUP, device, work):
             list(labeler.label(given))

@@ -25,10 +25,11 @@ def ours(model: str, out: str, queries: str, dtype: str) -> None:
     as_a_command()
     from rdtools.data.collection import Collection
     from rdtools.label.labeler import Labeler
-    from rdtools.label.teachers import open_teacher
-    from rdtools.search.resources import Resources
+    from rdtools.label.teachers import TeacherResources, open_teacher
+    from rdtools.models.options import ModelOptions
 
-    teacher = open_teacher(f"ce:{model}", Resources(Collection(), device="cpu", dtype=dtype))
+    resources = TeacherResources(Collection(), model=ModelOptions(device="cpu", dtype=dtype))
+    teacher = open_teacher(f"ce:{model}", resources)
     for kind in TARGETS:
         records: Any = texts.records(kind, int(queries), GROUP)
         list(Labeler([teacher]).label(texts.records(kind, 1, 4)))  # type: ignore[arg-type]
