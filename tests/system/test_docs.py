@@ -146,6 +146,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(f"DIR/qrels/{split}.tsv", f"query-id\tcorpus-id\tscore\n{judged}")
     write("corpus.tsv", "".join(f"d{number}\t{text}\n" for number, text in enumerate(texts)))
     write("queries.tsv", "".join(f"{query['_id']}\t{query['text']}\n" for query in queries[:12]))
+    write("test-queries.tsv", "".join(f"{query['_id']}\t{query['text']}\n" for query in queries[12:]))
     for name in ("qrels.txt", "qrels/robust.txt", "qrels/dl.txt"):
         write(name, "".join(f"q{n} 0 d{n} 1\n" for n in test))
 
