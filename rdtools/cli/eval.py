@@ -35,9 +35,9 @@ def evaluate(
 
     A run is a TREC run, TSV (query_id, doc_id, score), an MS MARCO run or records, its lines in any order.
     Documents that rd-mine added from the qrels do not count. The name of a run is its file name without
-    extension; on standard input, its tag. tsv prints run, measure, value; with -q run, query_id, measure,
-    value. markdown and latex print one row for each run and one column for each measure, the best value
-    bold.
+    extension; on standard input, its tag. tsv has no header; its columns are run, measure, value; with -q
+    run, query_id, measure, value. markdown and latex print one row for each run and one column for each
+    measure, the best value bold.
 
     Values are those of trec_eval: documents are sorted by score as float32, ties by larger doc_id. All judged
     queries count, missing ones as zero; queries without judgements are ignored. Memory holds the qrels and
@@ -51,12 +51,13 @@ def evaluate(
     fields after the name. --columns collection,student then gives the rows loss, source and the columns
     collection, student, measure. LaTeX needs the packages booktabs and, with several row fields, multirow.
 
-    --baseline adds delta (run minus baseline), p and p_corrected. t is Student's test, wilcoxon the
-    signed-rank test; permutation flips signs 100,000 times, bootstrap (studentised; Sakai 2006) draws
-    10,000 samples, both with --seed. With seeds, an observation is the mean of a query over seeds. t,
-    intervals and the equivalence test add the variance between seeds to the variance between queries
-    (quasi-t, Satterthwaite's degrees of freedom). The other tests do not, and say so: they hold for these
-    runs, not for further seeds.
+    --baseline adds delta (run minus baseline), p and p_corrected: the columns of tsv are then run, measure,
+    value, delta, p, p_corrected. markdown and latex print delta and p_corrected, labelled as in "Holm p". t
+    is Student's test, wilcoxon the signed-rank test; permutation flips signs 100,000 times, bootstrap
+    (studentised; Sakai 2006) draws 10,000 samples, both with --seed. With seeds, an observation is the mean
+    of a query over seeds. t, intervals and the equivalence test add the variance between seeds to the
+    variance between queries (quasi-t, Satterthwaite's degrees of freedom). The other tests do not, and say
+    so: they hold for these runs, not for further seeds.
 
     --equivalence adds letters: two runs of a collection share a letter if two one-sided paired t-tests both
     have p < --alpha. The bound has the unit of the measures; fix it before you see the values. stderr says

@@ -328,9 +328,9 @@ def test_new_sources_drop_the_old_scores(setting):
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_source_refuses_a_wrong_argument_in_one_line(name, setting):
-    wrong = name if name in ("dense", "run") else f"{name}:argument"
+    """A source that takes no argument refuses one, a source that needs one refuses its absence."""
     with pytest.raises(UsageError, match=f"--from {name}"):
-        open_source(wrong, setting)
+        [open_source(spec, setting) for spec in (name, f"{name}:argument")]
 
 
 def test_misspelt_sources_suggest_the_near_one(setting):

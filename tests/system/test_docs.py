@@ -22,7 +22,12 @@ from rdtools.cli.completions import COMMANDS
 from rdtools.cli.manual import open_entry_point
 from rdtools.core.flags import options_of
 from rdtools.core.records import SCORE_SCALES
+from rdtools.data.datasets import DATASETS
+from rdtools.diagnose.columns import DIAGNOSTICS
 from rdtools.formats import Reading, Writing
+from rdtools.label.teachers import TEACHERS
+from rdtools.mine.sampling import SAMPLING
+from rdtools.mine.sources import SOURCES
 from rdtools.train.losses.table import LOSSES
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +58,7 @@ STAND_INS = (
     (r"--encoder (MODEL|\S*all-MiniLM-L6-v2)", "--encoder BE"),
     (r"--layers 0,5", "--layers 0,3"),
     (r"--max-steps \d+", "--max-steps 2"),
+    (r"--sample 0\.01", "--sample 1"),
     (r"in 0 1 2; do", "in 0; do"),
     (r"tests/benchmarks small", "tests/benchmarks/small.py"),
 )
@@ -140,6 +146,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(f"DIR/qrels/{split}.tsv", f"query-id\tcorpus-id\tscore\n{judged}")
     write("corpus.tsv", "".join(f"d{number}\t{text}\n" for number, text in enumerate(texts)))
     write("queries.tsv", "".join(f"{query['_id']}\t{query['text']}\n" for query in queries[:12]))
+    write("test-queries.tsv", "".join(f"{query['_id']}\t{query['text']}\n" for query in queries[12:]))
     for name in ("qrels.txt", "qrels/robust.txt", "qrels/dl.txt"):
         write(name, "".join(f"q{n} 0 d{n} 1\n" for n in test))
 
@@ -364,6 +371,29 @@ def test_losses_and_the_scales_that_they_accept_are_described():
     assert all(f"`{name}`" in text for name in own)
 
 
+@pytest.mark.parametrize(
+    ("document", "heading", "names"),
+    [
+        ("docs/data.md", "--dataset", DATASETS),
+        ("docs/data.md", "source", SOURCES),
+        ("docs/data.md", "--sampling", SAMPLING),
+        ("docs/teachers.md", "teacher", TEACHERS),
+    ],
+)
+def test_every_name_has_a_row_in_its_table(document, heading, names):
+    """Rows may have several forms of a name, such as `pydoc:train`, `ce:MODEL` and `random` (default)."""
+    [table] = re.findall(rf"^\| `?{heading}`? \|.*\n((?:\|.*\n)+)", page(document), re.MULTILINE)
+    first_cells = "".join(row.split(" | ")[0] for row in table.splitlines())
+    missing = names.keys() - set(re.findall(r"`([\w-]+)[:`]", first_cells))
+    assert not missing, f"{document}: add {missing} to the table of {heading}"
+
+
+def test_every_column_of_a_diagnostic_is_described():
+    described = set(re.findall(r"`(\w+)`", page("docs/reading-rd-entropy.md")))
+    missing = {column.name for one in DIAGNOSTICS for column in one.columns} - described
+    assert not missing, f"docs/reading-rd-entropy.md: add {missing}"
+
+
 def test_the_columns_of_rd_entropy_are_described(run, files, tiny_be):
     described = set(re.findall(r"`([\w]+)`", page("docs/reading-rd-entropy.md")))
     options = (
@@ -406,7 +436,7 @@ def apply(diff: str, tree: Path) -> None:
     path.write_text(text)
 
 
-def test_the_worked_examples_of_contributing(files, tmp_path):
+def test_the_worked_examples_of_contributing(files, tiny_be, tiny_ce, tmp_path):
     tree = tmp_path / "tree"
     for folder in ("rdtools", "tests", "docs"):
         shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -418,10 +448,9 @@ def test_the_worked_examples_of_contributing(files, tmp_path):
             (tree / name[1]).write_text(block.partition("\n")[2])
     for diff in blocks(text, "diff"):
         apply(diff, tree)
-    for name in ("DIR", "labelled.jsonl"):
-        (tree / name).symlink_to(files / name)
+    (tree / "DIR").symlink_to(files / "DIR")
     examples = text.partition("### Example: a loss")[2].partition("## How options")[0]
-    script = "\n".join(blocks(examples, "sh"))
+    script = stand_in("\n".join(blocks(examples, "sh")), tiny_be, tiny_ce)
     environment = {
         **os.environ,
         "PYTHONPATH": str(tree),
@@ -433,3 +462,8 @@ def test_the_worked_examples_of_contributing(files, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:] + done.stdout[-3000:]
     assert "Score scales: any." in done.stdout
     assert "positive_rank" in done.stdout
+    assert "q0\td" in done.stdout  # what the source found
+    tables = "described or row_in_its_table"
+    command = [sys.executable, "-m", "pytest", "tests/system/test_docs.py", "-k", tables]
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]

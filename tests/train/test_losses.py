@@ -166,23 +166,30 @@ REFERENCES = {
     "margin-mse:lightning-ir": margin_mse_lightning,
 }  # fmt: skip
 
+
+def look_up(table, key, where):
+    """Return what a test expects of a loss; a loss that the test does not know fails it with advice."""
+    return table[key] if key in table else pytest.fail(f"add {key} to {where} in {__file__}")
+
+
 scores = st.integers(-6, 6).map(float)  # few values, so that ties are common
 groups_of_docs = st.lists(
     st.lists(st.tuples(scores, scores, st.booleans()), min_size=1, max_size=6), min_size=1, max_size=4
 )
 
 
-def test_every_loss_is_tested():
-    assert REFERENCES.keys() == LOSSES.keys()
+def test_every_reference_is_that_of_a_loss():
+    assert REFERENCES.keys() <= LOSSES.keys()
 
 
 @pytest.mark.parametrize("name", LOSSES)
 @given(groups=groups_of_docs)
 @settings(max_examples=40, deadline=None)
 def test_value_is_the_formula_and_the_gradient_finite(name, groups):
+    reference = look_up(REFERENCES, name, "REFERENCES")
     student, labels = tensors(groups)
     value = objective(name)(student, labels)
-    defined = [x for x in map(REFERENCES[name], groups) if x is not None]
+    defined = [x for x in map(reference, groups) if x is not None]
     assert value.item() == pytest.approx(np.mean(defined) if defined else 0.0, abs=1e-9, rel=1e-6)
     value.backward()
     assert student.grad.isfinite().all()
@@ -573,7 +580,7 @@ def test_scales(name):
             objective(name).check_scale(scale)
         except UsageError:
             refused.add(scale)
-    assert refused == UNFIT[name.partition(":")[0]]
+    assert refused == look_up(UNFIT, name.partition(":")[0], "UNFIT")
 
 
 def test_refusals_say_what_would_help():
