@@ -31,7 +31,7 @@ _WIDTH = 40
 _NAMES = {LIKELIHOOD: "nats", ENTROPY: "listwise_entropy_share"}
 
 
-class Curve(NamedTuple):
+class TemperatureCurve(NamedTuple):
     """Mean nats or entropy share of a file by temperature, and the point that was chosen."""
 
     file: str
@@ -40,7 +40,7 @@ class Curve(NamedTuple):
     chosen: tuple[float, float]
 
 
-Curves = dict[str, list[Curve]]
+Curves = dict[str, list[TemperatureCurve]]
 """`nats` and `listwise_entropy_share` -> a curve per file that has one."""
 
 
@@ -90,7 +90,7 @@ def _add_curves(curves: Curves, name: str, groups: Sequence[Judged], found: Cali
     chosen = {ENTROPY: found.entropy_share} | ({LIKELIHOOD: found.nats} if found.nats is not None else {})
     for method, value in chosen.items():
         values = temperature_curve(groups, method, temperatures)
-        curve = Curve(name, temperatures, values, (found.temperature, value))
+        curve = TemperatureCurve(name, temperatures, values, (found.temperature, value))
         curves.setdefault(_NAMES[method], []).append(curve)
 
 
@@ -107,7 +107,7 @@ def plot_curves(curves: Curves, target: str) -> None:
     put_drawing(target, lambda format: draw_panels(panels, files, format), lambda: sketch_curves(named))
 
 
-def _panel(name: str, curves: Sequence[Curve], axes: Any) -> None:
+def _panel(name: str, curves: Sequence[TemperatureCurve], axes: Any) -> None:
     for number, curve in enumerate(curves):
         look = stroke(number)
         axes.plot(curve.temperatures, curve.values, label=curve.file, linewidth=1.3, **look)

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from rdtools.diagnose.calibrated import Curve, plot_curves, sketch_curves
+from rdtools.diagnose.calibrated import TemperatureCurve, plot_curves, sketch_curves
 
 HEAD = "file\tmethod\tqueries\tgroups\ttemperature\tnats\tlistwise_entropy_share\tbound\n"
 
@@ -129,7 +129,7 @@ def test_curves(run, tmp_path):
 
 
 def test_a_sketch_by_hand():
-    curve = Curve("a", np.geomspace(1, 1e39, 40).tolist(), [0.0] * 39 + [8.0], (2.0, 0.0))
+    curve = TemperatureCurve("a", np.geomspace(1, 1e39, 40).tolist(), [0.0] * 39 + [8.0], (2.0, 0.0))
     (name, bars) = sketch_curves({"nats": [curve]})
     assert name == "nats"
     assert bars == "  a |" + " " * 39 + "█| 0 to 8 for T 1 to 1e+39; 0 at T 2"
