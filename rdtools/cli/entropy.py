@@ -18,6 +18,7 @@ from rdtools.diagnose.columns import (
     manual_of_columns,
     open_diagnostics,
     option_groups,
+    refuse_columns,
     refuse_unused,
 )
 from rdtools.diagnose.columns.score_shares import SCORE_SHARE_ENTROPY, PaperOptions
@@ -27,6 +28,7 @@ from rdtools.models.options import ModelOptions
 from rdtools.search.options import IndexOptions
 
 if TYPE_CHECKING:
+    from rdtools.diagnose.calibrated import Curves
     from rdtools.diagnose.cut import Cut
     from rdtools.diagnose.diagnosis import Diagnosis
 
@@ -54,17 +56,30 @@ def entropy(
     Columns, of the n scored documents of a query, with T the --temperature: docs (n), pairwise_entropy_bits
     (mean over pairs of the binary entropy of sigmoid((si - sj)/T)), listwise_entropy_bits (entropy of
     softmax(s/T)), listwise_entropy_share (the same over log2 n), tied_pairs (share of pairs with equal
-    scores), margin (best score minus second best), kappa (largest (1/n) / softmax(s/T)), temperature.
+    scores), margin (best score minus second best), kappa (largest (1/n) / softmax(s/T)), log10_kappa
+    (its decimal logarithm), temperature. A log10_kappa of 0 is a uniform distribution; at 3 the worst
+    document gets a thousandth of a uniform share, and hardly counts in kl. markdown and --plot leave out
+    kappa.
 
     The summary has one row per FILE: queries, the sum of docs, and the mean of each other column over the
-    queries where it is defined; of kappa the median, and the maximum as kappa_max. With fewer than two scored
-    documents all but docs is undefined: empty in TSV and markdown, null in jsonl, and counted. A kappa too
-    large for a float is inf, in jsonl null. Options add columns, and further columns with their settings:
+    queries where it is defined; of kappa and log10_kappa the median, and the maximum as kappa_max and
+    log10_kappa_max. With fewer than two scored documents all but docs is undefined: empty in TSV and
+    markdown, null in jsonl, and counted. A kappa too large for a float is inf, in jsonl null. Options add
+    columns, and further columns with their settings:
 
     \b
     {columns}
 
     --confidence adds COLUMN_low and COLUMN_high: percentile bootstrap over queries, 1,000 draws from --seed.
+
+    --calibrate writes one row per FILE: method, queries, groups (those that temperature was fitted to),
+    temperature, nats, listwise_entropy_share, bound. With judgements, method is likelihood (temperature
+    scaling, Guo et al., 1706.04599): T minimises nats, the mean over groups with a scored positive and a
+    scored negative of the mean of -ln p over positives, p the positive's share of softmax(s/T) among itself
+    and the negatives. Without, method is entropy: T gives a mean listwise_entropy_share of 0.35 over queries.
+    Queries with equal scores do not count. T lies between the spread of the scores (median over groups of
+    best minus worst) divided by 100 and times 100; bound is low or high if T is one of these, otherwise
+    empty. --plot draws both curves over T, a dot at the temperature.
 
     listwise_entropy_bits and diameter are the ingredients of the bound of arXiv 2505.21058; the bound itself
     has unknown constants and is not computed. --against prints file, run, measure, column, queries, Pearson's
@@ -80,11 +95,15 @@ def entropy(
     below-median those < the median, and the last record of a query decides for all of them.
 
     Records stream. With --cut they wait in a temporary file (in TMPDIR), and memory holds one number each;
-    --confidence and --plot hold the values of all queries, --compare and --coverage a hash of each
-    document's id.
+    --confidence and --plot hold the values of all queries, --calibrate the scores of a FILE, --compare and
+    --coverage a hash of each document's id.
     """
     paths = need_input(options.files) or (STDIN,)
     refuse_unused(given)
+    if options.calibrate:
+        refuse_columns(given, "--calibrate writes the temperature")
+        _calibrate(options, paths, reading, output)
+        return
     from rdtools.core.output import open_output
     from rdtools.diagnose.diagnosis import Diagnosis
 
@@ -120,6 +139,24 @@ def entropy(
 
         plot_diagnosis(diagnosis, options.plot)
     diagnosis.report()
+
+
+def _calibrate(
+    options: DiagnosisOptions, paths: Sequence[str], reading: Reading, output: TableOutput
+) -> None:
+    """Write the temperature of each file, and draw its curve."""
+    from rdtools.core.output import open_output
+    from rdtools.diagnose.calibrated import plot_curves, rows_of_calibration
+    from rdtools.diagnose.diagnosis import Diagnosis
+    from rdtools.diagnose.rows import encode_rows
+
+    curves: Curves | None = None if options.plot is None else {}
+    diagnosis = Diagnosis(options.temperature, options.score_scale)
+    rows = rows_of_calibration(diagnosis, paths, reading, curves)
+    with open_output(output.output) as out:
+        out.write(b"".join(encode_rows(rows, output.format)))
+    if options.plot is not None and curves is not None:
+        plot_curves(curves, options.plot)
 
 
 def _parse_cut(cut: CutOptions, paper: PaperOptions) -> Cut:

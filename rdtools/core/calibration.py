@@ -24,8 +24,8 @@ REACH = 100.0
 
 _HALVINGS = 60
 
-Judged = tuple[Sequence[float], Sequence[bool]]
-"""The scores of a query's documents, and which of these documents are positive."""
+Judged = tuple[Sequence[float], Sequence[int]]
+"""The scores of a query's documents, and which of these documents are positive (True or 1)."""
 
 
 class Calibration(NamedTuple):
@@ -50,6 +50,20 @@ class Calibration(NamedTuple):
     entropy_share: float
     spread: float
     bound: str | None
+
+    @property
+    def problem(self) -> str | None:
+        """Return why T is a bound of the search, for people, or None if it is not."""
+        if self.bound is None:
+            return None
+        if self.bound == "high":
+            why, spread = "positives do not score above negatives", f"times {REACH:g}"
+        else:
+            spread = f"divided by {REACH:g}"
+            why = "no positive scores below a negative"
+            if self.method == ENTROPY:
+                why = "tied best scores keep the entropy high"
+        return f"{why}, so that T is a bound: the median spread of the scores {spread}"
 
 
 def judged_scores(record: Record) -> Judged:
@@ -82,19 +96,18 @@ def fit_temperature(groups: Iterable[Judged], share: float = TARGET_SHARE) -> Ca
     Returns:
         The calibration, or None if no group has two different scores.
     """
-    told = [group for group in groups if _says_something(group)]
-    judged = [group for group in told if any(group[1]) and not all(group[1])]
-    if not told:
+    judged, fitted = _fitted(groups)
+    if not fitted:
         return None
-    entropy = _Entropy(judged or told)
-    likelihood = _Likelihood(judged) if judged else None
+    entropy = _Entropy(fitted)
+    likelihood = _Likelihood(fitted) if judged else None
     spread = entropy.spread
     is_too_low = likelihood.is_too_low if likelihood else lambda t: entropy.share(t) < share
     temperature, bound = _solve(is_too_low, spread / REACH, spread * REACH)
     return Calibration(
         temperature,
         LIKELIHOOD if likelihood else ENTROPY,
-        len(judged or told),
+        len(fitted),
         likelihood.nats(temperature) if likelihood else None,
         entropy.share(temperature),
         spread,
@@ -103,17 +116,17 @@ def fit_temperature(groups: Iterable[Judged], share: float = TARGET_SHARE) -> Ca
 
 
 def temperature_curve(groups: Iterable[Judged], method: str, temperatures: Sequence[float]) -> list[float]:
-    """Return what `fit_temperature` looks at, by temperature: mean nats, or the mean entropy share."""
-    told = [group for group in groups if _says_something(group)]
-    if method == LIKELIHOOD:
-        nats = _Likelihood([group for group in told if any(group[1]) and not all(group[1])]).nats
-        return [nats(temperature) for temperature in temperatures]
-    share = _Entropy(told).share
-    return [share(temperature) for temperature in temperatures]
+    """Return the mean nats, or the mean entropy share, of the groups that `fit_temperature` looks at."""
+    _, fitted = _fitted(groups)
+    value = _Likelihood(fitted).nats if method == LIKELIHOOD else _Entropy(fitted).share
+    return [value(temperature) for temperature in temperatures]
 
 
-def _says_something(group: Judged) -> bool:
-    return len(group[0]) > 1 and min(group[0]) < max(group[0])
+def _fitted(groups: Iterable[Judged]) -> tuple[bool, list[Judged]]:
+    """Return whether a group is judged, and the groups that count: then the judged ones."""
+    told = [group for group in groups if len(group[0]) > 1 and min(group[0]) < max(group[0])]
+    judged = [group for group in told if any(group[1]) and not all(group[1])]
+    return bool(judged), judged or told
 
 
 def _solve(is_too_low: Callable[[float], bool], low: float, high: float) -> tuple[float, str | None]:

@@ -24,9 +24,11 @@ from rdtools.formats.scored import ScoredRecord, scored
 
 COLUMNS = (
     Column("docs", scale_free=True),
-    *(Column(name, 0.5 if name == "kappa" else None, name == "tied_pairs") for name in MEASURED),
+    *(Column(name, 0.5 if name.endswith("kappa") else None, name == "tied_pairs") for name in MEASURED),
 )
 """The columns of every query."""
+_NO_TEMPERATURE = ("docs", "tied_pairs", "margin")
+"""Columns that the temperature does not change."""
 CHUNK = 1024
 """Records that are measured together."""
 
@@ -80,6 +82,7 @@ class Diagnosis:
         self.diagnostics = diagnostics
         self.columns = (*COLUMNS, *(column for one in diagnostics for column in one.columns))
         depends_on_scale = cut_by is not None and not self.columns[self.place_of(cut_by)].scale_free
+        self._warns_of_cosines = cut_by not in _NO_TEMPERATURE
         self._one_scale = OneScale(score_scale, "cut each scale by itself") if depends_on_scale else None
         self.settings = {name: value for one in diagnostics for name, value in one.settings.items()}
         self.keep = keep
@@ -105,9 +108,7 @@ class Diagnosis:
 
     def check_scores(self, record: ScoredRecord) -> None:
         """Raise `BadLine` if scores are ranks, probabilities, of an unknown scale, or of a second scale."""
-        scale = record.provenance.scale or "unknown"
-        if scale == "unknown" and self.score_scale is not None:
-            scale = self.score_scale
+        scale = self._scale(record.provenance)
         if self._one_scale is None and scale not in _UNFIT:
             return
         if all(score != score for score in record.scores):  # NaN: without scores their scale does not matter
@@ -118,12 +119,16 @@ class Diagnosis:
         if self._one_scale is not None:
             self._one_scale.check_scale(record.query_id, scale)
 
+    def _scale(self, provenance: Provenance) -> str:
+        scale = provenance.scale or "unknown"
+        return self.score_scale if scale == "unknown" and self.score_scale is not None else scale
+
     def measure_scores(self, records: Iterable[ScoredRecord], file: str = "") -> Iterator[MeasuredQueries]:
         """Yield the values of checked records of which only the scores were read, without diagnostics."""
         self._begin_file(file)
         for chunk in _chunks(records):
             yield [record.query_id for record in chunk], self._measure(chunk)
-        warn_if_mixed(file or "input", self._provenances)
+        self._end_file(file)
 
     def measure_records(
         self, records: Iterable[Record], file: str = ""
@@ -133,7 +138,7 @@ class Diagnosis:
         for chunk in _chunks(records):
             table = self._measure(list(map(scored, chunk)), [one.measure(chunk) for one in self.diagnostics])
             yield chunk, table
-        warn_if_mixed(file or "input", self._provenances)
+        self._end_file(file)
 
     def measure_queries(self, records: Iterable[Record], file: str = "") -> Iterator[MeasuredQueries]:
         """Yield the same values with the ids of the queries."""
@@ -143,6 +148,17 @@ class Diagnosis:
     def _begin_file(self, file: str) -> None:
         self.kept.append((file, []))
         self._provenances = Counter()
+
+    def _end_file(self, file: str) -> None:
+        """Warn of scores that do not go together, or not with the temperature, the latter once."""
+        warn_if_mixed(file or "input", self._provenances)
+        scales = set(map(self._scale, self._provenances))
+        if self._warns_of_cosines and self.temperature == 1 and "cosine" in scales:
+            self._warns_of_cosines = False
+            log.warning(
+                "softmax over cosines is nearly uniform at temperature 1, so that entropies are near their "
+                "maximum (rd-entropy --calibrate finds the --temperature)"
+            )
 
     def _measure(self, records: Sequence[ScoredRecord], others: Sequence[Floats] = ()) -> Floats:
         """Measure and count a chunk; `others` are the values of the diagnostics."""

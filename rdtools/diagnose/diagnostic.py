@@ -57,6 +57,9 @@ class Diagnostic(ABC):
     def measure(self, records: Sequence[Record]) -> Floats:
         """Return the values of m records, (m, len(columns)) float64, NaN where undefined."""
 
+    def repeat_paper(self) -> None:  # noqa: B027
+        """Measure as the code of 2505.21058 does, where that differs (`--paper-compat`)."""
+
     def check(self, record: Record) -> None:  # noqa: B027
         """Raise `BadLine` if a record lacks what is needed."""
 

@@ -21,6 +21,7 @@ MEASURED = (
     "tied_pairs",
     "margin",
     "kappa",
+    "log10_kappa",
 )
 
 _PAIRS = 2**16
@@ -40,13 +41,14 @@ def measure(scores: Floats, lengths: NDArray[np.int64], temperature: float) -> F
         temperature: T > 0, in the unit of the scores.
 
     Returns:
-        (m, 6) float64, NaN for a query with fewer than two scores. With n scores:
+        (m, 7) float64, NaN for a query with fewer than two scores. With n scores:
         pairwise_entropy_bits: mean over i<j of H₂(σ((sᵢ−sⱼ)/T)), 0 to 1 bit.
         listwise_entropy_bits: entropy of softmax(s/T), 0 to log₂ n bits.
         listwise_entropy_share: the same as a share of log₂ n.
         tied_pairs: share of pairs i<j with sᵢ = sⱼ.
         margin: best score minus second best, in the unit of the scores.
         kappa: max over i of (1/n) / softmax(s/T)ᵢ, at least 1; infinite beyond float64.
+        log10_kappa: its decimal logarithm, at least 0, where κ itself is beyond float64 too.
     """
     starts = np.cumsum(lengths) - lengths
     table = np.full((len(lengths), len(MEASURED)), np.nan)
@@ -65,7 +67,7 @@ def measure(scores: Floats, lengths: NDArray[np.int64], temperature: float) -> F
 def _measure_alike(
     scores: Floats, temperature: float, pairs: tuple[Places, Places], buffers: Floats
 ) -> Floats:
-    """Compute MEASURED of m queries with n ≥ 2 documents each, (m, n) -> (m, 6)."""
+    """Compute MEASURED of m queries with n ≥ 2 documents each, (m, n) -> (m, 7)."""
     n = scores.shape[1]
     with np.errstate(over="ignore"):
         ordered = np.sort(scores, axis=1)
@@ -77,8 +79,10 @@ def _measure_alike(
         # −Σ p ln p with p = e^−depth / total
         listwise = (np.log(total) + (weights * depth).sum(axis=1) / total) / math.log(2)
         kappa = total / n * np.exp(below[:, 0])
+        log_kappa = np.maximum(np.log(total / n) + below[:, 0], 0) / math.log(10)  # no −0 by rounding
         pairwise, tied = _measure_pairs(ordered, temperature, pairs, buffers)
-    return np.stack([pairwise, listwise, listwise / math.log2(n), tied, margin, kappa], axis=1)
+    share = listwise / math.log2(n)
+    return np.stack([pairwise, listwise, share, tied, margin, kappa, log_kappa], axis=1)
 
 
 def _measure_pairs(

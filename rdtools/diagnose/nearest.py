@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdtools.diagnose.entropy import Floats
-from rdtools.diagnose.points import SAME, two_nn_dimension
+from rdtools.diagnose.points import SAME, chord, two_nn_dimension
 
 _SAMPLE = 10_000
 _EXTRA = 16
@@ -16,7 +16,7 @@ _BLOCK = 256
 
 
 class NearestNeighbours:
-    """N points and their exact nearest neighbours, by cosine (1 − cos) or Euclidean distance.
+    """N points and their exact nearest neighbours by Euclidean distance, for the cosine of unit vectors.
 
     Attributes:
         points: N.
@@ -40,18 +40,20 @@ class NearestNeighbours:
     def distances(self, embeddings: NDArray[np.float32]) -> Floats:
         """Return each point's distances to the k, and at least 2, nearest others, ascending, (m, k) float64.
 
-        Others are points farther than SAME; the distance is infinite if there are fewer.
+        Others are points farther than SAME, for the cosine by 1 − cos; the distance is infinite if there are
+        fewer.
         """
         k = max(self._neighbours, 2)
         wanted = min(k + _EXTRA, self.points)
+        same = float(chord(np.array(SAME))) if self._cosine else SAME
         result = np.full((len(embeddings), max(k, wanted)), np.inf)
         for start in range(0, len(embeddings), _BLOCK):
             block = self._normalized(embeddings[start : start + _BLOCK])
             _, found = self._index.search(block, wanted)
             # Again in float64: the differences of near points are small.
             here, there = block.astype(np.float64)[:, None], self._embeddings[found].astype(np.float64)
-            apart = 1 - (here * there).sum(axis=2) if self._cosine else np.linalg.norm(here - there, axis=2)
-            apart[apart <= SAME] = np.inf
+            apart = np.linalg.norm(here - there, axis=2)
+            apart[apart <= same] = np.inf
             result[start : start + _BLOCK, :wanted] = apart
         return np.sort(result, axis=1)[:, :k]
 

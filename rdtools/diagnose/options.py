@@ -51,6 +51,15 @@ class DiagnosisOptions(OptionGroup):
     temperature: float = flag(
         "--temperature", default=1.0, metavar="T", above=0, help="Divide score differences by T."
     )
+    calibrate: bool = flag(
+        "--calibrate", default=False,
+        excludes=(
+            "--calibrate writes the temperature",
+            ("--temperature", "--by-query", "--against", "--cut", "--confidence"),
+        ),
+        help="Write the temperature at which the scores predict the judged positives best, or without "
+        "judgements one with a moderate entropy.",
+    )  # fmt: skip
     score_scale: str | None = score_scale_flag()
     confidence: float | None = flag(
         "--confidence", default=None, metavar="C", above=0, below=1,
@@ -64,7 +73,8 @@ class DiagnosisOptions(OptionGroup):
     )  # fmt: skip
     plot: str | None = flag(
         "--plot", default=None, metavar="FILE|terminal", parse=plot_target,
-        help="Draw the distribution of every column, to FILE.png, FILE.svg, or as text on stderr.",
+        help="Draw the distribution of every column, or with --calibrate the curve over T, to FILE.png, "
+        "FILE.svg, or as text on stderr.",
     )  # fmt: skip
     seed: int = seed_flag()
 

@@ -6,7 +6,9 @@ import io
 import logging
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import PurePath
 from typing import Any
 
@@ -25,6 +27,8 @@ _BARS = " ▁▂▃▄▅▆▇█"
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STROKES = ("-", "--", "-.", ":")
 
+Panel = Callable[[Any], None]
+"""Draws on axes of matplotlib."""
 FileValues = tuple[str, Floats]
 """A file and its values, (n, columns) float64, NaN where undefined."""
 
@@ -37,36 +41,55 @@ def plot_diagnosis(diagnosis: Diagnosis, target: str) -> None:
     files = diagnosis.values_by_file()
     if not files:
         return
-    columns = [column.name for column in diagnosis.columns[1:]]
+    places = [
+        n for n, column in enumerate(diagnosis.columns[1:]) if column.name != "kappa"
+    ]  # its log10 is there
+    files = [(file, values[:, places]) for file, values in files]
+    columns = [diagnosis.columns[1 + place].name for place in places]
     settings = {"temperature": diagnosis.temperature, **diagnosis.settings}
     caption = ", ".join(f"{name} {value}" for name, value in settings.items())
+    put_drawing(
+        target,
+        lambda format: draw(columns, files, format, caption),
+        lambda: chain(sketch(columns, files), [caption]),
+    )
+
+
+def put_drawing(target: str, picture: Callable[[str], bytes], text: Callable[[], Iterable[str]]) -> None:
+    """Write the picture, given its format, into the file `target`, or print the text if it is `terminal`."""
     if target != TERMINAL:
         with open_output(target) as out:
-            out.write(draw(columns, files, PurePath(target).suffix[1:], caption))
+            out.write(picture(PurePath(target).suffix[1:]))
     elif log.isEnabledFor(logging.INFO) and sys.stderr is not None:
-        print(*sketch(columns, files), caption, sep="\n", file=sys.stderr)
+        print(*text(), sep="\n", file=sys.stderr)
 
 
 def draw(columns: Sequence[str], files: Sequence[FileValues], format: str, caption: str = "") -> bytes:
     """Return a `png` or `svg` of the columns that have values. The same input gives the same bytes."""
+    places = [place for place in range(len(columns)) if any(_finite(v, place).size for _, v in files)]
+    panels: list[Panel] = [partial(_panel, columns[place], files, place) for place in places]
+    return draw_panels(panels, len(files), format, caption)
+
+
+def draw_panels(panels: Sequence[Panel], files: int, format: str, caption: str = "") -> bytes:
+    """Return a `png` or `svg` of panels, which have a labelled line for each of `files` files."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    panels = [place for place in range(len(columns)) if any(_finite(v, place).size for _, v in files)]
     wide = min(3, max(1, len(panels)))
     high = max(1, math.ceil(len(panels) / wide))
     # A fixed salt instead of random names, and no date.
     with mpl.rc_context({"svg.hashsalt": "rdtools", "font.size": 9}):
         figure = Figure(figsize=(3.6 * wide, 2.7 * high + 0.4), layout="constrained")
         FigureCanvasAgg(figure)
-        for number, place in enumerate(panels, start=1):
-            _panel(figure.add_subplot(high, wide, number), columns[place], files, place)
+        for number, draw_on in enumerate(panels, start=1):
+            axes = figure.add_subplot(high, wide, number)
+            draw_on(axes)
+            axes.spines[["top", "right"]].set_visible(False)
         if panels:
             handles, labels = figure.axes[0].get_legend_handles_labels()
-            figure.legend(
-                handles, labels, loc="outside upper center", ncols=min(4, len(files)), frameon=False
-            )
+            figure.legend(handles, labels, loc="outside upper center", ncols=min(4, files), frameon=False)
         figure.supxlabel(caption, fontsize="small")
         picture = io.BytesIO()
         metadata = {"Date": None} if format == "svg" else {"Software": None}
@@ -74,20 +97,26 @@ def draw(columns: Sequence[str], files: Sequence[FileValues], format: str, capti
     return picture.getvalue()
 
 
-def _panel(axes: Any, column: str, files: Sequence[FileValues], place: int) -> None:
+def stroke(number: int) -> dict[str, Any]:
+    """Return how the line of a file looks."""
+    return {"color": _COLOURS[number % len(_COLOURS)], "linestyle": _STROKES[number % len(_STROKES)]}
+
+
+def bars(heights: Iterable[float]) -> str:
+    """Return a bar for each height between 0 and 1."""
+    return "".join(_BARS[math.ceil(height * (len(_BARS) - 1))] for height in heights)
+
+
+def _panel(column: str, files: Sequence[FileValues], place: int, axes: Any) -> None:
     edges = _edges(files, place)
     for number, (file, values) in enumerate(files):
         shares = _shares(_finite(values, place), edges)
-        axes.stairs(
-            100 * shares, edges, label=file, linewidth=1.3,
-            color=_COLOURS[number % len(_COLOURS)], linestyle=_STROKES[number % len(_STROKES)],
-        )  # fmt: skip
+        axes.stairs(100 * shares, edges, label=file, linewidth=1.3, **stroke(number))
     if _spans_decades(edges):
         axes.set_xscale("log")
     axes.set_xlabel(column)
     axes.set_ylabel("% of queries")
     axes.set_ylim(bottom=0)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def sketch(columns: Sequence[str], files: Sequence[FileValues]) -> Iterator[str]:
@@ -102,8 +131,7 @@ def sketch(columns: Sequence[str], files: Sequence[FileValues]) -> Iterator[str]
         shares = [_shares(_finite(values, place), edges) for _, values in files]
         highest = max(share.max() for share in shares)
         for (file, _), share in zip(files, shares, strict=True):
-            bars = "".join(_BARS[math.ceil(x / highest * (len(_BARS) - 1))] for x in share)
-            yield f"  {file:{label}} |{bars}| {100 * share.max():.0f}% at most"
+            yield f"  {file:{label}} |{bars(share / highest)}| {100 * share.max():.0f}% at most"
 
 
 def _finite(values: Floats, place: int) -> Floats:

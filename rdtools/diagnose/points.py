@@ -13,6 +13,15 @@ SAME = 1e-6
 """Points at this distance or less are one point: equal texts, up to the rounding of an encoder."""
 
 
+def chord(cosine_distance: Floats) -> Floats:
+    """√(2(1 − cos)): the Euclidean distance between unit vectors, of 1 − cos.
+
+    A dimension needs distances that grow like lengths. 1 − cos is half the square of this length: with it,
+    TwoNN gives exactly half the dimension.
+    """
+    return np.asarray(np.sqrt(2 * np.maximum(cosine_distance, 0)), np.float64)
+
+
 def diameter(distances: Floats, alpha: float) -> float:
     """The α-quantile of the distances between n ≥ 2 points, (n(n−1)/2,) float64: a robust diameter."""
     return float(np.quantile(distances, alpha))
@@ -51,7 +60,8 @@ def knn_density(radius: Floats, neighbours: int, points: int, dimension: float) 
 def distances_between_distinct(distances: Floats) -> Floats:
     """Return the (m, m) distances between the m points that are not the SAME as an earlier one.
 
-    `distances` are those of all pairs of n points, (n(n−1)/2,), in scipy's condensed order.
+    `distances` are those of all pairs of n points, (n(n−1)/2,), in scipy's condensed order: 1 − cos, or
+    Euclidean.
     """
     square: Floats = squareform(distances)
     first = ~np.tril(square <= SAME, -1).any(axis=1)

@@ -16,9 +16,11 @@ from rdtools.diagnose.diagnosis import COLUMNS, Diagnosis, MeasuredFiles
 from rdtools.diagnose.diagnostic import Column
 from rdtools.diagnose.entropy import MEASURED, Floats
 
-_TEXT_COLUMNS = ("file", "query_id", "run", "measure", "column")
+_TEXT_COLUMNS = ("file", "query_id", "run", "measure", "column", "method")
 _DECIMALS = 4
 """In Markdown; other formats have full precision."""
+_NOT_IN_MARKDOWN = ("kappa", "kappa_max", "kappa_low", "kappa_high")
+"""Columns of up to 300 digits, of which Markdown, for people, has the logarithm only."""
 
 
 def rows_by_query(diagnosis: Diagnosis, files: MeasuredFiles) -> Iterator[dict[str, Any]]:
@@ -45,9 +47,9 @@ def rows_by_file(
     """Yield one row per file that has records.
 
     It has file, queries, docs (their sum), the summary of each measured column over the records where it is
-    defined (the mean, or its quantile), kappa_max, temperature, and the columns, totals and settings of the
-    diagnostics. With a `confidence`, for which `diagnosis` must keep all values, it also has the bounds of a
-    bootstrap interval of each summary, COLUMN_low and COLUMN_high.
+    defined (the mean, or its quantile), kappa_max, log10_kappa_max, temperature, and the columns, totals and
+    settings of the diagnostics. With a `confidence`, for which `diagnosis` must keep all values, it also has
+    the bounds of a bootstrap interval of each summary, COLUMN_low and COLUMN_high.
     """
     others = [column.name for column in diagnosis.columns[len(COLUMNS) :]]
     for file, chunks in files:
@@ -62,7 +64,7 @@ def rows_by_file(
         row = {
             "file": file, "queries": diagnosis.queries - queries, "docs": diagnosis.docs - docs,
             **{name: values[name] for name in MEASURED},
-            "kappa_max": max(summary.held["kappa"], default=None),
+            **{f"{name}_max": max(summary.held[name], default=None) for name in ("kappa", "log10_kappa")},
             "temperature": diagnosis.temperature,
             **{name: values[name] for name in others}, **totals, **diagnosis.settings,
         }  # fmt: skip
@@ -118,7 +120,10 @@ def _defined(value: float) -> float | None:
 
 
 def encode_rows(rows: Iterable[dict[str, Any]], format: str) -> Iterator[bytes]:
-    """Yield the text of the rows as `tsv` or `markdown` with a header, or as `jsonl`."""
+    """Yield the text of the rows as `tsv` or `markdown` with a header, or as `jsonl`.
+
+    All rows have the columns of the first.
+    """
     if format == "jsonl":
         yield from map(tables.jsonl, rows)
         return
@@ -128,8 +133,9 @@ def encode_rows(rows: Iterable[dict[str, Any]], format: str) -> Iterator[bytes]:
         return
     rows = chain([first], rows)
     if format == "markdown":
-        cells = [[tables.format_cell(*item, _DECIMALS) for item in row.items()] for row in rows]
-        yield tables.markdown_table(list(first), cells, sum(name in _TEXT_COLUMNS for name in first))
+        names = [name for name in first if name not in _NOT_IN_MARKDOWN]
+        cells = [[tables.format_cell(name, row[name], _DECIMALS) for name in names] for row in rows]
+        yield tables.markdown_table(names, cells, sum(name in _TEXT_COLUMNS for name in names))
         return
     yield tables.tsv(first)
     for row in rows:

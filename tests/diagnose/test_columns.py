@@ -79,11 +79,10 @@ def test_geometry_against_scikit_learn(distance, neighbours):
     found = geometry.measure([with_texts("q", names)])[0]
 
     apart = pairwise_distances(points.astype(np.float64), metric=distance)
-    near, _ = (
-        NearestNeighbors(n_neighbors=neighbours + 1, metric=distance, algorithm="brute")
-        .fit(points.astype(np.float64))
-        .kneighbors(points.astype(np.float64))
-    )
+    own = points.astype(np.float64)
+    if distance == "cosine":  # the chord is the Euclidean distance between unit vectors
+        own /= np.linalg.norm(own, axis=1, keepdims=True)
+    near, _ = NearestNeighbors(n_neighbors=neighbours + 1, algorithm="brute").fit(own).kneighbors(own)
     dimension = 1 / np.mean(np.log(near[:, 2] / near[:, 1]))
     ball = math.pi ** (dimension / 2) / math.gamma(dimension / 2 + 1)
     density = np.median(neighbours / (16 * ball * near[:, neighbours] ** dimension))
@@ -91,7 +90,7 @@ def test_geometry_against_scikit_learn(distance, neighbours):
     assert found == pytest.approx(expected, rel=1e-5)
     assert geometry.settings == {
         "encoder": "m", "distance": distance, "alpha": 0.95, "neighbours": neighbours,
-        "density_among": "query",
+        "density_among": "query", "neighbour_distance": "chord" if distance == "cosine" else "euclidean",
     }  # fmt: skip
 
 
@@ -109,7 +108,9 @@ def test_density_among_the_corpus_against_scikit_learn(distance):
     _, dimension, density = geometry.measure([with_texts("q", names)])[0]
 
     exact = points.astype(np.float64)
-    near, _ = NearestNeighbors(n_neighbors=8, metric=distance, algorithm="brute").fit(exact).kneighbors(exact)
+    if distance == "cosine":
+        exact /= np.linalg.norm(exact, axis=1, keepdims=True)
+    near, _ = NearestNeighbors(n_neighbors=8, algorithm="brute").fit(exact).kneighbors(exact)
     near[[0, 299], 1:7] = near[[0, 299], 2:8]  # past the copy
     expected = 1 / np.mean(np.log(near[:, 2] / near[:, 1]))
     assert dimension == pytest.approx(expected, rel=1e-3)
@@ -137,6 +138,74 @@ def test_two_nn_finds_the_dimension():
     near, _ = NearestNeighbors(n_neighbors=11).fit(cloud).kneighbors(cloud)
     assert two_nn_dimension(near[:, 1], near[:, 2]) == pytest.approx(2, abs=0.1)
     assert np.median(knn_density(near[:, 10], 10, 5000, 2.0)) == pytest.approx(1, abs=0.1)
+
+
+def on_sphere(dimension: int, count: int) -> np.ndarray:
+    """Draw points of any length whose directions are uniform on S^dimension, in a space of 24."""
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(count, dimension + 1))
+    turned = directions @ np.linalg.qr(rng.normal(size=(24, dimension + 1)))[0].T
+    return (turned * rng.uniform(0.5, 2, (count, 1))).astype(np.float32)
+
+
+@pytest.mark.parametrize("dimension", [2, 5])
+def test_points_on_a_sphere_have_its_dimension(dimension):
+    """With the cosine, among a query's documents and among a corpus; 1 − cos, the paper's, gives half."""
+    points = on_sphere(dimension, 1500)
+    one = with_texts("q", [str(i) for i in range(len(points))])
+    table = Table({str(i): point for i, point in enumerate(points)})
+    corpus = NearestNeighbours(points, "cosine", 10)
+    for options, among in (
+        (GeometryOptions(encoder="m"), None),
+        (GeometryOptions(encoder="m", density_among="corpus"), corpus),
+    ):
+        geometry = Geometry(table, options, corpus_points=among)
+        wide, own, dense = geometry.measure([one])[0]
+        assert own == pytest.approx(dimension, rel=0.06)
+        assert geometry.settings["neighbour_distance"] == "chord"
+        geometry.repeat_paper()
+        same, half, other = geometry.measure([one])[0]
+        assert (same, half) == (wide, pytest.approx(own / 2))
+        assert geometry.settings["neighbour_distance"] == "cosine"
+        # With r = chord²/2 and d halved, r^d changes by 2^(d/2) and the unit ball is that of d/2.
+        ball = math.lgamma(own / 4 + 1) - math.lgamma(own / 2 + 1) + own / 4 * math.log(math.pi)
+        assert other == pytest.approx(dense * math.exp(ball + own / 2 * math.log(2)))
+
+
+def test_the_density_of_a_uniform_sphere_is_one_over_its_area():
+    points = on_sphere(2, 3000)
+    nearest = NearestNeighbours(points, "cosine", 10)
+    density = knn_density(nearest.distances(points)[:, 9], 10, 3000, 2.0)
+    assert np.median(density) == pytest.approx(1 / (4 * math.pi), rel=0.1)
+
+
+def test_the_paper_changes_no_euclidean_distance():
+    points = on_sphere(2, 40)
+    geometry = Geometry(
+        Table({str(i): point for i, point in enumerate(points)}),
+        GeometryOptions(encoder="m", distance="euclidean"),
+    )
+    one = with_texts("q", [str(i) for i in range(40)])
+    before = geometry.measure([one])[0].tolist()
+    geometry.repeat_paper()
+    assert geometry.measure([one])[0].tolist() == before
+    assert geometry.settings["neighbour_distance"] == "euclidean"
+
+
+def test_near_copies_are_told_by_1_minus_cos_in_both_searches():
+    """An angle of 0.001 is 1 − cos = 5e-7, one point; 0.002 is 2e-6, two."""
+    angles = np.array([0, 0.001, 0.5, 0.502, 1.0])
+    points = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    table = Table({str(i): point for i, point in enumerate(points)})
+    one = with_texts("q", [str(i) for i in range(5)])
+    options = GeometryOptions(encoder="m", neighbours=1)
+    near = 2 * np.sin(np.array([0.5, 0.002, 0.002, 0.498]) / 2)
+    far = 2 * np.sin(np.array([0.502, 0.5, 0.498, 0.5]) / 2)
+    assert Geometry(table, options).measure([one])[0, 1] == pytest.approx(
+        1 / np.log(far / near).mean(), rel=1e-3
+    )
+    found = NearestNeighbours(points, "cosine", 1).distances(points)[[0, 2, 3], 0]
+    assert found == pytest.approx(2 * np.sin(np.array([0.5, 0.002, 0.002]) / 2), rel=1e-3)
 
 
 def test_equal_points_count_once():
@@ -349,6 +418,17 @@ def test_suspected_false_negatives_by_hand():
     assert column(SuspectedFalseNegatives(), records, "supremum") == pytest.approx(
         [9, 1, 1, math.nan], nan_ok=True
     )
+
+
+@pytest.mark.parametrize(
+    ("positive", "share"),
+    [("lowest", 4 / 5), ("mean", 2 / 5), ("highest", 1 / 5)],  # from -4, 2, 5 on
+)
+def test_suspected_by_the_lowest_the_highest_or_the_mean_positive(positive, share):
+    one = record("a", [-4.0, 5.0, 5.0, -5.0, -4.0, 1.0, 2.0, 9.0], positives=3)
+    diagnostic = SuspectedFalseNegatives(positive=positive)
+    assert column(diagnostic, [one], "suspected_false_negatives") == [pytest.approx(share)]
+    assert diagnostic.settings == {"suspect_margin": 0.0, "suspect_positive": positive}
 
 
 def test_cost():

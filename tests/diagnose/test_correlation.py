@@ -85,7 +85,7 @@ def test_rows():
     files = [(name, diagnosis.measure_queries(own, name)) for name, own in (("f", records), ("empty", []))]
     rows = list(correlations(diagnosis, files, metrics, 0.95))
     by_column = {(row["measure"], row["column"]): row for row in rows}
-    assert len(rows) == len(by_column) == 2 * 7
+    assert len(rows) == len(by_column) == 2 * 8
     margin = by_column["AP", "margin"]
     x, y = [0, 1, 2, 3, 4, 6], [0, 0.1, 0.2, 0.3, 0.4, 0.5]  # query 5 has two records, of margins 5 and 7
     assert margin["pearson"] == pytest.approx(stats.pearsonr(x, y).statistic)

@@ -59,6 +59,7 @@ def test_by_hand():
         "tied_pairs": 1 / 3,
         "margin": math.log(3),
         "kappa": (1 / 3) / (1 / 5),
+        "log10_kappa": math.log10(5 / 3),
     }
     assert columns([0.0, math.log(3), 0.0]) == pytest.approx(expected)
     assert columns([0.0, 2 * math.log(3), 0.0], temperature=2) == pytest.approx(
@@ -79,6 +80,7 @@ def test_against_scipy(scores, temperature):
         np.mean([stats.entropy([p, 1 - p], base=2) for p in sure]), abs=1e-9
     )
     assert found["kappa"] == pytest.approx(1 / len(scores) / shares.min())
+    assert found["log10_kappa"] == pytest.approx(math.log10(found["kappa"]), abs=1e-12)
     assert found["tied_pairs"] == pytest.approx(
         np.mean([a == b for i, a in enumerate(scores) for b in scores[:i]])
     )
@@ -103,6 +105,7 @@ def test_extremes_stay_in_range(scores, temperature, shift):
     assert 0 <= found["pairwise_entropy_bits"] <= 1 + 1e-12
     assert 0 <= found["listwise_entropy_bits"] <= math.log2(n) + 1e-12
     assert 1 - 1e-12 <= found["kappa"] <= math.inf
+    assert 0 <= found["log10_kappa"] <= math.inf
 
 
 @pytest.mark.parametrize("score", [0.0, -7.5, 3.4e38])
@@ -110,7 +113,7 @@ def test_all_tied_is_all_unsure(score):
     assert columns([score] * 4) == pytest.approx(
         {
             "pairwise_entropy_bits": 1, "listwise_entropy_bits": 2, "listwise_entropy_share": 1,
-            "tied_pairs": 1, "margin": 0, "kappa": 1,
+            "tied_pairs": 1, "margin": 0, "kappa": 1, "log10_kappa": 0,
         }
     )  # fmt: skip
 
@@ -139,6 +142,7 @@ def test_what_is_undefined_is_counted():
         assert {row[name] for name in MEASURED} == {None}
     assert rows[3]["margin"] == 2
     assert rows[4]["kappa"] == math.inf
+    assert rows[4]["log10_kappa"] == pytest.approx(1e4 / math.log(10) + math.log10(1 / 2))  # 2e4 over T = 2
     assert {row["temperature"] for row in rows} == {2.0}
     counts = (diagnosis.queries, diagnosis.docs, diagnosis.unscored, diagnosis.undefined, diagnosis.infinite)
     assert counts == (5, 5, 3, 3, 1)
@@ -155,10 +159,12 @@ def test_the_summary_is_means_and_the_median_of_kappa():
     (row,) = rows_by_file(diagnosis, [measured(diagnosis, "f", records), measured(diagnosis, "empty", [])])
     rows = by_query(records)[:3]
     assert (row["file"], row["queries"], row["docs"], row["temperature"]) == ("f", 4, 6, 1.0)
-    for name in MEASURED[:-1]:
+    for name in MEASURED[:-2]:
         assert row[name] == pytest.approx(np.mean([one[name] for one in rows]))
     assert row["kappa"] == pytest.approx(2)  # 1, (1/2)/(1/4), (1/2)/(1/10)
     assert row["kappa_max"] == pytest.approx(5)
+    assert row["log10_kappa"] == pytest.approx(math.log10(2))
+    assert row["log10_kappa_max"] == pytest.approx(math.log10(5))
 
 
 @pytest.mark.parametrize(
@@ -246,6 +252,7 @@ def test_cuts_of_infinite_values_are_silent(name):
 def test_columns():
     names = (
         "pairwise_entropy_bits", "listwise_entropy_bits", "listwise_entropy_share", "tied_pairs", "margin", "kappa",
+        "log10_kappa",
     )  # fmt: skip
     assert names == MEASURED
     assert ("docs", *names) == tuple(column.name for column in COLUMNS)

@@ -16,7 +16,7 @@ from settings import resources
 from rdtools.data.collection import Collection
 from rdtools.diagnose.columns.geometry import Geometry, GeometryOptions
 
-HEAD = "pairwise_entropy_bits\tlistwise_entropy_bits\tlistwise_entropy_share\ttied_pairs\tmargin\tkappa"
+HEAD = "pairwise_entropy_bits\tlistwise_entropy_bits\tlistwise_entropy_share\ttied_pairs\tmargin\tkappa\tlog10_kappa"
 
 
 def line(query_id: str, scores: list[float | None], **fields) -> str:
@@ -28,8 +28,8 @@ def test_by_query(run):
     done = run("rd-entropy", "-q", stdin=line("tied", [1, 1]) + line("one", [1, None]), check=True)
     assert done.stdout == (
         f"file\tquery_id\tdocs\t{HEAD}\ttemperature\n"
-        "<stdin>\ttied\t2\t1.0\t1.0\t1.0\t1.0\t0.0\t1.0\t1.0\n"
-        "<stdin>\tone\t1\t\t\t\t\t\t\t1.0\n"
+        "<stdin>\ttied\t2\t1.0\t1.0\t1.0\t1.0\t0.0\t1.0\t0.0\t1.0\n"
+        "<stdin>\tone\t1\t\t\t\t\t\t\t\t1.0\n"
     )
     assert done.stderr == (
         "rd-entropy: 1 document without a score left out\n"
@@ -41,10 +41,11 @@ def test_a_summary_row_per_file(run, tmp_path):
     (tmp_path / "a").write_text(line("1", [2, 2]) + line("2", [0, 1e6]))
     (tmp_path / "b").write_text(line("3", [0]))
     done = run("rd-entropy", "a", "b", "--temperature", 0.5, check=True)
+    most = (2e6 - math.log(2)) / math.log(10)
     assert done.stdout == (
-        f"file\tqueries\tdocs\t{HEAD}\tkappa_max\ttemperature\n"
-        "a\t2\t4\t0.5\t0.5\t0.5\t0.5\t500000.0\tinf\tinf\t0.5\n"
-        "b\t1\t1\t\t\t\t\t\t\t\t0.5\n"
+        f"file\tqueries\tdocs\t{HEAD}\tkappa_max\tlog10_kappa_max\ttemperature\n"
+        f"a\t2\t4\t0.5\t0.5\t0.5\t0.5\t500000.0\tinf\t{most / 2}\tinf\t{most}\t0.5\n"
+        "b\t1\t1\t\t\t\t\t\t\t\t\t\t0.5\n"
     )
     assert "1 record with a kappa beyond the range of a float\n" in done.stderr
 
@@ -57,10 +58,17 @@ def test_jsonl_and_markdown(run):
     assert rows[0]["kappa"] == pytest.approx(2)
     assert rows[0]["pairwise_entropy_bits"] == pytest.approx(2 - 0.75 * math.log2(3))
     assert (rows[1]["kappa"], rows[1]["margin"]) == (None, 1e6)
+    assert rows[0]["log10_kappa"] == pytest.approx(math.log10(2))
+    assert rows[1]["log10_kappa"] == pytest.approx((1e6 - math.log(2)) / math.log(10))
     assert (rows[2]["docs"], rows[2]["tied_pairs"]) == (0, None)
     table = run("rd-entropy", "-q", "-f", "markdown", stdin=line("q", [1, 1]), check=True).stdout.splitlines()
     assert table[1].startswith("| :--- | :--- | ---: |")
-    assert table[2] == "| <stdin> | q | 2 | 1.0000 | 1.0000 | 1.0000 | 1.0000 | 0.0000 | 1.0000 | 1.0000 |"
+    assert table[2] == "| <stdin> | q | 2 | 1.0000 | 1.0000 | 1.0000 | 1.0000 | 0.0000 | 0.0000 | 1.0000 |"
+    heads = run("rd-entropy", "-f", "markdown", "--confidence", "0.9", stdin=line("q", [1, 1]), check=True)
+    names = heads.stdout.splitlines()[0].strip("| ").split(" | ")
+    assert [name for name in names if "kappa" in name] == [
+        "log10_kappa", "log10_kappa_max", "log10_kappa_low", "log10_kappa_high",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("arguments", [[], ["-q"], ["-q", "-f", "markdown"], ["--cut", "low"]])
@@ -157,6 +165,22 @@ def test_a_cut_is_within_one_scale(run):
             "--density-among corpus needs --dataset or --corpus",
         ),
         (["--margin", "1"], "--margin needs --compare"),
+        (["--positive", "mean"], "--positive needs --compare"),
+        (
+            ["--compare", "--positive", "best"],
+            "unknown positive 'best'; did you mean 'lowest'? (choose from lowest, highest, mean)",
+        ),
+        (["--calibrate", "-q"], "--calibrate writes the temperature: --by-query does not go with it"),
+        (["--calibrate", "--cut", "low"], "--calibrate writes the temperature: --cut does not go with it"),
+        (
+            ["--calibrate", "--temperature", "1"],
+            "--calibrate writes the temperature: --temperature does not go with it",
+        ),
+        (["--calibrate", "--compare"], "--calibrate writes the temperature: --compare does not go with it"),
+        (
+            ["--calibrate", "--paper-compat"],
+            "--calibrate writes the temperature: --paper-compat does not go with it",
+        ),
         (["--student-temperature", "1"], "--student-temperature needs --student"),
         (["--corpus", "c"], "--corpus needs --coverage or --encoder"),
         (["--index", "i"], "--index needs --encoder"),

@@ -14,7 +14,7 @@ from rdtools.diagnose.columns.cost import Cost
 from rdtools.diagnose.columns.coverage import Coverage
 from rdtools.diagnose.columns.false_negatives import SuspectedFalseNegatives
 from rdtools.diagnose.columns.geometry import Geometry
-from rdtools.diagnose.columns.score_shares import ScoreShares
+from rdtools.diagnose.columns.score_shares import PaperOptions, ScoreShares
 from rdtools.diagnose.columns.student_kl import StudentKl
 from rdtools.diagnose.diagnostic import Diagnostic
 from rdtools.diagnose.options import SHARED
@@ -50,7 +50,11 @@ def open_diagnostics(
     """Open the diagnostics that the options ask for; `groups` holds an object of each of `option_groups`."""
     options = {type(group): group for group in groups}
     opened = (one.open(options[one.option_group], temperature, resources) for one in DIAGNOSTICS)
-    return [one for one in opened if one is not None]
+    wanted = [one for one in opened if one is not None]
+    if any(isinstance(group, PaperOptions) and group.paper_compat for group in options.values()):
+        for one in wanted:
+            one.repeat_paper()
+    return wanted
 
 
 def refuse_unused(given: Mapping[str, str]) -> None:
@@ -64,6 +68,17 @@ def refuse_unused(given: Mapping[str, str]) -> None:
         for option in options_of(group):
             if option.field in given and not set(users) & set(given.values()):
                 raise UsageError(f"{option.flag.title} needs {' or '.join(users)}")
+
+
+def refuse_columns(given: Mapping[str, str], because: str) -> None:
+    """Refuse all options that add columns.
+
+    Raises:
+        UsageError: `given` has one; `because` says why.
+    """
+    for one in DIAGNOSTICS:
+        if one.option in given.values():
+            raise UsageError(f"{because}: {one.option} does not go with it")
 
 
 def check_column(name: str, names: Iterable[str]) -> None:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from rdtools.search.resources import Resources
 
 
+POSITIVE = ("lowest", "highest", "mean")
+"""What s⁺ may be of the scores of a query's positives."""
+
+
 @dataclass(frozen=True)
 class CompareOptions(OptionGroup):
     """The comparison of training sets; it brings `Cost` and `SuspectedFalseNegatives`."""
@@ -30,7 +34,11 @@ class CompareOptions(OptionGroup):
     )  # fmt: skip
     margin: float = flag(
         "--margin", default=0.0, metavar="M", needs="--compare",
-        help="Suspect negatives that score s⁺ - M or more, s⁺ the lowest score of a positive.",
+        help="Suspect negatives that score s⁺ - M or more.",
+    )  # fmt: skip
+    positive: str = flag(
+        "--positive", default="lowest", metavar="|".join(POSITIVE), choices=POSITIVE, kind="positive",
+        needs="--compare", help="What s⁺ is of a query's positive scores; the lowest suspects most.",
     )  # fmt: skip
     pairs_per_second: float | None = flag(
         "--pairs-per-second", default=None, metavar="X", above=0, needs="--compare",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rdtools.core.log import log, plural
@@ -16,29 +17,31 @@ if TYPE_CHECKING:
     from rdtools.search.resources import Resources
 
 SUSPECTED = "suspected_false_negatives"
+_BOUND: dict[str, Callable[[Sequence[float]], float]] = {"lowest": min, "highest": max, "mean": fmean}
 
 
 class SuspectedFalseNegatives(Diagnostic):
     """supremum: best score. suspected_false_negatives: share of scored negatives with a score of s⁺ - M or
-    more, s⁺ the lowest score of a positive (relevance above 0); undefined without a scored positive or a
-    scored negative.
+    more, s⁺ the lowest score of a positive (relevance above 0), or with --positive the highest or their mean;
+    undefined without a scored positive or a scored negative. If queries have many positives, a single one
+    that the teacher misses makes the lowest suspect most negatives.
     """
 
     option = "--compare"
     option_group = CompareOptions
     columns = (Column("supremum"), Column(SUSPECTED))
 
-    def __init__(self, margin: float = 0.0) -> None:
-        """`margin` is M, in the unit of the scores."""
-        self.settings = {"suspect_margin": margin}
-        self._margin = margin
+    def __init__(self, margin: float = 0.0, positive: str = "lowest") -> None:
+        """`margin` is M, in the unit of the scores; `positive` is what s⁺ is of the positives."""
+        self.settings = {"suspect_margin": margin, "suspect_positive": positive}
+        self._margin, self._bound = margin, _BOUND[positive]
         self._undefined = 0
 
     @classmethod
     def open(
         cls, options: CompareOptions, temperature: float, resources: Resources
     ) -> SuspectedFalseNegatives | None:
-        return cls(options.margin) if options.compare else None
+        return cls(options.margin, options.positive) if options.compare else None
 
     def measure(self, records: Sequence[Record]) -> Floats:
         import numpy as np
@@ -56,7 +59,7 @@ class SuspectedFalseNegatives(Diagnostic):
         supremum = max([*positives, *negatives], default=math.nan)
         if not positives or not negatives:
             return supremum, math.nan
-        bound = min(positives) - self._margin
+        bound = self._bound(positives) - self._margin
         return supremum, sum(score >= bound for score in negatives) / len(negatives)
 
     def report(self) -> None:

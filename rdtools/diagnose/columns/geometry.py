@@ -53,7 +53,8 @@ class GeometryOptions(OptionGroup):
     density_among: str = flag(
         "--density-among", default="query", metavar="|".join(AMONG), choices=AMONG, kind="set of points",
         needs="--encoder",
-        help="Search neighbours among the query's documents, or in the whole corpus.",
+        help="Search neighbours among the query's documents, or in the whole corpus as arXiv 2505.21058 "
+        "does.",
     )  # fmt: skip
 
 
@@ -65,10 +66,13 @@ class Geometry(Diagnostic):
     """diameter: A-quantile of the distances between a query's documents, with or without a score; of a FILE,
     the A-quantile over queries. dimension: TwoNN, 1 / mean of ln(r2/r1). density: k / (N V r^d), d that
     dimension, V the volume of its unit ball, r the distance to the k-th nearest of the query's N documents,
-    median over these; of a FILE the medians of both. Documents within 1e-6 of each other are one point. With
-    --density-among corpus, r, N and d are the corpus's, whose embeddings are held in memory: then densities
-    of FILEs compare. Undefined are the diameter with fewer than two documents, dimension and density with
-    fewer than k neighbours.
+    median over these; of a FILE the medians of both. With the cosine, the diameter is of 1 - cos, and r is
+    the chord sqrt(2(1 - cos)); with --paper-compat r is 1 - cos, which halves the dimension. Documents within
+    1e-6 of each other are one point. The query's N documents are few (16 by default of rd-mine), and their
+    density tells how close they are to each other. With --density-among corpus, as in arXiv 2505.21058, r, N
+    and d are the corpus's, whose embeddings are held in memory: the density tells how crowded their place in
+    the corpus is, and densities of FILEs compare. Undefined are the diameter with fewer than two documents,
+    dimension and density with fewer than k neighbours.
     """
 
     option = "--encoder"
@@ -92,7 +96,9 @@ class Geometry(Diagnostic):
 
         diameter, *others = type(self).columns
         self.columns = (diameter._replace(quantile=options.alpha), *others)
-        self.settings = vars(options)
+        cosine = options.distance == "cosine"
+        self.settings = vars(options) | {"neighbour_distance": "chord" if cosine else options.distance}
+        self._cosine, self._halved = cosine, False
         self._corpus, self._corpus_points = corpus, corpus_points
         self._embeddings = EmbeddingCache(lambda texts: encoder.encode_documents(texts, "encoding"))
         self._options = options
@@ -128,6 +134,11 @@ class Geometry(Diagnostic):
             model = load_bi_encoder(options.encoder, resources.model)
             encoder = BiEncoder(model, resources.model.batch_tokens)
         return cls(encoder, options, corpus, points)
+
+    def repeat_paper(self) -> None:
+        """Measure dimension and density by 1 − cos."""
+        self._halved = self._cosine
+        self.settings = {**self.settings, "neighbour_distance": self._options.distance}
 
     def check(self, record: Record) -> None:
         for doc in record["docs"]:
@@ -172,20 +183,27 @@ class Geometry(Diagnostic):
             return wide, math.nan, math.nan
         if math.isnan(dimension):
             return wide, math.nan, math.nan
+        if self._halved:  # 1 − cos is half the square of the chord, so that ln(r₂/r₁) doubles
+            dimension, radius = dimension / 2, radius**2 / 2
         density = knn_density(radius, self._options.neighbours, points, dimension)
         return wide, dimension, float(np.median(density))
 
     def _neighbourhood(self, embeddings: NDArray[np.float32], distances: Floats) -> tuple[int, float, Floats]:
-        """Return N, d and the r_k of each point; r_k is infinite if there are fewer than k neighbours."""
+        """Return N, d and the r_k of each point, by chord or Euclidean distance.
+
+        `distances` are those of `embeddings` by --distance. r_k is infinite if there are fewer than k
+        neighbours.
+        """
         import numpy as np
 
-        from rdtools.diagnose.points import distances_between_distinct, two_nn_dimension
+        from rdtools.diagnose.points import chord, distances_between_distinct, two_nn_dimension
 
         k = self._options.neighbours
         if self._corpus_points is not None:
             corpus = self._corpus_points
             return corpus.points, corpus.dimension, corpus.distances(embeddings)[:, k - 1]
-        near = np.sort(distances_between_distinct(distances), axis=1)  # the first is the point itself, at 0
+        apart = distances_between_distinct(distances)
+        near = np.sort(chord(apart) if self._cosine else apart, axis=1)  # the first is the point itself, at 0
         if len(near) <= max(k, 2):
             return len(near), math.nan, np.full(1, np.inf)
         return len(near), two_nn_dimension(near[:, 1], near[:, 2]), near[:, k]

@@ -19,13 +19,14 @@ SCORE_SHARE_ENTROPY = "score_share_entropy_nats"
 
 @dataclass(frozen=True)
 class PaperOptions(OptionGroup):
-    """The arithmetic of the paper's code. It also changes --cut."""
+    """The arithmetic of the paper's code. It also changes --cut and --encoder."""
 
     heading: ClassVar[str] = "Paper"
 
     paper_compat: bool = flag(
         "--paper-compat", default=False,
-        help="Add the entropies of arXiv 2505.21058 (Parry et al.), and cut as its code does.",
+        help="Add the entropies of arXiv 2505.21058 (Parry et al.), cut as its code does, and measure "
+        "dimension and density with 1 - cos.",
     )  # fmt: skip
 
 
