@@ -44,7 +44,7 @@ def _show_version(wanted: bool, command: str) -> None:
 
 @dataclass(frozen=True)
 class EveryCommand(OptionGroup):
-    """The options that every command has and no room needs to see."""
+    """Options of every command; only the command line reads them."""
 
     heading: ClassVar[str] = "Every command"
 
@@ -88,7 +88,7 @@ class EntryPoint:
             os.environ.setdefault("OMP_WAIT_POLICY", "passive")
             log.configure(self.name)
             with _tracebacks() if "--debug" in sys.argv else contextlib.nullcontext():
-                self.app()(prog_name=self.name)
+                self._parse_and_run()
         except NoInputError:
             with contextlib.redirect_stdout(sys.stderr):
                 self.app()(["--help"], prog_name=self.name, standalone_mode=False)
@@ -114,6 +114,13 @@ class EntryPoint:
             for number in (signal.SIGTERM, signal.SIGINT):
                 if signal.getsignal(number) is _stop:
                     signal.signal(number, signal.SIG_DFL)
+
+    def _parse_and_run(self) -> None:
+        try:
+            status = self.app()(prog_name=self.name, standalone_mode=False)
+        except options.ParserError as error:
+            raise options.usage_error(error) from None
+        sys.exit(status)
 
     def app(self) -> typer.Typer:
         """Return the Typer application whose parameters are all options of the groups."""

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from rdtools import __version__
 from rdtools.cli.command import EntryPoint
 from rdtools.cli.completions import COMMANDS, scripts
-from rdtools.core.flags import Flag, Option, OptionGroup, options_of
+from rdtools.cli.options import default_of, help_of, names_of, sections_of
+from rdtools.core.flags import Option, options_of
 
 _SEE_ALSO = {
     "rd-mine": ["data.md", "formats.md", "recipes.md"],
@@ -50,40 +51,6 @@ def blocks_of(manual: str) -> Iterator[Block]:
         yield Block(lines[1:] if fixed else [line.strip() for line in lines], fixed)
 
 
-def default_of(option: Option) -> str:
-    """Return the default as a reader sees it; empty where there is none."""
-    if option.flag.default_text is not None:
-        return option.flag.default_text
-    if option.default is MISSING:
-        return "required"
-    if option.default is None or option.default is False or option.default == ():
-        return ""
-    return " ".join(option.default) if isinstance(option.default, tuple) else str(option.default)
-
-
-def range_of(one: Flag) -> str:
-    """Return the range of a number in words: `above 0 and at most 1`."""
-    bounds = {"above": one.above, "at least": one.min, "below": one.below, "at most": one.max}
-    return " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
-
-
-def names_of(option: Option) -> str:
-    """Return the names of an option and what follows it: `-n, --num-negatives N|all`."""
-    one = option.flag
-    names = ", ".join(sorted(one.names, key=len)) if not one.is_argument else one.title
-    if one.is_argument or option.type is bool:
-        return names
-    return f"{names} {one.metavar or 'X'}"
-
-
-def sections_of(groups: list[type[OptionGroup]]) -> dict[str, list[Option]]:
-    """Return the options by heading, in order."""
-    sections: dict[str, list[Option]] = {}
-    for group in groups:
-        sections.setdefault(group.heading, []).extend(options_of(group))
-    return sections
-
-
 def page(command: str) -> str:
     """Return the page of a command in Markdown."""
     entry = open_entry_point(command)
@@ -93,13 +60,18 @@ def page(command: str) -> str:
         parts.append(_markdown_block(block))
     for heading, options in sections_of(entry.groups).items():
         rows = [
-            f"| `{_cell(names_of(option))}` | {_cell(_markdown(default_of(option)))} | {_meaning(option)} |"
+            f"| `{_cell(names_of(option))}` | {_cell(_markdown(_default(option)))} "
+            f"| {_cell(_markdown(help_of(option.flag)))} |"
             for option in options
         ]
         parts += [f"## {heading}", "\n".join(["| option | default | meaning |", "|:--|:--|:--|", *rows])]
     links = [f"[{name.removesuffix('.md').replace('-', ' ')}]({name})" for name in _SEE_ALSO[command]]
     parts += ["## Exit status", _STATUS, "See also: " + ", ".join(links) + "."]
     return "\n\n".join(parts) + "\n"
+
+
+def _default(option: Option) -> str:
+    return "required" if option.default is MISSING else default_of(option)
 
 
 def _markdown_block(block: Block) -> str:
@@ -118,16 +90,6 @@ def _markdown(text: str) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-def _meaning(option: Option) -> str:
-    limits, needs = range_of(option.flag), option.flag.needs
-    text = option.flag.help
-    if limits:
-        text += f" {limits[0].upper()}{limits[1:]}."
-    if needs:
-        text += f" Needs {' or '.join(needs)}."
-    return _cell(_markdown(text))
 
 
 def man_page(command: str) -> str:
@@ -153,8 +115,9 @@ def man_page(command: str) -> str:
     for heading, options in sections_of(entry.groups).items():
         lines.append(f".SS {_roff(heading)}")
         for option in options:
-            default = default_of(option)
-            text = option.flag.help + (f" Default: {default}." if default else "")
+            text = help_of(option.flag)
+            if default := default_of(option):
+                text += f" Default: {default}."
             lines += [".TP", f".B {_roff(names_of(option))}", _roff(text)]
     lines += [*examples, ".SH EXIT STATUS", *map(_roff, _STATUS.splitlines()), ".SH SEE ALSO"]
     lines.append(", ".join(f"\\fB{_roff(other)}\\fR(1)" for other in COMMANDS if other != command))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING
@@ -16,6 +15,9 @@ from rdtools.core.errors import UsageError
 from rdtools.core.flags import Flag, Option, OptionGroup, options_of
 from rdtools.core.registry import check_name, split_spec
 
+ParserError: type[Any] = typing.cast(Any, typer.BadParameter.__base__)
+"""The UsageError of click, which some versions of Typer contain and others import."""
+
 Given = Mapping[str, str]
 """The options that the command line gives: field -> `--option`."""
 
@@ -26,39 +28,26 @@ def parameters_of(groups: Iterable[type[OptionGroup]]) -> list[Parameter]:
 
 
 def _parameter(option: Option) -> Parameter:
+    """Typer reads the text of a value; defaults, numbers and ranges are left to `objects_from`."""
     one = option.flag
-    simple = one.parse is None and one.above is None and one.below is None  # as Typer checks and shows
-    bounds = {"min": one.min, "max": one.max} if simple else {}
     settings: dict[str, Any] = {
-        "help": one.help,
         "metavar": one.title if one.is_argument else one.metavar,
         "callback": _act(one) if one.act else _check_choice(one) if one.choices else None,
         "is_eager": one.act is not None,
         "autocompletion": _completion(one),
-        **{name: bound for name, bound in bounds.items() if bound is not None},
     }
-    default = Parameter.empty if option.default is MISSING else option.default
-    if one.default_text is not None or default is None or default is False or default == ():
-        settings["show_default"] = one.default_text or False
     info = typer.Argument(**settings) if one.is_argument else typer.Option(*one.names, **settings)
-    if isinstance(default, tuple):
-        default = list(default) or None
-    kind = str | None if one.parse is not None and not _is_repeated(option.type) else _for_typer(option.type)
+    default: Any = Parameter.empty if option.default is MISSING else None
+    kind: Any = list[str] if _is_repeated(option.type) else str
+    if option.type is bool:
+        kind, default = bool, option.default
+    elif option.default is not MISSING:
+        kind = kind | None
     return Parameter(option.field, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
 
 
 def _is_repeated(kind: Any) -> bool:
     return typing.get_origin(kind) is tuple
-
-
-def _for_typer(kind: Any) -> Any:
-    """Typer reads repeated options as lists, and knows only plain types."""
-    if _is_repeated(kind):
-        return list[str] | None
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        (inner,) = (part for part in typing.get_args(kind) if part is not type(None))
-        return _for_typer(inner) | None
-    return str if typing.get_origin(kind) is typing.Literal else kind
 
 
 def _check_choice(one: Flag) -> Any:
@@ -89,27 +78,109 @@ def _completion(one: Flag) -> Any:
     )
 
 
+_HYPHEN = "\N{NON-BREAKING HYPHEN}"
+
+
 class GroupedCommand(TyperCommand):
     """A command whose --help lists options under the headings of their groups."""
 
-    headings: typing.ClassVar[Mapping[str, str]] = {}
+    groups: typing.ClassVar[Sequence[type[OptionGroup]]] = ()
+
+    def get_help(self, ctx: Any) -> str:
+        return super().get_help(ctx).replace(_HYPHEN, "-")
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(_unbroken(self.help or ""))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            if (record := parameter.get_help_record(ctx)) is not None:
-                sections.setdefault(self.headings.get(parameter.name or "", "Every command"), []).append(
-                    record
-                )
+        sections = {
+            heading: [(names_of(option), _help_with_default(option)) for option in options]
+            for heading, options in sections_of(self.groups).items()
+        }
+        ours = {option.field for group in self.groups for option in options_of(group)}
+        others = [each.get_help_record(ctx) for each in self.get_params(ctx) if each.name not in ours]
+        last = [*sections][-1]
+        sections[last] += [record for record in others if record is not None]
         for heading, records in sections.items():
             with formatter.section(heading):
-                formatter.write_dl(records)
+                formatter.write_dl([(_unbroken(names), _unbroken(text)) for names, text in records])
 
 
-def grouped(groups: Iterable[type[OptionGroup]]) -> type[GroupedCommand]:
+def _unbroken(text: str) -> str:
+    """Keep the formatter from breaking lines within names such as --explain-loss."""
+    return text.replace("-", _HYPHEN)
+
+
+def _help_with_default(option: Option) -> str:
+    default = default_of(option)
+    text = help_of(option.flag)
+    if option.default is MISSING:
+        return f"{text}  [required]"
+    return f"{text}  [default: {default}]" if default else text
+
+
+def grouped(groups: Sequence[type[OptionGroup]]) -> type[GroupedCommand]:
     """Return a command class that knows which heading each option belongs under."""
-    headings = {option.field: group.heading for group in groups for option in options_of(group)}
-    return type("Command", (GroupedCommand,), {"headings": headings})
+    return type("Command", (GroupedCommand,), {"groups": groups})
+
+
+def sections_of(groups: Iterable[type[OptionGroup]]) -> dict[str, list[Option]]:
+    """Return the options by heading, in order."""
+    sections: dict[str, list[Option]] = {}
+    for group in groups:
+        sections.setdefault(group.heading, []).extend(options_of(group))
+    return sections
+
+
+def names_of(option: Option) -> str:
+    """Return the names of an option and what follows it: `-n, --num-negatives N|all`."""
+    one = option.flag
+    names = ", ".join(sorted(one.names, key=len)) if not one.is_argument else one.title
+    if one.is_argument or option.type is bool:
+        return names
+    return f"{names} {one.metavar or 'X'}"
+
+
+def help_of(one: Flag) -> str:
+    """Return the help of an option with its range and what it needs: `… Above 0. Needs --confidence.`"""
+    text = one.help
+    if limits := one.range_in_words:
+        text += f" {limits[0].upper()}{limits[1:]}."
+    if one.needs:
+        text += f" Needs {any_of(one.needs)}."
+    return text
+
+
+def default_of(option: Option) -> str:
+    """Return the default as a reader sees it; empty where there is none."""
+    if option.flag.default_text is not None:
+        return option.flag.default_text
+    if option.default is MISSING or option.default is None or option.default is False:
+        return ""
+    return " ".join(option.default) if isinstance(option.default, tuple) else str(option.default)
+
+
+def any_of(names: Sequence[str]) -> str:
+    """Return `a, b or c`."""
+    *most, last = names
+    return f"{', '.join(most)}{' or ' if most else ''}{last}"
+
+
+def usage_error(error: Any) -> UsageError:
+    """Return the complaint of the command line's parser, worded as our own messages are."""
+    option: Any = getattr(error, "option_name", None)
+    parameter: Any = getattr(error, "param", None)
+    if option is None and parameter is None:
+        return UsageError(error.message)
+    if option is None:  # nothing but a required one: values are read in `objects_from`
+        title = parameter.metavar if parameter.param_type_name == "argument" else parameter.opts[0]
+        return UsageError(f"{title} is required")
+    if hasattr(error, "possibilities"):
+        meant = f"; did you mean {error.possibilities[0]}?" if error.possibilities else ""
+        return UsageError(f"no such option {option}{meant}")
+    return UsageError(f"{option} {'takes no value' if 'does not take' in error.message else 'needs a value'}")
 
 
 def objects_from(groups: Sequence[type[OptionGroup]], values: Mapping[str, Any], given: Given) -> list[Any]:
@@ -140,22 +211,36 @@ def given_on(context: typer.Context) -> Given:
 
 
 def _value(option: Option, value: Any) -> Any:
-    if value is None:
+    one = option.flag
+    if value is None or value == []:
         return option.default
     if _is_repeated(option.type):
-        return tuple(map(option.flag.parse, value)) if option.flag.parse else tuple(value)
-    return option.flag.parse(value) if option.flag.parse and isinstance(value, str) else value
+        return tuple(map(one.parse, value)) if one.parse else tuple(value)
+    if option.type is bool:
+        return value
+    return one.parse(value) if one.parse else _plain_value(option, value)
+
+
+def _plain_value(option: Option, text: str) -> str | int | float:
+    """Read a number, or return the text of an option that takes text."""
+    kinds = typing.get_args(option.type) or (option.type,)
+    for kind, words in ((int, "a whole number"), (float, "a number")):
+        if kind in kinds:
+            try:
+                return kind(text)
+            except ValueError:
+                raise UsageError(f"{option.flag.title} must be {words}, not {text!r}") from None
+    return text
 
 
 def _check_company(one: Flag, given: Mapping[str, Any]) -> None:
     """Refuse an option that would do nothing, or contradict another."""
     if one.needs and not any(_meets(need, given) for need in one.needs):
-        *most, last = one.needs
-        raise UsageError(f"{one.title} needs {', '.join(most)}{' or ' if most else ''}{last}")
-    reason, others = one.excludes
+        raise UsageError(f"{one.title} needs {any_of(one.needs)}")
+    what_it_does, others = one.excludes
     for other in others:
         if other in given:
-            raise UsageError(f"{reason}: {other} does not go with it")
+            raise UsageError(f"{other} cannot be combined with {one.title}, which {what_it_does}")
 
 
 def _meets(need: str, given: Mapping[str, Any]) -> bool:

@@ -32,7 +32,7 @@ class Flag:
         default_text: the default in words, where the field's own default does not tell.
         needs: the options of which one must be given too, such as `--baseline`; with a value, as in
             `--teacher llm:MODEL`, that option must have this value, or this name before the colon.
-        excludes: why, and the options that must not be given too.
+        excludes: what the option does (`writes records`), and the options that must not be given too.
         act: called with the value and the name of the command before anything else is checked; the command
             ends after it.
     """
@@ -62,6 +62,12 @@ class Flag:
     def title(self) -> str:
         """The name that messages use: `--depth`, or the metavar of an argument."""
         return self.names[0]
+
+    @property
+    def range_in_words(self) -> str:
+        """The range of a number: `above 0 and at most 1`; empty without one."""
+        bounds = {"above": self.above, "at least": self.min, "below": self.below, "at most": self.max}
+        return " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
 
 
 def flag(
@@ -124,11 +130,7 @@ def _check_range(one: Flag, value: Any) -> None:
     under = (one.below is None or value < one.below) and (one.max is None or value <= one.max)
     if over and under:
         return
-    if one.above is not None and one.below is not None:
-        raise UsageError(f"{one.title} must lie between {one.above:g} and {one.below:g}, not {value:g}")
-    bounds = {"above": one.above, "at least": one.min, "below": one.below, "at most": one.max}
-    words = [f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None]
-    raise UsageError(f"{one.title} must be {' and '.join(words)}, not {value:g}")
+    raise UsageError(f"{one.title} must be {one.range_in_words}, not {value:g}")
 
 
 def seed_flag() -> Any:

@@ -63,12 +63,12 @@ class DiagnosisOptions(OptionGroup):
     score_scale: str | None = score_scale_flag()
     confidence: float | None = flag(
         "--confidence", default=None, metavar="C", above=0, below=1,
-        excludes=("--confidence is for the summary", ("--by-query",)),
+        excludes=("is for the summary", ("--by-query",)),
         help="Add bootstrap confidence intervals over queries, at level C such as 0.95.",
     )  # fmt: skip
     against: str | None = flag(
         "--against", default=None, metavar="METRICS",
-        excludes=("--against writes correlations", ("--by-query", "--plot")),
+        excludes=("writes correlations", ("--by-query", "--plot")),
         help="Write the correlation of every column with measures by query (rd-eval -q, TSV or JSONL).",
     )  # fmt: skip
     plot: str | None = flag(
@@ -88,7 +88,7 @@ class CutOptions(OptionGroup):
     cut: str | None = flag(
         "--cut", default=None, metavar="PART",
         excludes=(
-            "--cut writes records", ("--by-query", "--format", "--against", "--plot", "--confidence")
+            "writes records", ("--by-query", "--format", "--against", "--plot", "--confidence")
         ),
         help="Write the records of one part: low, middle, high, below-median, above-median, inlier, "
         "outlier, or quantiles A:B.",

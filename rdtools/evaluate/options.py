@@ -94,7 +94,7 @@ class TableOptions(OptionGroup):
     by_query: bool = flag(
         "--by-query", "-q", default=False,
         excludes=(
-            "--by-query prints values, not tests",
+            "prints values, not tests",
             ("--baseline", "--equivalence", "--paper-compat", "--contrast", "--pairs"),
         ),
         help="Print the values of each query.",
@@ -110,13 +110,13 @@ class TableOptions(OptionGroup):
     rows: Sequence[str] = flag(
         "--rows", default=(), metavar="A,B", parse=split_names,
         needs=("--format markdown", "--format latex"),
-        excludes=("--rows arranges means", ("--by-query", "--contrast", "--pairs")),
+        excludes=("arranges means", ("--by-query", "--contrast", "--pairs")),
         help="Fields that name the rows of a markdown or latex table.",
     )  # fmt: skip
     columns: Sequence[str] = flag(
         "--columns", default=(), metavar="A,B", parse=split_names,
         needs=("--format markdown", "--format latex"),
-        excludes=("--columns arranges means", ("--by-query", "--contrast", "--pairs")),
+        excludes=("arranges means", ("--by-query", "--contrast", "--pairs")),
         help="Fields that name its columns, the outermost first.",
     )  # fmt: skip
     output: str | None = output_flag()
@@ -154,12 +154,12 @@ class ComparisonOptions(OptionGroup):
 
     contrasts: tuple[Contrast, ...] = flag(
         "--contrast", default=(), metavar="'FIELD=A,B FIELD=C,D'", parse=parse_contrast, needs="--fields",
-        excludes=("--contrast prints differences", (*_NO_VALUES, "--pairs", "--within")),
+        excludes=("prints differences", (*_NO_VALUES, "--pairs", "--within")),
         help="Print a difference (one field with two values) or a difference of differences (two such "
         "fields) with its confidence interval and test. May be repeated.",
     )  # fmt: skip
     pairs: bool = flag(
-        "--pairs", default=False, excludes=("--pairs prints differences", _NO_VALUES),
+        "--pairs", default=False, excludes=("prints differences", _NO_VALUES),
         help="Print the difference of each pair of runs with its confidence interval and tests.",
     )  # fmt: skip
 
@@ -189,7 +189,7 @@ class EquivalenceOptions(OptionGroup):
     equivalence_correction: str = flag(
         "--equivalence-correction", default="none", metavar="|".join(CORRECTIONS), choices=CORRECTIONS,
         kind="correction", needs="--equivalence",
-        excludes=("--paper-compat tests without correction", ("--paper-compat",)),
+        excludes=("its tests do not use", ("--paper-compat",)),
         help="Correction of the equivalence tests for all pairs (or contrasts) and measures.",
     )  # fmt: skip
     paper_compat: bool = flag(

@@ -128,7 +128,7 @@ class Selection(OptionGroup):
         if self.range_min >= self.depth:
             raise UsageError(f"--range-min {self.range_min} skips all candidates of --depth {self.depth}")
         if self.pad and not self.is_group:
-            raise UsageError("--pad fills the groups of -n N; it does not go with -n all")
+            raise UsageError("--pad cannot be combined with -n all")
 
     @property
     def is_group(self) -> bool:

@@ -10,6 +10,7 @@ import typer
 
 from rdtools.cli.completions import COMMANDS
 from rdtools.cli.manual import open_entry_point
+from rdtools.cli.options import given_on, objects_from
 
 
 def command_line(name):
@@ -35,14 +36,18 @@ def test_the_examples_of_help_are_command_lines(name):
         assert name in example
         for command, *arguments in stages(example.strip()):
             if command in COMMANDS:
-                command_line(command).make_context(command, arguments)  # it raises what the command would
+                entry = open_entry_point(command)
+                context = command_line(command).make_context(
+                    command, arguments
+                )  # raises as the command would
+                objects_from(entry.groups, context.params, given_on(context))
 
 
 @pytest.mark.parametrize(
     ("arguments", "stdin", "status", "last"),
     [
         (["--temperature", "0"], "", 2, "Try 'rd-label --help' for help."),
-        (["--nonsense"], "", 2, None),
+        (["--nonsense"], "", 2, "Try 'rd-label --help' for help."),
         (["--teacher", "qrels"], "nonsense\n", 1, "rd-label: "),
     ],
 )
@@ -50,6 +55,67 @@ def test_debug_shows_the_traceback_and_leaves_the_status(run, arguments, stdin, 
     plain, debug = (run("rd-label", *arguments, *more, stdin=stdin) for more in ([], ["--debug"]))
     assert (plain.returncode, debug.returncode) == (status, status)
     assert debug.stderr.endswith(plain.stderr)
-    assert ("Traceback" in debug.stderr) == (last is not None)
-    if last is not None:
-        assert debug.stderr.splitlines()[-1].startswith(last)
+    assert "Traceback" in debug.stderr
+    assert "Traceback" not in plain.stderr
+    assert debug.stderr.splitlines()[-1].startswith(last)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("rd-mine --depht 3", "no such option --depht; did you mean --depth?"),
+        ("rd-mine --qq", "no such option --qq"),
+        ("rd-mine -x", "no such option -x"),
+        ("rd-mine --depth", "--depth needs a value"),
+        ("rd-mine -n", "-n needs a value"),
+        ("rd-mine --pad=3", "--pad takes no value"),
+        ("rd-mine --depth x", "--depth must be a whole number, not 'x'"),
+        ("rd-mine --depth 1.5", "--depth must be a whole number, not '1.5'"),
+        ("rd-mine --max-score high", "--max-score must be a number, not 'high'"),
+        ("rd-mine --depth 0", "--depth must be at least 1, not 0"),
+        ("rd-mine --b 2", "--b must be at least 0 and at most 1, not 2"),
+        ("rd-mine --sample nan", "--sample nan: a finite number is needed"),
+        ("rd-eval", "QRELS is required"),
+        ("rd-train", "--student is required"),
+        ("rd-entropy --by margin", "--by needs --cut"),
+        (
+            "rd-mine --false-negatives keep",
+            "--false-negatives needs --relative-margin, --absolute-margin or --near-copies",
+        ),
+    ],
+)
+def test_every_usage_error_is_a_line_and_a_pointer_to_help(run, line, message):
+    command, *arguments = line.split()
+    done = run(command, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{command}: {message}\nTry '{command} --help' for help.\n"
+
+
+def option_in(text, name):
+    """Return what --help says of an option, on one line."""
+    return " ".join(re.search(rf"^  {re.escape(name)}\s+(.*?)(?=^  \S|^$)", text, re.M | re.S)[1].split())
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "says"),
+    [
+        ("rd-mine", "--depth N", "Candidates of each source, not counting positives. At least 1. [default: 100]"),
+        ("rd-mine", "--b B", "BM25's b: how much length counts. At least 0 and at most 1. [default: 0.75]"),
+        ("rd-label", "--temperature T", "Divide scores by T; the record says so. Above 0. [default: 1.0]"),
+        ("rd-entropy", "--by COLUMN", "Column to cut by. Needs --cut. [default: pairwise_entropy_bits]"),
+        ("rd-mine", "--device NAME", "cpu, cuda, cuda:1, mps. [default: a GPU if there is one]"),
+        ("rd-train", "-o, --output DIR", "Folder of the trained model. [required]"),
+        ("rd-mine", "--no-text", "Write ids without texts."),
+        ("rd-mine", "[QUERIES]...", "Queries; - is standard input."),
+    ],
+)  # fmt: skip
+def test_help_says_range_needs_and_default(run, command, name, says):
+    assert option_in(run(command, "--help", check=True).stdout, name) == says
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_breaks_no_line_within_a_name(run, command):
+    text = run(command, "--help", check=True).stdout
+    assert not re.search(r"\w-$", text, re.M)
+    assert "\N{NON-BREAKING HYPHEN}" not in text
+    assert "[default: (" not in text

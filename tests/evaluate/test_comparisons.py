@@ -424,13 +424,13 @@ def test_tests_that_ignore_seeds_say_so(run, runs, test):
     [
         (["--contrast", "loss=kl,lce"], "--contrast needs --fields"),
         ([*ARGUMENTS, "--contrast", "loss=kl"], "--contrast loss=kl: no field has two values (FIELD=A,B for a difference, FIELD=A for one value, FIELD=* for the mean)"),
-        ([*ARGUMENTS, "--contrast", "loss=kl,lce", "--pairs"], "--contrast prints differences: --pairs does not go with it"),
-        ([*ARGUMENTS, "--contrast", "loss=kl,lce", "--baseline", "x"], "--contrast prints differences: --baseline does not go with it"),
-        (["--pairs", "--baseline", "x"], "--pairs prints differences: --baseline does not go with it"),
-        (["--pairs", "-q"], "--by-query prints values, not tests: --pairs does not go with it"),
-        (["--pairs", "-f", "latex", "--rows", "run"], "--rows arranges means: --pairs does not go with it"),
+        ([*ARGUMENTS, "--contrast", "loss=kl,lce", "--pairs"], "--pairs cannot be combined with --contrast, which prints differences"),
+        ([*ARGUMENTS, "--contrast", "loss=kl,lce", "--baseline", "x"], "--baseline cannot be combined with --contrast, which prints differences"),
+        (["--pairs", "--baseline", "x"], "--baseline cannot be combined with --pairs, which prints differences"),
+        (["--pairs", "-q"], "--pairs cannot be combined with --by-query, which prints values, not tests"),
+        (["--pairs", "-f", "latex", "--rows", "run"], "--pairs cannot be combined with --rows, which arranges means"),
         (["--equivalence-correction", "holm"], "--equivalence-correction needs --equivalence"),
-        (["--equivalence-correction", "holm", "--equivalence", "1", "--paper-compat"], "--paper-compat tests without correction: --paper-compat does not go with it"),
+        (["--equivalence-correction", "holm", "--equivalence", "1", "--paper-compat"], "--paper-compat cannot be combined with --equivalence-correction, which its tests do not use"),
     ],
 )  # fmt: skip
 def test_usage_errors_of_comparisons(run, runs, arguments, message):

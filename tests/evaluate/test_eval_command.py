@@ -202,12 +202,15 @@ def test_an_empty_stdin_is_no_run(run, files, format):
         (["--correction", "holm"], "--correction needs --baseline, --contrast or --pairs"),
         (["--alpha", "0.1"], "--alpha needs --equivalence, --paper-compat, --contrast or --pairs"),
         (["--equivalence", "0"], "--equivalence must be above 0, not 0"),
-        (["--equivalence", "1", "--alpha", "2"], "--alpha must lie between 0 and 1, not 2"),
+        (["--equivalence", "1", "--alpha", "2"], "--alpha must be above 0 and below 1, not 2"),
         (
             ["-q", "--baseline", "good"],
-            "--by-query prints values, not tests: --baseline does not go with it",
+            "--baseline cannot be combined with --by-query, which prints values, not tests",
         ),
-        (["-q", "--paper-compat"], "--by-query prints values, not tests: --paper-compat does not go with it"),
+        (
+            ["-q", "--paper-compat"],
+            "--paper-compat cannot be combined with --by-query, which prints values, not tests",
+        ),
         (["--baseline", "goof"], "unknown run 'goof'; did you mean 'good'? (choose from good)"),
         (["good.run"], "two runs have the name good.run"),
     ],
@@ -411,7 +414,10 @@ def test_depth_and_identical_ids(run, files):
     [
         (["--rows", "run"], "--rows needs --format markdown or --format latex"),
         (["--columns", "run", "-f", "jsonl"], "--columns needs --format markdown or --format latex"),
-        (["--rows", "run", "-q", "-f", "latex"], "--rows arranges means: --by-query does not go with it"),
+        (
+            ["--rows", "run", "-q", "-f", "latex"],
+            "--by-query cannot be combined with --rows, which arranges means",
+        ),
         (["--within", "loss"], "--within needs --equivalence, --paper-compat or --pairs"),
         (["--within", "loss", "--equivalence", "1"], "--within needs --fields"),
     ],

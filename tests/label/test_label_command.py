@@ -84,7 +84,7 @@ def test_empty_input_is_empty_output_whatever_the_teacher(run):
         (["--teacher", "cee"], "", 2, "rd-label: unknown teacher 'cee'; did you mean 'ce'? "),
         (["--normalize", "z"], "", 2, "rd-label: unknown normalization 'z'"),
         (["--temperature", "0"], "", 2, "rd-label: --temperature must be above 0, not 0\n"),
-        (["--noise", "-1"], "", 2, "Invalid value for '--noise': -1.0 is not in the range x>=0.\n"),
+        (["--noise", "-1"], "", 2, "rd-label: --noise must be at least 0, not -1\n"),
         (["--rank-targets", "recip"], "", 2, "rd-label: unknown rank target 'recip'; did you mean 'reciprocal'?"),
         (["--normalize", "none", "--normalize", "minmax"], "", 2,
          "rd-label: --normalize is given 2 times for 1 teacher (give it once for all, or once for each)\n"),

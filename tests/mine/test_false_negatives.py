@@ -148,7 +148,7 @@ def test_only_candidates_within_depth_and_range_are_compared(monkeypatch):
         ({"near_copies": 1.5}, "--near-copies must be above 0 and at most 1, not 1.5"),
         ({"sample": 0.0}, "--sample must be above 0 and at most 1, not 0"),
         ({"sample": float("nan")}, "--sample nan: a finite number is needed"),
-        ({"pad": True, "num_negatives": None}, "--pad fills the groups of -n N; it does not go with -n all"),
+        ({"pad": True, "num_negatives": None}, "--pad cannot be combined with -n all"),
         ({"range_min": 100}, "--range-min 100 skips all candidates of --depth 100"),
     ],
 )  # fmt: skip

@@ -171,8 +171,9 @@ def test_version_and_misspelt_options(run, command):
     assert run(command, "--version", check=True).stdout == f"{command} {__version__}\n"
     done = run(command, "--queit")
     assert done.returncode == 2
-    assert "--quiet" in done.stderr
-    assert f"Try '{command} --help' for help." in done.stderr
+    assert done.stderr == (
+        f"{command}: no such option --queit; did you mean --quiet?\nTry '{command} --help' for help.\n"
+    )
 
 
 @pytest.mark.parametrize("shell_name", SHELLS)
