@@ -13,6 +13,7 @@ from rdtools.core.registry import resolve
 from rdtools.data.options import TextOptions
 from rdtools.formats import Reading
 from rdtools.models.options import LoadingOptions, ModelOptions
+from rdtools.train.dev import DevOptions
 from rdtools.train.losses.objective import Objective
 from rdtools.train.options import (
     STUDENTS,
@@ -26,7 +27,9 @@ from rdtools.train.options import (
 )
 
 if TYPE_CHECKING:
+    from rdtools.core.records import Qrels
     from rdtools.data.collection import Collection
+    from rdtools.train.dev_set import DevMeasure, DevSet, Scores
     from rdtools.train.groups import Groups
 
 
@@ -35,6 +38,7 @@ def train(
     loss: LossOptions,
     grouping: GroupOptions,
     training: TrainingOptions,
+    dev: DevOptions,
     output: TrainingOutput,
     source: TrainingInput,
     where: TextOptions,
@@ -65,7 +69,17 @@ def train(
     the saved model gives the similarity without it. For a cross-encoder, queries are truncated to
     --query-max-len; documents get the remaining tokens of both limits.
 
-    stdout gets a JSON line for the first step and every --log-steps, and a last one for the whole run.
+    --dev DIR:dev or --dev FILE measures the student before the first step, every --dev-every steps, and after
+    the last one; by default ten times in a run, or less often, so that measuring encodes no more documents
+    than training. Values are those of rd-eval. DIR gets the weights of the best measurement after training
+    began. From a FILE of records, all documents of a query are ranked, also positives that rd-mine added;
+    those with a relevance are the judgements. In a dataset of at most 10,000 documents, a bi-encoder searches
+    the whole corpus; otherwise BM25's first 100 documents of each query are re-ranked. --dev-share 0.1 holds
+    back a tenth of the queries instead. Measuring does not change the training. The learning rate falls
+    towards the last step, so a run that --patience stops has not reached its lowest rates.
+
+    stdout gets a JSON line for the first step and every --log-steps, one for each dev measurement (step,
+    docs, measure, dev), and a last one for the whole run.
     The same records, options and seed give the same weights on the same machine; so does a run that was
     interrupted and resumed (on a CPU, to the last bit).
 
@@ -81,10 +95,13 @@ def train(
     from rdtools.core.output import open_output
     from rdtools.data.collection import open_collection
     from rdtools.train.checkpoints import OutputFolder, check_output_folder
+    from rdtools.train.curves import plot_history
+    from rdtools.train.run import DevChecks, train_student
     from rdtools.train.scales import fit_teacher
     from rdtools.train.torchrun import join
-    from rdtools.train.trainer import Trainer, check_process_count, train_student
+    from rdtools.train.trainer import Trainer, check_process_count
 
+    measure = _dev_measure(dev.measure) if dev.is_on else None
     objective = loss.objective
     processes = join(loading.device)
     check_process_count(objective, training, processes)
@@ -95,8 +112,8 @@ def train(
     )
     drawn = replace(grouping, seed=training.seed)
     shared = processes.world_size > 1
-    groups = processes.from_main(
-        partial(_read_groups, source, open_collection(where, reading), objective, drawn, shared)
+    groups, dev_set = processes.from_main(
+        partial(_read_inputs, source, open_collection(where, reading), objective, drawn, shared, dev, student)
     )
     groups.unlink()
     objective = objective.with_options("bce", scale=groups.score_scale)
@@ -105,17 +122,20 @@ def train(
         margin = loss.mask_false_negatives * model.scale
         objective = objective.with_options("infonce", false_negative_margin=margin)
     trainer = Trainer(model, groups, objective, training, processes)
-    options = recorded(student, loss, grouping, training, source, where, loading)
-    folder = OutputFolder(
-        output, {"options": options, "data": groups.provenance, **fitted, "rdtools": __version__}
-    )
+    options = recorded(student, loss, grouping, training, dev, source, where, loading)
+    data = {**groups.provenance, **({"dev": dev_set.provenance} if dev_set else {})}
+    about = {"options": options, "data": data, **fitted, "rdtools": __version__}
+    folder = OutputFolder(output, about)
     result = folder.finished() if output.resume and not output.overwrite else None
     if output.resume and result is None:
         folder.resume(trainer)
+    checks = DevChecks(trainer, dev_set, measure, dev) if dev_set and measure else None
     with open_output(None) as out:
-        for row in train_student(trainer, folder) if result is None else [result]:
+        for row in train_student(trainer, folder, checks) if result is None else [result]:
             if processes.is_main:
                 out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+    if dev.plot is not None and result is None and processes.is_main:
+        plot_history(trainer.history, dev.measure, dev.plot)
 
 
 def _check_combination(student: StudentOptions, loss: LossOptions) -> None:
@@ -128,22 +148,58 @@ def _check_combination(student: StudentOptions, loss: LossOptions) -> None:
             raise UsageError("--paper-compat needs --student ce:MODEL, or --loss kl or ranknet")
 
 
-def _read_groups(
-    source: TrainingInput, collection: Collection, objective: Objective, grouping: GroupOptions, shared: bool
-) -> Groups:
-    """Read the records into groups, and compare them with the judgements of --check-against."""
+def _read_inputs(
+    source: TrainingInput,
+    collection: Collection,
+    objective: Objective,
+    grouping: GroupOptions,
+    shared: bool,
+    dev: DevOptions,
+    student: StudentOptions,
+) -> tuple[Groups, DevSet | None]:
+    """Read the dev set, and the records into groups; compare them with the judgements of --check-against."""
     from rdtools.data.leakage import open_leakage
     from rdtools.formats import read_records
+    from rdtools.train.dev_set import DevLeakage, HeldBack, open_dev_set
     from rdtools.train.groups import Groups
 
     has_texts = collection.has_corpus or collection.has_queries
+    dev_set = None if dev.dev is None else open_dev_set(dev.dev, collection, student.kind == "be")
     records = read_records(source.files, collection.reading, collection.complete if has_texts else None)
-    if source.check_against is None:
-        return Groups(records, objective, grouping, source.score_scale, shared)
-    leakage = open_leakage(source.check_against, collection.reading)
-    groups = Groups(leakage.watch(records), objective, grouping, source.score_scale, shared)
-    leakage.report(f"--check-against {source.check_against}")
-    return groups
+    held_back = None if dev.dev_share is None else HeldBack(dev.dev_share, grouping.seed)
+    in_dev = None if dev_set is None else DevLeakage(dev_set)
+    leakage = None
+    if source.check_against is not None:
+        leakage = open_leakage(source.check_against, collection.reading)
+    for watcher in (leakage, in_dev):
+        records = records if watcher is None else watcher.watch(records)
+    groups = Groups(
+        records if held_back is None else held_back.rest(records),
+        objective, grouping, source.score_scale, shared,
+    )  # fmt: skip
+    if leakage is not None:
+        leakage.report(f"--check-against {source.check_against}")
+    if in_dev is not None:
+        in_dev.report()
+    return groups, dev_set if held_back is None else held_back.dev_set()
+
+
+def _dev_measure(name: str) -> DevMeasure:
+    """Return the function that gives the value of a run, as rd-eval does."""
+    from rdtools.evaluate.measures import Evaluator, parse_measures
+    from rdtools.evaluate.rankings import Run, rank_scores
+
+    measures = parse_measures([name])
+    if len(measures) != 1:
+        raise UsageError(f"--dev-measure {name}: give one measure, such as nDCG@10")
+
+    def value(qrels: Qrels, scores: Scores) -> float:
+        rankings = {query_id: rank_scores(own, qrels[query_id]) for query_id, own in scores.items() if own}
+        evaluator = Evaluator(measures, qrels)
+        (found,) = evaluator.aggregate(evaluator(Run(rankings, "", 0))).values()
+        return found
+
+    return value
 
 
 main = EntryPoint("rd-train", train)

@@ -20,10 +20,11 @@ from rdtools.core.calibration import (
     temperature_curve,
 )
 from rdtools.core.log import log
+from rdtools.core.pictures import bars, put_drawing, stroke
 from rdtools.core.provenance import Provenance, provenance_of, warn_if_mixed
 from rdtools.core.streams import STDIN
 from rdtools.diagnose.diagnosis import Diagnosis
-from rdtools.diagnose.plot import Panel, bars, draw_panels, put_drawing, stroke
+from rdtools.diagnose.plot import Panel, draw_panels
 from rdtools.formats import Reading, read_records
 
 _POINTS = 61

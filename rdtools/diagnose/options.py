@@ -5,39 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rdtools.core.errors import RdError, UsageError
 from rdtools.core.flags import OptionGroup, flag, seed_flag
 from rdtools.core.output import output_flag
+from rdtools.core.pictures import plot_target
 from rdtools.core.scores import score_scale_flag
 from rdtools.data.options import CorpusOptions
 from rdtools.models.options import ModelOptions
 from rdtools.search.options import IndexOptions
 
 FORMATS = ("tsv", "jsonl", "markdown")
-TERMINAL = "terminal"
-PICTURES = (".png", ".svg")
 SHARED: tuple[type[OptionGroup], ...] = (CorpusOptions, IndexOptions, ModelOptions)
 """Groups of other rooms that only some diagnostics read (`Diagnostic.uses`)."""
-
-
-def plot_target(text: str) -> str:
-    """Return the argument of --plot.
-
-    Raises:
-        UsageError: it is neither the name of a picture nor `terminal`.
-        RdError: matplotlib is needed and missing.
-    """
-    if text == TERMINAL:
-        return text
-    if not text.endswith(PICTURES):
-        raise UsageError(f"--plot {text}: a FILE.png, a FILE.svg or {TERMINAL} is needed")
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise RdError(
-            "--plot needs matplotlib (pip install 'ranking-distillation-tools[plot]', or --plot terminal)"
-        ) from None
-    return text
 
 
 @dataclass(frozen=True)

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import math
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
-from rdtools.core.log import log
-from rdtools.core.output import open_output
+from rdtools.core.pictures import bars, picture, put_drawing, stroke
 from rdtools.diagnose.diagnosis import Diagnosis
 from rdtools.diagnose.entropy import Floats
-from rdtools.diagnose.options import TERMINAL
 
 _BINS = 30
 _WIDTH = 40
-_BARS = " ▁▂▃▄▅▆▇█"
-# Okabe and Ito's colours, which colour-blind readers can tell apart; strokes differ for print in grey.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_STROKES = ("-", "--", "-.", ":")
 
 Panel = Callable[[Any], None]
 """Draws on axes of matplotlib."""
@@ -55,15 +45,6 @@ def plot_diagnosis(diagnosis: Diagnosis, target: str) -> None:
     )
 
 
-def put_drawing(target: str, picture: Callable[[str], bytes], text: Callable[[], Iterable[str]]) -> None:
-    """Write the picture, given its format, into the file `target`, or print the text if it is `terminal`."""
-    if target != TERMINAL:
-        with open_output(target) as out:
-            out.write(picture(PurePath(target).suffix[1:]))
-    elif log.isEnabledFor(logging.INFO) and sys.stderr is not None:
-        print(*text(), sep="\n", file=sys.stderr)
-
-
 def draw(columns: Sequence[str], files: Sequence[FileValues], format: str, caption: str = "") -> bytes:
     """Return a `png` or `svg` of the columns that have values. The same input gives the same bytes."""
     places = [place for place in range(len(columns)) if any(_finite(v, place).size for _, v in files)]
@@ -73,16 +54,10 @@ def draw(columns: Sequence[str], files: Sequence[FileValues], format: str, capti
 
 def draw_panels(panels: Sequence[Panel], files: int, format: str, caption: str = "") -> bytes:
     """Return a `png` or `svg` of panels, which have a labelled line for each of `files` files."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     wide = min(3, max(1, len(panels)))
     high = max(1, math.ceil(len(panels) / wide))
-    # A fixed salt instead of random names, and no date.
-    with mpl.rc_context({"svg.hashsalt": "rdtools", "font.size": 9}):
-        figure = Figure(figsize=(3.6 * wide, 2.7 * high + 0.4), layout="constrained")
-        FigureCanvasAgg(figure)
+
+    def fill(figure: Any) -> None:
         for number, draw_on in enumerate(panels, start=1):
             axes = figure.add_subplot(high, wide, number)
             draw_on(axes)
@@ -91,20 +66,8 @@ def draw_panels(panels: Sequence[Panel], files: int, format: str, caption: str =
             handles, labels = figure.axes[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside upper center", ncols=min(4, files), frameon=False)
         figure.supxlabel(caption, fontsize="small")
-        picture = io.BytesIO()
-        metadata = {"Date": None} if format == "svg" else {"Software": None}
-        figure.savefig(picture, format=format, dpi=150, metadata=metadata)
-    return picture.getvalue()
 
-
-def stroke(number: int) -> dict[str, Any]:
-    """Return how the line of a file looks."""
-    return {"color": _COLOURS[number % len(_COLOURS)], "linestyle": _STROKES[number % len(_STROKES)]}
-
-
-def bars(heights: Iterable[float]) -> str:
-    """Return a bar for each height between 0 and 1."""
-    return "".join(_BARS[math.ceil(height * (len(_BARS) - 1))] for height in heights)
+    return picture((3.6 * wide, 2.7 * high + 0.4), format, fill)
 
 
 def _panel(column: str, files: Sequence[FileValues], place: int, axes: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -43,6 +43,13 @@ class Ranking(NamedTuple):
 
 
 EMPTY_RANKING = Ranking({}, 0)
+
+
+def rank_scores(scores: Mapping[str, float | None], grades: Mapping[str, int]) -> Ranking:
+    """Return the ranking of the documents of one query, given with their scores."""
+    ranked = [doc_id for doc_id, _ in rank(scores)]
+    ranks = {doc_id: place for place, doc_id in enumerate(ranked, start=1) if doc_id in grades}
+    return Ranking(ranks, len(ranked))
 
 
 @dataclass(frozen=True)
@@ -198,8 +205,5 @@ class _GatheredScores:
             if self._ignore_identical_ids:
                 scores.pop(query_id, None)
             if scores:
-                ranked = [doc_id for doc_id, _ in rank(scores)]
-                grades = self._qrels[query_id]
-                ranks = {doc_id: place for place, doc_id in enumerate(ranked, start=1) if doc_id in grades}
-                rankings[query_id] = Ranking(ranks, len(ranked))
+                rankings[query_id] = rank_scores(scores, self._qrels[query_id])
         return Run(rankings, self._tag, len(self._unjudged))

@@ -95,7 +95,8 @@ class OutputFolder:
         """
         with _whole_folder(self.folder) as folder:
             trainer.student.save(folder)
-            _write_json(folder / CARD, {**self.about, **vars(trainer.progress), "result": result})
+            dev = {"dev": trainer.history.dev} if trainer.history.dev else {}
+            _write_json(folder / CARD, {**self.about, **vars(trainer.progress), **dev, "result": result})
             (folder / "README.md").write_text(model_card(trainer, self.about))
 
     def _check_same(self, place: Path) -> dict[str, Any]:
@@ -103,6 +104,8 @@ class OutputFolder:
         before: dict[str, Any] = _read_json(place / CARD)
         if before["data"]["fingerprint"] != self.about["data"]["fingerprint"]:
             raise RdError(f"{place}: it was trained on other data (--overwrite starts anew)")
+        if _dev_fingerprint(before) != _dev_fingerprint(self.about):
+            raise RdError(f"{place}: its dev set was another one (--overwrite starts anew)")
         for option, value in self.about["options"].items():
             was = before["options"].get(option)
             if was != value:
@@ -190,6 +193,11 @@ def _check_writable(folder: Path) -> None:
 def _damaged(checkpoint: Path, error: Exception) -> RdError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return RdError(f"{checkpoint}: it is damaged: {reason} (remove it, or --overwrite starts anew)")
+
+
+def _dev_fingerprint(about: dict[str, Any]) -> str | None:
+    found: str | None = about["data"].get("dev", {}).get("fingerprint")
+    return found
 
 
 def _read_json(path: Path) -> Any:

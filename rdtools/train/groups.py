@@ -174,6 +174,10 @@ class Groups:
             count += 1
         return count
 
+    def documents_of(self, count: int) -> float:
+        """Return about how many documents `count` groups have."""
+        return count * sum(self._sizes) / len(self)
+
     @property
     def score_scale(self) -> str:
         """The scale of the scores; "unknown" if there are several, which only losses of order allow."""

@@ -18,7 +18,7 @@ STUDENTS = {
     "be": "rdtools.train.students:BiEncoderStudent",
     "ce": "rdtools.train.students:CrossEncoderStudent",
 }
-INCIDENTAL = ("explain_loss", "files", "check_against", "device")
+INCIDENTAL = ("explain_loss", "files", "check_against", "device", "plot")
 """Options that do not change what is trained: not recorded with the model, and free to differ on --resume.
 
 The groups `TrainingOutput` and `Reading` are not recorded either.

@@ -8,7 +8,7 @@ Inputs do not influence each other, so the cut into micro-batches does not chang
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rdtools.core.errors import RdError
-from rdtools.models.encoding import logits, pad
+from rdtools.models.encoding import default_batch_tokens, logits, pad, token_batches
 from rdtools.models.layers import keep_layers
 from rdtools.models.loading import (
     check_room,
@@ -55,12 +55,14 @@ class Student(ABC):
 
     Attributes:
         module: its weights.
+        reads_pairs: whether its inputs are pairs of query and document.
         card_kind, card_tags, card_usage: its kind, tags and example code in the saved README.md.
     """
 
     module: nn.Module
     tokenizer: PreTrainedTokenizerBase
     device: torch.device
+    reads_pairs: bool
     card_kind: str
     card_tags: str
     card_usage: str
@@ -83,6 +85,15 @@ class Student(ABC):
         """Run padded features (n, length) through the model: (n, width) float32."""
 
     @abstractmethod
+    def rank(
+        self, queries: Sequence[str], documents: Sequence[str], candidates: Sequence[Sequence[int]] | None
+    ) -> Iterator[Tensor]:
+        """Yield for each query the scores of its candidates, as the saved model gives them.
+
+        `candidates` are places of `documents`; None means all of them.
+        """
+
+    @abstractmethod
     def save(self, folder: Path) -> None:
         """Write a model that the Hugging Face libraries open, in safetensors."""
 
@@ -90,10 +101,20 @@ class Student(ABC):
         """Encode some inputs of a batch: (len(rows), width)."""
         return self.encode(pad(self.tokenizer, batch.features, rows, self.device))
 
+    @torch.no_grad()
+    def encode_all(self, features: dict[str, list[Any]]) -> Tensor:
+        """Encode all inputs without a graph, in micro-batches of similar length: (n, width)."""
+        lengths = [len(ids) for ids in features["input_ids"]]
+        parts = list(token_batches(lengths, default_batch_tokens(self.device)))
+        encoded = [self.encode(pad(self.tokenizer, features, rows, self.device)) for rows in parts]
+        order = torch.tensor([row for part in parts for row in part], device=self.device)
+        return torch.cat(encoded)[order.argsort()]
+
 
 class BiEncoderStudent(Student):
     """A SentenceTransformer: the score is the cosine or dot product of query and document, times `scale`."""
 
+    reads_pairs = False
     card_kind = "bi-encoder"
     card_tags = "sentence-transformers, feature-extraction, sentence-similarity"
     card_usage = """from sentence_transformers import SentenceTransformer
@@ -146,6 +167,19 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
         embeddings: Tensor = self.model(features)["sentence_embedding"]
         return embeddings.float()
 
+    def rank(
+        self, queries: Sequence[str], documents: Sequence[str], candidates: Sequence[Sequence[int]] | None
+    ) -> Iterator[Tensor]:
+        vectors = self._embed("query", queries)
+        encoded = self._embed("document", documents)
+        for number, vector in enumerate(vectors):
+            yield (encoded if candidates is None else encoded[candidates[number]]) @ vector
+
+    def _embed(self, role: str, texts: Sequence[str]) -> Tensor:
+        """Return the embeddings of texts, (n, width), of length 1 for cosines."""
+        embeddings = self.encode_all(self._tokenise(role, list(texts)))
+        return nn.functional.normalize(embeddings, dim=-1) if self.cosine else embeddings
+
     def save(self, folder: Path) -> None:
         with quiet_libraries():
             self.model.save_pretrained(str(folder), create_model_card=False)
@@ -165,6 +199,7 @@ class CrossEncoderStudent(Student):
     length, as long pairs have in `CrossEncoder.predict`.
     """
 
+    reads_pairs = True
     card_kind = "cross-encoder"
     card_tags = "sentence-transformers, cross-encoder, text-ranking"
     card_usage = """from sentence_transformers import CrossEncoder
@@ -210,6 +245,16 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
 
     def encode(self, features: dict[str, Tensor]) -> Tensor:
         return logits(self.model, features).unsqueeze(1)
+
+    def rank(
+        self, queries: Sequence[str], documents: Sequence[str], candidates: Sequence[Sequence[int]] | None
+    ) -> Iterator[Tensor]:
+        truncated = self._truncated(list(dict.fromkeys(queries)))
+        for number, query in enumerate(queries):
+            places = range(len(documents)) if candidates is None else candidates[number]
+            texts = [documents[place] for place in places]
+            pairs = self.tokenizer([truncated[query]] * len(texts), texts, truncation="only_second")
+            yield self.encode_all(dict(pairs))[:, 0]
 
     def save(self, folder: Path) -> None:
         # CrossEncoder.predict then returns the logit that was trained, not its sigmoid.

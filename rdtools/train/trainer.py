@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import math
-import resource
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor
 
 from rdtools.core.errors import RdError, UsageError
-from rdtools.core.log import bar, log, plural
+from rdtools.core.log import log, plural
 from rdtools.models.options import DTYPES
 from rdtools.train.gradient_cache import GradientCache
 from rdtools.train.groups import Group, Groups
+from rdtools.train.history import History
 from rdtools.train.in_batch import add_in_batch_negatives
 from rdtools.train.losses.objective import Labels, Objective
-from rdtools.train.options import TrainingOptions, TrainingOutput
+from rdtools.train.options import TrainingOptions
 from rdtools.train.students import Batch, Student
 from rdtools.train.torchrun import Processes
 
@@ -64,6 +62,7 @@ class Trainer:
         self.options = options
         self.processes = processes
         self.progress = Progress()
+        self.history = History()
         self.total_groups = self._count_groups()
         self.steps = math.ceil(self.total_groups / self._groups_per_step)
         self.optimizer = torch.optim.AdamW(
@@ -106,6 +105,7 @@ class Trainer:
         torch.manual_seed(_seed_of(self.options.seed, self.progress.step, self.processes.rank))
         batches = self._batches()
         *parts, unequal_groups = self.gather(batches)
+        equal = self._loss_of_equal_scores(batches)
         self.progress.step += 1
         self.progress.docs += sum(len(group.own) for batch in batches for group in batch)
         loss = sum(weight * part for weight, part in zip(self.objective.weights, parts, strict=True))
@@ -113,6 +113,7 @@ class Trainer:
             advice = "lower --lr, or use --dtype float32" if self.scaler.is_enabled() else "lower --lr"
             raise RdError(f"step {self.progress.step}: the loss is {loss} ({advice})")
         self._watch(unequal_groups)
+        self.history.add(self.progress.step, self.steps, loss, equal)
         self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.student.module.parameters(), self.options.max_grad_norm)
         self.scaler.step(self.optimizer)
@@ -143,6 +144,16 @@ class Trainer:
         *result, tokens = found.tolist()  # the only wait for a GPU in a step
         self.progress.tokens += int(tokens)
         return result
+
+    def _loss_of_equal_scores(self, batches: Sequence[list[Group]]) -> float:
+        """Return the loss of a student that gives all documents of these groups the same score, 0."""
+        truths = [labels(batch) for batch in batches]
+        counts = [sum(column) for column in zip(*map(self.objective.counts, truths), strict=True)]
+        found = [
+            self.objective.total(self.objective.parts(torch.zeros(truth.mask.shape), truth, counts))
+            for truth in truths
+        ]
+        return float(sum(found))
 
     def _batches(self) -> list[list[Group]]:
         """Return the groups of this step, batch by batch."""
@@ -205,22 +216,24 @@ class Trainer:
             )  # fmt: skip
 
     def save_checkpoint(self, folder: Path) -> None:
-        """Write weights, optimiser and progress."""
+        """Write weights, optimiser, progress and history."""
         save_model(self.student.module, str(folder / "model.safetensors"))
         state = {
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "progress": vars(self.progress),
+            "history": self.history.state(),
         }
         torch.save(state, folder / "state.pt")
 
     def load_checkpoint(self, folder: Path) -> None:
-        """Read weights, optimiser and progress."""
+        """Read weights, optimiser, progress and history."""
         load_model(self.student.module, str(folder / "model.safetensors"), device=str(self.student.device))
         state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
+        self.history = History.from_state(state.get("history", {}))
 
 
 def check_process_count(objective: Objective, options: TrainingOptions, processes: Processes) -> None:
@@ -235,51 +248,6 @@ def check_process_count(objective: Objective, options: TrainingOptions, processe
             f"in-batch negatives on {count} processes need --accumulate {count} or more "
             "(a batch stays in one process)"
         )
-
-
-class RunFolder(Protocol):
-    """The folder that `train_student` saves to: `checkpoints.OutputFolder`."""
-
-    @property
-    def options(self) -> TrainingOutput: ...
-    def save_checkpoint(self, trainer: Trainer) -> None: ...
-    def save(self, trainer: Trainer, result: dict[str, Any]) -> None: ...
-
-
-def train_student(trainer: Trainer, folder: RunFolder) -> Iterator[dict[str, Any]]:
-    """Train, save, and yield a row for each logged step and one for the run.
-
-    The last row has `done`, `steps`, `docs`, `tokens` (without padding), `seconds` (of training),
-    `docs_per_s`, `peak_memory_mb` (of the GPU if there is one) and `output`. Of several processes
-    the main one saves.
-    """
-    log_steps, save_steps = folder.options.log_steps, folder.options.save_steps
-    is_main = trainer.processes.is_main
-    begin, docs_before = time.monotonic(), trainer.progress.docs
-    with bar(trainer.steps, "training", "step") as progress:
-        progress.update(trainer.progress.step)
-        for row in trainer.run():
-            progress.update()
-            progress.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
-            last = row["step"] == trainer.steps
-            if row["step"] == 1 or row["step"] % log_steps == 0 or last:
-                yield row
-            if is_main and save_steps and row["step"] % save_steps == 0 and not last:
-                folder.save_checkpoint(trainer)
-    seconds = time.monotonic() - begin
-    result = {
-        "done": True,
-        "steps": trainer.progress.step,
-        "docs": trainer.progress.docs,
-        "tokens": trainer.progress.tokens,
-        "seconds": round(seconds, 3),
-        "docs_per_s": round((trainer.progress.docs - docs_before) / max(seconds, 1e-9), 2),
-        "peak_memory_mb": round(peak_memory_mb(trainer.student.device), 1),
-        "output": str(folder.options.output),
-    }
-    if is_main:
-        folder.save(trainer, result)
-    yield result
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:
@@ -312,14 +280,6 @@ def unequal(scores: Tensor, mask: Tensor) -> Tensor:
     lowest = scores.masked_fill(~mask, math.inf).amin(-1)
     apart = highest - lowest > 1e-4 * highest.abs().clamp(min=1e-4)
     return (apart | (mask.sum(-1) < 2)).sum().to(scores.dtype)
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """Return the highest use of memory so far: of the GPU, or else of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes on macOS, kilobytes elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _seed_of(seed: int, step: int, rank: int) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rdtools.core.errors import RdError, UsageError
-from rdtools.diagnose.options import plot_target
+from rdtools.core.pictures import plot_target
 from rdtools.diagnose.plot import _edges, draw, sketch
 
 COLUMNS = ("margin", "kappa", "never")

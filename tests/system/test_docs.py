@@ -141,7 +141,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write("DIR/corpus.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     queries = [{"_id": f"q{n}", "text": " ".join(texts[n].split()[:3])} for n in (*train, *test)]
     write("DIR/queries.jsonl", "".join(json.dumps(query) + "\n" for query in queries))
-    for split, numbers in (("train", train), ("test", test)):
+    for split, numbers in (("train", train), ("dev", test), ("test", test)):
         judged = "".join(f"q{n}\td{n}\t1\n" for n in numbers)
         write(f"DIR/qrels/{split}.tsv", f"query-id\tcorpus-id\tscore\n{judged}")
     write("corpus.tsv", "".join(f"d{number}\t{text}\n" for number, text in enumerate(texts)))

@@ -93,7 +93,18 @@ def test_usage_errors(run, arguments, message):
 
 
 def test_records_on_stdin_become_a_cross_encoder(run, tiny_ce, tmp_path):
-    arguments = ["--student", f"ce:{tiny_ce}", "--loss", "ranknet", "-o", "out", "--log-steps", 2]
+    arguments = [
+        "--student",
+        f"ce:{tiny_ce}",
+        "--loss",
+        "ranknet",
+        "-o",
+        "out",
+        "--log-steps",
+        2,
+        "--lr",
+        1e-3,
+    ]
     done = run(
         "rd-train", *arguments, "--batch-size", 2, "--group-size", 3, stdin="".join(lines()), check=True
     )
@@ -120,7 +131,19 @@ def test_records_on_stdin_become_a_cross_encoder(run, tiny_ce, tmp_path):
 
 
 def test_resume_passes_over_what_is_finished(run, tiny_be, tmp_path):
-    arguments = ["--student", f"be:{tiny_be}", "--loss", "kl", "-o", "out", "--max-steps", 1, "--resume"]
+    arguments = [
+        "--student",
+        f"be:{tiny_be}",
+        "--loss",
+        "kl",
+        "-o",
+        "out",
+        "--max-steps",
+        1,
+        "--resume",
+        "--lr",
+        1e-3,
+    ]
     done = run("rd-train", *arguments, stdin="".join(lines()), check=True)
     assert done.stderr.endswith("rd-train: out: no checkpoint yet: starting at the beginning\n")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
@@ -154,7 +177,7 @@ def test_texts_may_come_from_elsewhere(run, tiny_be, tmp_path):
 def test_sums_and_leaked_judgements(run, tiny_be, tmp_path):
     (tmp_path / "qrels").write_text("1 0 d10 1\n1 0 d11 0\nx 0 d20 1\ny 0 z 1\n")
     arguments = ["--student", f"be:{tiny_be}", "--loss", "kl+0.5*infonce", "-o", "out", "--max-steps", 1]
-    arguments += ["--mask-false-negatives", 0.2, "--check-against", "qrels", "--paper-compat"]
+    arguments += ["--lr", 1e-3, "--mask-false-negatives", 0.2, "--check-against", "qrels", "--paper-compat"]
     done = run("rd-train", *arguments, stdin="".join(lines()), check=True)
     row = json.loads(done.stdout.splitlines()[0])
     assert list(row["parts"]) == ["kl:rankers", "infonce"]

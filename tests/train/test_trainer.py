@@ -22,9 +22,10 @@ from rdtools.train.in_batch import add_in_batch_negatives
 from rdtools.train.losses.objective import Objective, objective
 from rdtools.train.losses.table import LOSSES
 from rdtools.train.options import GroupOptions, StudentOptions, TrainingOptions, TrainingOutput
+from rdtools.train.run import train_student
 from rdtools.train.students import BiEncoderStudent, CrossEncoderStudent
 from rdtools.train.torchrun import Processes
-from rdtools.train.trainer import Trainer, check_process_count, labels, schedule, train_student
+from rdtools.train.trainer import Trainer, check_process_count, labels, schedule
 
 CPU = ModelOptions(device="cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")

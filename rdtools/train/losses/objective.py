@@ -55,6 +55,11 @@ class Objective:
         """Whether the records may mix score scales."""
         return all(loss.ordinal for loss in self.losses)
 
+    @property
+    def equal_scores_name(self) -> str:
+        """The name of the loss of equal scores, where it has one: `, ln G` for lce."""
+        return ", ln G" if [loss.name for loss in self.losses] == ["lce"] else ""
+
     def check_scale(self, scale: str) -> None:
         """Raise `UsageError` if one of the losses cannot learn from scores on this scale."""
         for loss in self.losses:
