@@ -101,7 +101,7 @@ def entropy(
     paths = need_input(options.files) or (STDIN,)
     refuse_unused(given)
     if options.calibrate:
-        refuse_columns(given, "--calibrate writes the temperature")
+        refuse_columns(given, "--calibrate, which writes the temperature")
         _calibrate(options, paths, reading, output)
         return
     from rdtools.core.output import open_output

@@ -32,7 +32,7 @@ class DiagnosisOptions(OptionGroup):
     calibrate: bool = flag(
         "--calibrate", default=False,
         excludes=(
-            "--calibrate writes the temperature",
+            "writes the temperature",
             ("--temperature", "--by-query", "--against", "--cut", "--confidence"),
         ),
         help="Write the temperature at which the scores predict the judged positives best, or without "

@@ -173,16 +173,25 @@ def test_a_cut_is_within_one_scale(run):
             ["--compare", "--positive", "best"],
             "unknown positive 'best'; did you mean 'lowest'? (choose from lowest, highest, mean)",
         ),
-        (["--calibrate", "-q"], "--calibrate writes the temperature: --by-query does not go with it"),
-        (["--calibrate", "--cut", "low"], "--calibrate writes the temperature: --cut does not go with it"),
+        (
+            ["--calibrate", "-q"],
+            "--by-query cannot be combined with --calibrate, which writes the temperature",
+        ),
+        (
+            ["--calibrate", "--cut", "low"],
+            "--cut cannot be combined with --calibrate, which writes the temperature",
+        ),
         (
             ["--calibrate", "--temperature", "1"],
-            "--calibrate writes the temperature: --temperature does not go with it",
+            "--temperature cannot be combined with --calibrate, which writes the temperature",
         ),
-        (["--calibrate", "--compare"], "--calibrate writes the temperature: --compare does not go with it"),
+        (
+            ["--calibrate", "--compare"],
+            "--compare cannot be combined with --calibrate, which writes the temperature",
+        ),
         (
             ["--calibrate", "--paper-compat"],
-            "--calibrate writes the temperature: --paper-compat does not go with it",
+            "--paper-compat cannot be combined with --calibrate, which writes the temperature",
         ),
         (["--student-temperature", "1"], "--student-temperature needs --student"),
         (["--corpus", "c"], "--corpus needs --coverage or --encoder"),

@@ -74,11 +74,11 @@ def refuse_columns(given: Mapping[str, str], because: str) -> None:
     """Refuse all options that add columns.
 
     Raises:
-        UsageError: `given` has one; `because` says why.
+        UsageError: `given` has one, which cannot be combined with `because`.
     """
     for one in DIAGNOSTICS:
         if one.option in given.values():
-            raise UsageError(f"{because}: {one.option} does not go with it")
+            raise UsageError(f"{one.option} cannot be combined with {because}")
 
 
 def check_column(name: str, names: Iterable[str]) -> None:

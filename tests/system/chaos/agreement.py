@@ -31,6 +31,7 @@ from rdtools.cli.eval import evaluate
 from rdtools.core.log import log
 from rdtools.evaluate.options import (
     BaselineOptions,
+    ComparisonOptions,
     EquivalenceOptions,
     MeasureOptions,
     RunOptions,
@@ -149,7 +150,7 @@ def ours(trial: Trial, folder: Path, rng: random.Random) -> Values:
                     measures=tuple(trial.names), depth=trial.depth, run_queries_only=trial.run_queries_only
                 ),
                 TableOptions(by_query=by_query, format="jsonl"),
-                BaselineOptions(), EquivalenceOptions(), Reading(),
+                BaselineOptions(), ComparisonOptions(), EquivalenceOptions(), Reading(),
             )  # fmt: skip
             printed = out.buffer.getvalue()  # type: ignore[attr-defined]
         for row in map(json.loads, printed.splitlines()):
