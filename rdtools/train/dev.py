@@ -26,7 +26,7 @@ class DevOptions(OptionGroup):
 
     dev: str | None = flag(
         "--dev", default=None, metavar="DATASET|FILE",
-        excludes=("--dev names the queries to measure", ("--dev-share",)),
+        excludes=("names the queries to measure", ("--dev-share",)),
         help="Measure the student on a dataset (DIR:dev) or on the judged documents of a FILE of records, "
         "and save the weights of the best measurement.",
     )  # fmt: skip

@@ -334,10 +334,10 @@ def test_queries_of_the_dev_set_in_the_training_records_are_a_warning(run, argum
 @pytest.mark.parametrize(
     ("options", "message", "status"),
     [
-        (["--dev", "x", "--dev-share", 0.1], "--dev names the queries to measure: --dev-share does not go with it", 2),
+        (["--dev", "x", "--dev-share", 0.1], "--dev-share cannot be combined with --dev, which names the queries to measure", 2),
         (["--patience", 2], "--patience needs --dev or --dev-share", 2),
         (["--dev-every", 2], "--dev-every needs --dev or --dev-share", 2),
-        (["--dev-share", 1], "--dev-share must lie between 0 and 1, not 1", 2),
+        (["--dev-share", 1], "--dev-share must be above 0 and below 1, not 1", 2),
         (["--dev-share", 0.1, "--dev-measure", "nDCG@10 AP"], "--dev-measure nDCG@10 AP: give one measure, such as nDCG@10", 2),
         (["--dev-share", 0.1, "--dev-measure", "nDGC@10"], "unknown measure 'nDGC@10'; did you mean 'nDCG@10'?", 2),
         (["--plot", "x.pdf"], "--plot x.pdf: a FILE.png, a FILE.svg or terminal is needed", 2),
