@@ -57,9 +57,9 @@ def entropy(
     scores), margin (best score minus second best), kappa (largest (1/n) / softmax(s/T)), temperature.
 
     The summary has one row per FILE: queries, the sum of docs, and the mean of each other column over the
-    queries where it is defined; of kappa the median, and the maximum as kappa_max. With fewer than two scored
-    documents all but docs is undefined: empty in TSV and markdown, null in jsonl, and counted. A kappa too
-    large for a float is inf, in jsonl null. Options add columns, and further columns with their settings:
+    queries where it is defined. For kappa: the median, and kappa_max is the maximum. With fewer than two
+    scored documents all but docs is undefined: empty in TSV and markdown, null in jsonl, and counted. A kappa
+    too large for a float is inf, in jsonl null. Options add columns, and further columns with their settings:
 
     \b
     {columns}

@@ -51,12 +51,12 @@ def evaluate(
     fields after the name. --columns collection,student then gives the rows loss, source and the columns
     collection, student, measure. LaTeX needs the packages booktabs and, with several row fields, multirow.
 
-    --baseline adds delta (run minus baseline), p and p_corrected. t is Student's test, wilcoxon the
-    signed-rank test; permutation flips signs 100,000 times, bootstrap (studentised; Sakai 2006) draws
-    10,000 samples, both with --seed. With seeds, an observation is the mean of a query over seeds. t,
-    intervals and the equivalence test add the variance between seeds to the variance between queries
-    (quasi-t, Satterthwaite's degrees of freedom). The other tests do not, and say so: they hold for these
-    runs, not for further seeds.
+    With --baseline, tsv prints run, measure, value, delta (run minus baseline), p, p_corrected; markdown and
+    latex print delta and p_corrected. t is Student's test, wilcoxon the signed-rank test; permutation flips
+    signs 100,000 times, bootstrap (studentised; Sakai 2006) draws 10,000 samples, both with --seed. With
+    seeds, an observation is the mean of a query over seeds. t, intervals and the equivalence test add the
+    variance between seeds to the variance between queries (quasi-t, Satterthwaite's degrees of freedom). The
+    other tests do not, and say so: they hold for these runs, not for further seeds.
 
     --equivalence adds letters: two runs of a collection share a letter if two one-sided paired t-tests both
     have p < --alpha. The bound has the unit of the measures; fix it before you see the values. stderr says

@@ -103,7 +103,7 @@ def sketch(columns: Sequence[str], files: Sequence[FileValues]) -> Iterator[str]
         highest = max(share.max() for share in shares)
         for (file, _), share in zip(files, shares, strict=True):
             bars = "".join(_BARS[math.ceil(x / highest * (len(_BARS) - 1))] for x in share)
-            yield f"  {file:{label}} |{bars}| {100 * share.max():.0f}% at most"
+            yield f"  {file:{label}} |{bars}| highest bar {100 * share.max():.0f} %"
 
 
 def _finite(values: Floats, place: int) -> Floats:

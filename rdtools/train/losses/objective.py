@@ -47,7 +47,7 @@ class Objective:
 
     @property
     def ordinal(self) -> bool:
-        """Whether the records may mix score scales."""
+        """True if the records may mix score scales."""
         return all(loss.ordinal for loss in self.losses)
 
     def check_scale(self, scale: str) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LossFunction = Callable[..., "Tensor"]
 
 SCORE, POSITIVE, NEGATIVE, PAIR, ORDER = "score", "positive", "negative", "pair", "order"
-"""What a loss may need in a group: the teacher's scores; a positive; a document that is not positive; two
+"""The needs of losses in a group: the teacher's scores; a positive; a document that is not positive; two
 documents; two documents that the teacher does not tie."""
 
 
@@ -49,9 +49,9 @@ class Loss:
     temperatures: Mapping[str, str] = field(default_factory=dict)
     """The options that --teacher-temperature ("teacher") and --student-temperature ("student") set."""
     in_batch: bool = False
-    """Whether the documents of the other groups of a batch are negatives."""
+    """True if the documents of the other groups of a batch are negatives."""
     note: str = ""
-    """How the variant differs from the docstring of its function."""
+    """The difference of the variant from the docstring of its function."""
 
     @property
     def needs_teacher(self) -> bool:
@@ -59,7 +59,7 @@ class Loss:
 
     @property
     def ordinal(self) -> bool:
-        """Whether only the order of teacher scores counts, on any scale."""
+        """True if only the order of teacher scores counts, on any scale."""
         return self.scales == SCORE_SCALES
 
     def values(self, student: Tensor, teacher: Tensor, positive: Tensor, mask: Tensor, own: Tensor) -> Tensor:
