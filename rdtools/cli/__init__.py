@@ -1,1 +1,4 @@
-"""The five commands. Each turns its flags into calls of the rooms behind it; see door.py for exits."""
+"""The five commands.
+
+Each turns options into calls of its package; `command.py` handles errors and exit status.
+"""

@@ -35,7 +35,7 @@ def script(shell: str) -> str:
 
 
 def scripts() -> Iterator[tuple[str, str]]:
-    """Yield path and text: a file for each shell to source, and one a command where shells look for them."""
+    """Yield path and text: a file for each shell to source, and one per command and shell."""
     for shell in SHELLS:
         yield f"completions/rdtools.{shell}", script(shell)
         for command in COMMANDS:

@@ -62,10 +62,10 @@ def entropy(
     kappa.
 
     The summary has one row per FILE: queries, the sum of docs, and the mean of each other column over the
-    queries where it is defined; of kappa and log10_kappa the median, and the maximum as kappa_max and
-    log10_kappa_max. With fewer than two scored documents all but docs is undefined: empty in TSV and
-    markdown, null in jsonl, and counted. A kappa too large for a float is inf, in jsonl null. Options add
-    columns, and further columns with their settings:
+    queries where it is defined. For kappa and log10_kappa: the median; kappa_max and log10_kappa_max are the
+    maximum. With fewer than two scored documents all but docs is undefined: empty in TSV and markdown, null
+    in jsonl, and counted. A kappa too large for a float is inf, in jsonl null. Options add columns, and
+    further columns with their settings:
 
     \b
     {columns}

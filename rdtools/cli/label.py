@@ -48,8 +48,8 @@ def label(
       qrels       the grade in --qrels, --dataset or the record; 0 for unjudged documents
       cmd:ARGV    any program. It reads records with texts and without scores, JSON lines, on its stdin,
                   and writes as many records in the same order, with "score" for each document (none or
-                  null: not scored) and "score_scale" for each record (if missing: --score-scale). It
-                  starts once, without a shell (quotes group words), may write all at the end of its
+                  null: not scored) and "score_scale" for each record (if missing or unknown: --score-scale).
+                  It starts once, without a shell (quotes group words), may write all at the end of its
                   input, and must end with status 0.
 
     Scores are raw float32 numbers, without a sigmoid. The record names the teacher (teacher) and the scale

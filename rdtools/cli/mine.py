@@ -33,8 +33,8 @@ def mine(
 
     With -n N each record is a training group: all judged positives, then N negatives chosen by --sampling
     from the first --depth candidates of each source. Positives are never among the negatives, by id or by
-    equal text. With -n all each record holds what the sources found, in order; a run of several sources
-    keeps that order and has no scores of theirs. "Random" negatives come from the whole corpus (--from
+    equal text. With -n all each record holds what the sources found, in order. With several sources, a
+    run keeps this order and has no source scores. "Random" negatives come from the whole corpus (--from
     random) or from a deep pool (--from bm25 --depth 10000 --sampling random).
 
     Margins and limits compare a source's own scores, written or not (with several scoring sources none is
@@ -82,7 +82,7 @@ def mine(
                 lines = encode(track(miner.mine(records), "mining", "query"), writing.format)
             for data in lines:
                 out.write(data)
-            miner.tally.report()
+            miner.report()
 
 
 def _refuse_idle(given: Given, candidates: Candidates, selection: Selection) -> None:

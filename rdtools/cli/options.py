@@ -253,7 +253,7 @@ def _meets(need: str, given: Mapping[str, Any]) -> bool:
 
 
 def refuse_idle(given: Given, because: str, *fields: str) -> None:
-    """Refuse options that the command line gives while nothing looks at them.
+    """Refuse options of the command line that have no effect.
 
     Raises:
         UsageError: one was given; `because` says what makes it idle.

@@ -24,7 +24,7 @@ class InputError(RdError):
 
 
 class BadLine(ValueError):  # noqa: N818 - it names the line, as InputError does the input
-    """What a parser raises for one bad line; the reader knows where it stood."""
+    """Raised by a parser for one bad line; the reader adds file and line."""
 
     def __init__(self, problem: str, hint: str = "") -> None:
         super().__init__(problem)

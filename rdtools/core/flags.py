@@ -21,13 +21,13 @@ FLAG = "flag"
 
 @dataclass(frozen=True)
 class Flag:
-    """How a field is given on the command line. Names without a dash mean a positional argument.
+    """The option of a field. Names without a dash mean a positional argument.
 
     Attributes:
         choices: the allowed values; for a `spec` the allowed parts before the colon, as in `dense:MODEL`.
-        kind: what a message calls a choice: `unknown sampling 'tpo'`.
+        kind: the word for a choice in messages: `unknown sampling 'tpo'`.
         parse: turn the text into the value; raises `UsageError`.
-        complete: the values that TAB offers for a beginning, where `choices` are not what it should offer.
+        complete: return the values that TAB offers for a prefix, if `choices` does not fit.
         min, max: the range, bounds included. above, below: the range, bounds excluded.
         default_text: the default in words, where the field's own default does not tell.
         needs: the options of which one must be given too, such as `--baseline`; with a value, as in
@@ -113,7 +113,7 @@ class OptionGroup:
     """
 
     heading: ClassVar[str] = "Options"
-    """What --help and the manual call the group."""
+    """The heading of the group in --help and the manual."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(typing.cast(Any, self)):

@@ -1,4 +1,4 @@
-"""When two texts are the same text."""
+"""Fold texts, to recognise equal ones."""
 
 from __future__ import annotations
 

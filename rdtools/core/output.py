@@ -1,4 +1,4 @@
-"""Where commands write: stdout, or a file that appears whole or not at all."""
+"""The output of commands: stdout, or a file that appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rdtools.core.streams import STDIN
 
 
 class Output:
-    """Where a command writes. To stdout and pipes every `write` leaves the process at once."""
+    """The output of a command. To stdout and pipes every `write` leaves the process at once."""
 
     def __init__(self, stream: BinaryIO, name: str, *, flush: bool = True) -> None:
         self._stream = stream
@@ -96,7 +96,7 @@ def _open_for_writing(target: Path, mode: str, name: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def spooling() -> Iterator[None]:
-    """Within it a failure is that of a temporary file: say where these are, and how they come elsewhere."""
+    """Report failures inside the block as failures of a temporary file; name the folder and TMPDIR."""
     try:
         yield
     except OSError as error:

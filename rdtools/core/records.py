@@ -33,7 +33,7 @@ class Doc(_DocId, total=False):
     relabelled: bool
     """True where `relevance` is 1 because rd-mine took it for a false negative: nobody judged it."""
     scores: dict[str, float]
-    """What each teacher said, where `score` is not that itself but was made of it."""
+    """The score of each teacher, if `score` was calculated from them."""
 
 
 class _QueryId(TypedDict):
@@ -48,10 +48,10 @@ class Record(_QueryId, total=False):
     teacher: str
     score_scale: str
     transformations: list[dict[str, Any]]
-    """What made `score` of the teachers' `scores`, in order, such as [{"temperature": 2.0}]."""
+    """Transformations that produced `score`, in order, such as [{"temperature": 2.0}]."""
     augmentation: dict[str, Any]
-    """How the texts that the teacher read differ from the collection's; "text" says who reads them, "before"
-    what the texts in the record had gone through when they were read."""
+    """Augmentations of the texts that the teacher read. "text" says who reads them; "before" lists those that
+    the texts of the record already had."""
 
 
 Qrels = dict[str, dict[str, int]]

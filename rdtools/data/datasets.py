@@ -20,6 +20,7 @@ DATASETS = {
     "pydoc": "rdtools.data.pydoc:Pydoc",
     "irds": "rdtools.data.irds:IrDataset",
 }
+_FORMS = {"pydoc": "pydoc, pydoc:SPLIT", "irds": "irds:NAME"}
 
 
 class Dataset(Protocol):
@@ -45,8 +46,8 @@ def open_dataset(dataset: str, reading: Reading = Reading()) -> Dataset:
     if Path(dataset).is_dir() or not colon:
         folder, split = dataset, ""
     if not folder or not Path(folder).is_dir():
-        kinds = ", ".join(f"{kind}[:…]" for kind in DATASETS)
-        raise UsageError(f"dataset {dataset}: no such folder (give a folder in BEIR layout, or {kinds})")
+        forms = " or ".join(_FORMS.get(kind, f"{kind}:ARGUMENT") for kind in DATASETS)
+        raise UsageError(f"dataset {dataset}: no such folder (give a folder in BEIR layout, {forms})")
     return BeirFolder(Path(folder), split, reading)
 
 

@@ -10,7 +10,7 @@ from rdtools.core.flags import OptionGroup, flag
 
 @dataclass(frozen=True)
 class CorpusOptions(OptionGroup):
-    """Where documents come from."""
+    """The source of documents."""
 
     heading: ClassVar[str] = "Collection"
 
@@ -26,7 +26,7 @@ class CorpusOptions(OptionGroup):
 
 @dataclass(frozen=True)
 class TextOptions(CorpusOptions):
-    """Where the texts of documents and queries come from."""
+    """The source of the texts of documents and queries."""
 
     queries: str | None = flag(
         "--queries", default=None, metavar="FILE", help="Queries: BEIR JSONL, query_id TAB text, or records."
@@ -35,7 +35,7 @@ class TextOptions(CorpusOptions):
 
 @dataclass(frozen=True)
 class CollectionOptions(TextOptions):
-    """Where documents, queries and judgements come from."""
+    """The source of documents, queries and judgements."""
 
     qrels: str | None = flag(
         "--qrels", default=None, metavar="FILE", help="Judgements: TREC, BEIR TSV, or records."

@@ -20,7 +20,7 @@ from rdtools.formats.records import write_jsonl
 
 Mask = NDArray[np.bool_]
 Cut = Callable[[Floats], Mask]
-"""Which of n defined values are kept, (n,) -> (n,)."""
+"""The mask of the values that are kept, (n,) -> (n,)."""
 
 
 CUTS: dict[str, Cut] = {

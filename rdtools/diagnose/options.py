@@ -15,12 +15,12 @@ from rdtools.search.options import IndexOptions
 
 FORMATS = ("tsv", "jsonl", "markdown")
 SHARED: tuple[type[OptionGroup], ...] = (CorpusOptions, IndexOptions, ModelOptions)
-"""Groups of other rooms that only some diagnostics read (`Diagnostic.uses`)."""
+"""Option groups of other packages that only some diagnostics read (`Diagnostic.uses`)."""
 
 
 @dataclass(frozen=True)
 class DiagnosisOptions(OptionGroup):
-    """What is measured, and how it is summarised."""
+    """The input, its measures and their summary."""
 
     heading: ClassVar[str] = "Diagnostics"
 
@@ -59,7 +59,7 @@ class DiagnosisOptions(OptionGroup):
 
 @dataclass(frozen=True)
 class CutOptions(OptionGroup):
-    """Which part of the records is written instead of diagnostics."""
+    """The part of the records that is written instead of diagnostics."""
 
     heading: ClassVar[str] = "Cut"
 
@@ -79,7 +79,7 @@ class CutOptions(OptionGroup):
 
 @dataclass(frozen=True)
 class TableOutput(OptionGroup):
-    """Where the output goes, and the format of a table."""
+    """The output, and the format of a table."""
 
     heading: ClassVar[str] = "Output"
 

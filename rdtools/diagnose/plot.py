@@ -94,7 +94,7 @@ def sketch(columns: Sequence[str], files: Sequence[FileValues]) -> Iterator[str]
         shares = [_shares(_finite(values, place), edges) for _, values in files]
         highest = max(share.max() for share in shares)
         for (file, _), share in zip(files, shares, strict=True):
-            yield f"  {file:{label}} |{bars(share / highest)}| {100 * share.max():.0f}% at most"
+            yield f"  {file:{label}} |{bars(share / highest)}| highest bar {100 * share.max():.0f} %"
 
 
 def _finite(values: Floats, place: int) -> Floats:

@@ -52,17 +52,19 @@ def evaluate_runs(
         if not fields["run"]:
             log.warning("<stdin>: no run")
             continue
-        _report(name or run.tag, run, evaluator.qrels)
+        _report(name or run.tag, run, evaluator.qrels, options.run_queries_only)
         values = evaluator(run, run_queries_only=options.run_queries_only)
         systems[path] = add_run(systems.values(), fields, evaluator, values)
     return systems
 
 
-def _report(name: str, run: Run, qrels: Qrels) -> None:
+def _report(name: str, run: Run, qrels: Qrels, run_queries_only: bool) -> None:
     missing = len(qrels) - len(run.rankings)
     if not run.rankings:
         log.warning("%s: none of the judged queries is in the run", name)
     elif missing:
-        log.info("%s: %s of %s not in the run", name, f"{missing:,}", plural(len(qrels), "judged query"))
+        treatment = "ignored" if run_queries_only else "they count as 0; --run-queries-only ignores them"
+        queries = f"{missing:,} of {plural(len(qrels), 'judged query')}"
+        log.info("%s: %s not in the run (%s)", name, queries, treatment)
     if run.unjudged:
         log.info("%s: %s without judgements ignored", name, plural(run.unjudged, "query"))

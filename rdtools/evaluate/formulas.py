@@ -130,7 +130,7 @@ class Measure:
 
     @property
     def is_count(self) -> bool:
-        """Whether the values of queries are summed, not averaged."""
+        """True if the values of queries are summed, not averaged."""
         return self.formula in _COUNTS
 
 

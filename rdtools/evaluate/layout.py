@@ -23,7 +23,7 @@ class Layout:
     """The fields that name the rows and the columns of a table, the outermost first.
 
     Attributes:
-        p, p_equivalence: how tests are labelled, such as `Holm p` for a corrected one.
+        p, p_equivalence: the labels of tests, such as `Holm p` for a corrected one.
     """
 
     rows: Sequence[str]

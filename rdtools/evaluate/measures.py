@@ -45,6 +45,10 @@ def _parse_measure(name: str) -> Any:
     except NameError:
         word = re.split(r"[@(]", name)[0]
         known = {key.lower(): key for key in sorted(ir_measures.measures.registry)}
+        if (cut := re.fullmatch(r"(\D+)(\d+)", name)) and cut[1].lower() in known:  # nDCG10
+            raise UsageError(
+                f"unknown measure {name!r}; did you mean '{known[cut[1].lower()]}@{cut[2]}'?"
+            ) from None
         near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
         meant = f"; did you mean {name.replace(word, known[near[0]], 1)!r}?" if near else ""
         raise UsageError(f"unknown measure {name!r}{meant}") from None

@@ -62,7 +62,7 @@ class RunOptions(OptionGroup):
 
 @dataclass(frozen=True)
 class MeasureOptions(OptionGroup):
-    """What is computed for each query."""
+    """The measures of each query."""
 
     heading: ClassVar[str] = "Measures"
 
@@ -87,7 +87,7 @@ class MeasureOptions(OptionGroup):
 
 @dataclass(frozen=True)
 class TableOptions(OptionGroup):
-    """How values are printed."""
+    """The form of the output."""
 
     heading: ClassVar[str] = "Output"
 
@@ -117,7 +117,7 @@ class TableOptions(OptionGroup):
         "--columns", default=(), metavar="A,B", parse=split_names,
         needs=("--format markdown", "--format latex"),
         excludes=("arranges means", ("--by-query", "--contrast", "--pairs")),
-        help="Fields that name its columns, the outermost first.",
+        help="Fields that name the columns of a markdown or latex table, the outermost first.",
     )  # fmt: skip
     output: str | None = output_flag()
 

@@ -39,7 +39,7 @@ def is_out_of_reach(one: Estimate, bound: float, alpha: float) -> bool:
 
 
 def shortfall(pair: PairedValues, bound: float, alpha: float) -> Shortfall | None:
-    """Return what a comparison lacks, or None if its bound is within reach."""
+    """Return the shortfall of a comparison, or None if its bound is within reach."""
     if not is_out_of_reach(estimate(pair), bound, alpha):
         return None
     seeds = tuple(len(values) for values in pair.seeds)
@@ -99,8 +99,8 @@ def warn_of_shortfalls(found: Mapping[str, Sequence[Shortfall | None]], bound: f
     """Say on stderr which bounds are out of reach: one line for each key, such as `nDCG@10 on scifact`.
 
     Args:
-        found: what each comparison lacks, None if nothing.
-        noun: what a comparison is called: pair or contrast.
+        found: the shortfall of each comparison, None without one.
+        noun: the word for a comparison: pair or contrast.
     """
     for key, comparisons in found.items():
         lacking = [one for one in comparisons if one is not None]

@@ -108,7 +108,7 @@ class NamePatterns:
 
     @property
     def has_run(self) -> bool:
-        """Whether the name of a system is read as it is, not joined from other fields."""
+        """True if the name of a system is read as it is, not joined from other fields."""
         return RUN in self.fields or not self.patterns
 
     def read(self, path: str, name: str) -> dict[str, str]:

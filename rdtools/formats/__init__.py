@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Reading(OptionGroup):
-    """How input is read: its format (recognised where None), and what happens to bad lines.
+    """The format of the input (None: recognised), and the treatment of bad lines.
 
     The lines of a query in a run must be together, unless the caller merges records (`together`). Where a
     run is needed (`ranked`), queries without documents are refused.
@@ -37,7 +37,11 @@ class Reading(OptionGroup):
         help=f"Format of the input: {', '.join(READERS)} (recognised by its first line where unambiguous).",
     )  # fmt: skip
     max_line: int = flag(
-        "--max-line", default=DEFAULT_MAX_LINE, metavar="BYTES", min=1, help="A longer line is bad input."
+        "--max-line",
+        default=DEFAULT_MAX_LINE,
+        metavar="BYTES",
+        min=1,
+        help="Longest input line in bytes; a longer line is an error.",
     )
     on_error: str = flag(
         "--on-error", default="fail", metavar="fail|skip", choices=("fail", "skip"),
@@ -50,7 +54,7 @@ class Reading(OptionGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class Writing(OptionGroup):
-    """Where records are written, and in which format."""
+    """The output file and format of records."""
 
     heading: ClassVar[str] = "Output"
 
@@ -143,7 +147,7 @@ def encode(records: Iterable[Record], name: str) -> Iterator[bytes]:
     for record in records:
         if opening:
             if record["query_id"] in seen:  # of a key that an object has twice, readers keep the last
-                raise RdError(f'query "{record["query_id"]}": it stands twice, which {name} cannot hold')
+                raise RdError(f'query "{record["query_id"]}" is repeated; {name} allows one record per query')
             seen.add(record["query_id"])
         data = write(record)
         yield before + data if data else data

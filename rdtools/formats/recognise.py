@@ -42,7 +42,7 @@ def recognise(line: bytes, lines: Lines) -> str:
         if _is_fraction(columns[2]):
             return "tsv"
         problem = f"the third column ({columns[2].decode(errors='replace')}) may be a rank or a score"
-        raise InputError(lines.source, lines.number, problem, "say --input-format msmarco-run or tsv")
+        raise InputError(lines.source, lines.number, problem, "give --input-format msmarco-run or tsv")
     if len(columns) == 4 and _is_fraction(columns[3]):
         return "gpl"
     if len(columns) == 5 and _is_fraction(columns[3]) and _is_fraction(columns[4]):
@@ -50,7 +50,7 @@ def recognise(line: bytes, lines: Lines) -> str:
     if len(columns) == 2:
         return "tsv-queries"
     known = ", ".join(READERS)
-    raise BadLine("format not recognised", f"say --input-format: {known}")
+    raise BadLine("format not recognised", f"give --input-format: {known}")
 
 
 def _recognise_object(line: bytes) -> str:
@@ -81,7 +81,9 @@ def _recognise_array(line: bytes, lines: Lines) -> str:
     if any(isinstance(second, float) or isinstance(first, str) for first, second in pairs):
         return "colbert-nway"
     problem = "the pairs may be [doc_id, score] or [score, doc_id]"
-    raise InputError(lines.source, lines.number, problem, "say --input-format colbert-nway or colbert-scores")
+    raise InputError(
+        lines.source, lines.number, problem, "give --input-format colbert-nway or colbert-scores"
+    )
 
 
 def _is_fraction(text: bytes) -> bool:

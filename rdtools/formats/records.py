@@ -91,7 +91,7 @@ def identifier(fields: dict[str, Any], *keys: str) -> str:
 
 
 def is_score(value: Any) -> bool:
-    """Whether `value` is a number that a float32 can hold."""
+    """True if `value` is a number that a float32 can hold."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -MAX_SCORE <= value <= MAX_SCORE
 
 
@@ -149,7 +149,7 @@ def _check_docs(docs: list[Any]) -> None:
     for doc in docs:
         _check_doc(doc)
         if doc["doc_id"] in seen:
-            raise BadLine(f'doc_id "{doc["doc_id"]}" stands twice in one record')
+            raise BadLine(f'duplicate doc_id "{doc["doc_id"]}" in one record')
         seen.add(doc["doc_id"])
 
 

@@ -1,4 +1,4 @@
-"""Runs: rankings of documents by query, one line a document (TREC, TSV, MS MARCO)."""
+"""Runs: rankings of documents by query, one line per document (TREC, TSV, MS MARCO)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def ranking(record: Record) -> list[tuple[str, float]]:
 
 
 def run_scores(record: Record) -> dict[str, float | None]:
-    """What ranks the documents of a record, by doc_id: their scores, in a run of ranks the negated ranks.
+    """The ranking scores of a record by doc_id: its scores, or the negated ranks in a run of ranks.
 
     Lines of a run may come in any order, and so may ranks. A teacher that scored none of the documents has no
     ranking: the order they had before is not its own.
@@ -76,7 +76,7 @@ def rank(scores: Mapping[str, float | None]) -> list[tuple[str, float]]:
 
 
 def run_tag(record: Record) -> str:
-    """Return what made the ranking: the teacher, or else the sources, in one word."""
+    """Return the tag of a run in one word: the teacher, or else the sources."""
     sources = dict.fromkeys(doc["source"] for doc in record["docs"] if "source" in doc)
     sources.pop(QRELS_SOURCE, None)
     return one_word(record.get("teacher") or "+".join(sources) or str(record.get("tag") or ""))
@@ -177,6 +177,7 @@ def _grouped(lines: Lines, parse: Callable[[bytes], _Row], together: bool) -> It
     record: Record | None = None
     docs: dict[str, Doc] = {}
     finished: set[str] = set()
+    start = 0
     for line in lines:
         row = lines.parse(parse, line)
         if row is None:
@@ -188,18 +189,21 @@ def _grouped(lines: Lines, parse: Callable[[bytes], _Row], together: bool) -> It
                 continue
             if record is not None:
                 finished.add(record["query_id"])
+                here, lines.number = lines.number, start  # for complaints about the record
                 yield record
-            docs = {}
+                lines.number = here
+            docs, start = {}, lines.number
             scale = "unknown" if "score" in doc else "rank"
             record = {"query_id": query_id, "docs": [], "score_scale": scale}
             if tag:
                 record["tag"] = tag  # type: ignore[typeddict-unknown-key]
         if doc["doc_id"] in docs:
-            lines.bad(f'document "{doc["doc_id"]}" stands twice for query "{query_id}"')
+            lines.bad(f'duplicate document "{doc["doc_id"]}" for query "{query_id}"')
             continue
         docs[doc["doc_id"]] = doc
         record["docs"].append(doc)
     if record is not None:
+        lines.number = start
         yield record
 
 

@@ -16,7 +16,7 @@ _HEADERS = {f"{name}\t{text}".encode() for name in _IDS for text in _TEXTS}
 
 
 def read_beir_queries(lines: Lines) -> Iterator[Record]:
-    """`{"_id": …, "text": …}`. Other fields stay, but for BEIR's `metadata`, which may hold answers."""
+    """`{"_id": …, "text": …}`. Other fields stay, except BEIR's `metadata`, which may hold answers."""
     return lines.parsed(_beir_query)
 
 
@@ -30,7 +30,7 @@ def read_tsv_queries(lines: Lines) -> Iterator[Record]:
 def read_corpus(lines: Lines) -> Iterator[tuple[str, str]]:
     """Yield (doc_id, text) of a corpus; the text is the title, if any, a space, and the text.
 
-    An id that stands twice is bad input.
+    A duplicate id is bad input.
     """
     first = lines.first()
     is_json = first is not None and first.lstrip().startswith(b"{")
@@ -38,7 +38,7 @@ def read_corpus(lines: Lines) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
     for doc_id, text in lines.parsed(_beir_doc if is_json else _two_columns):
         if doc_id in seen:
-            lines.bad(f'doc_id "{doc_id}" stands twice')
+            lines.bad(f'duplicate doc_id "{doc_id}"')
         else:
             seen.add(doc_id)
             yield doc_id, text

@@ -92,7 +92,7 @@ class Augmentation(OptionGroup):
     )  # fmt: skip
     doc: tuple[Step, ...] = flag(
         "--augment-doc", default=(), metavar="KIND:P", parse=partial(parse_step, "--augment-doc"),
-        help="The same for each document.",
+        help="Change each document that the teacher reads: KIND:P as above.",
     )  # fmt: skip
     augmented_text: str = flag(
         "--augmented-text", default="teacher", metavar="teacher|both", choices=("teacher", "both"),
@@ -107,7 +107,7 @@ class Augmentation(OptionGroup):
 
     @property
     def in_record(self) -> bool:
-        """Whether the record carries the augmented texts, so that a student reads them too."""
+        """True if the record carries the augmented texts, so that a student reads them too."""
         return self.augmented_text == "both"
 
     def apply(self, record: Record) -> Record:

@@ -93,6 +93,8 @@ class Labeler:
             written = f", written as {MISSING:g}" if self._target.paper_compat else ""
             parts.append(f"{self._unscored:,} without a score{written}")
         log.info("%s", ", ".join(parts))
+        if self._records and not self._pairs:
+            log.warning("no record has documents (mine candidates first: rd-mine)")
 
     def _texts_for_teachers(self, record: Record) -> Record:
         return record if self._augmentation.in_record else self._augmentation.apply(record)

@@ -15,7 +15,7 @@ from rdtools.label.teachers import TEACHERS
 
 @dataclass(frozen=True)
 class TeacherOptions(OptionGroup):
-    """Who scores which records, and where the scores are cached."""
+    """The records, their teachers and the cache of scores."""
 
     heading: ClassVar[str] = "Teachers"
 

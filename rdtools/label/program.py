@@ -15,7 +15,7 @@ from rdtools.core.log import log
 
 _READ_BYTES = 2**16  # the capacity of a pipe
 _PATIENCE_SECONDS = 2
-_ENDED_EARLY = "it ended, or stopped reading, before the end of its input"
+_ENDED_EARLY = "did not read all of its input"
 
 
 class Program:
@@ -56,7 +56,7 @@ class Program:
             if readable:
                 lines = self._read()
                 if lines is None:
-                    raise self.failure(_ENDED_EARLY)
+                    raise self.ended(_ENDED_EARLY)
                 yield from lines
             elif writable:
                 left = left[self._write(left) :]
@@ -74,11 +74,15 @@ class Program:
     def check_success(self) -> None:
         """Wait for the program to end; raise `RdError` if its exit status is not 0."""
         if self._process.wait():
-            raise self.failure("it failed")
+            raise self.ended("wrote all records")
 
     def failure(self, problem: str) -> RdError:
         """Stop the program; return the error that names it, the problem, and how it ended."""
-        return RdError(f"{self._name}: {problem} ({self._end()})")
+        return RdError(f"{self._name}: {problem} (it {self._end()})")
+
+    def ended(self, what_it_did: str) -> RdError:
+        """Stop the program; return the error that says what it did and how it ended."""
+        return RdError(f"{self._name} {what_it_did} and {self._end()}")
 
     def _read(self) -> list[bytes] | None:
         """Return the complete lines of the next output, None at its end."""
@@ -101,7 +105,7 @@ class Program:
         except BlockingIOError:
             return 0
         except BrokenPipeError:
-            raise self.failure(_ENDED_EARLY) from None
+            raise self.ended(_ENDED_EARLY) from None
 
     def _end(self) -> str:
         """Stop the process if it still runs, and describe how it ended."""
@@ -111,8 +115,8 @@ class Program:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            return "it was still running, and was stopped"
-        return f"ended by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+            return "had to be stopped"
+        return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
 
 @contextmanager

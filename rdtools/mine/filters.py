@@ -15,13 +15,15 @@ class Filters:
     """The filters that a `Selection` asks for.
 
     Attributes:
-        active: whether a candidate may be dropped for its score or its text.
+        active: True if a candidate may be dropped for its score or its text.
+        need_positives: True if candidates are compared with positives.
     """
 
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
         self._margins = selection.relative_margin is not None or selection.absolute_margin is not None
-        self.active = selection.limits or self._margins or selection.near_copies is not None
+        self.need_positives = self._margins or selection.near_copies is not None
+        self.active = selection.limits or self.need_positives
 
     def passed(
         self, query: JudgedQuery, source: str, ranking: SourceRanking, docs: Sequence[Doc], counts: Counts

@@ -1,4 +1,4 @@
-"""A query with its judgements and the texts of its documents, which tell the positives and their copies."""
+"""A query, its judgements and the texts of its documents. Use them to recognise positives and copies."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from itertools import islice
 from operator import itemgetter
 
 from rdtools.core.errors import RdError, UsageError
+from rdtools.core.log import log
 from rdtools.core.randomness import generator
 from rdtools.core.records import QRELS_SOURCE, Doc, Qrels, Record
 from rdtools.core.scores import forget_scores
@@ -32,7 +33,7 @@ class Pools:
     """The candidates of one query.
 
     Attributes:
-        rankings: what each source returned.
+        rankings: the ranking of each source.
         docs: the documents of each source that passed the filters.
         seen: the ids of all candidates, also of those that did not pass.
     """
@@ -90,10 +91,20 @@ class Miner(ABC):
         """Yield the ranking of each record that `mine` yields."""
         return map(run_columns, self.mine(queries))
 
+    def report(self) -> None:
+        """Write the counts to stderr, with a warning if positives were needed and no query had one."""
+        self.tally.report()
+        needed = self._filters.need_positives or any(
+            source.name.startswith("graph") for source in self._sources
+        )
+        if needed and self.tally.queries and not self.tally.with_positives:
+            log.warning("no query has a positive (give --qrels or --dataset)")
+
     def _mined(self, query: JudgedQuery, rankings: list[SourceRanking]) -> Record:
         pools = self._pools(query, rankings)
         docs = self._documents(pools)
         self.tally.add(pools.counts)
+        self.tally.with_positives += bool(query.positives)
         record = query.record.copy()
         record["docs"] = docs
         if not self._keeps_docs:  # the scores of the input are gone

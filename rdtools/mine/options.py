@@ -43,7 +43,7 @@ class Candidates(OptionGroup):
 
 @dataclass(frozen=True)
 class Selection(OptionGroup):
-    """Which candidates are kept. `num_negatives` None keeps all: retrieval, not a training group.
+    """The choice of candidates. `num_negatives` None keeps all: retrieval, not a training group.
 
     Suspected false negatives are candidates that do not score below a margin, and those whose
     `JudgedQuery.similarity` to a positive is at least `near_copies`. Margins are measured from s⁺, the lowest
@@ -63,7 +63,7 @@ class Selection(OptionGroup):
     num_negatives: int | None = flag(
         "--num-negatives", "-n", default=15, metavar="N|all",
         parse=lambda text: count_or_all("--num-negatives", text),
-        help="Negatives per query; all is retrieval instead.",
+        help="Negatives per query; all: keep every candidate (retrieval).",
     )  # fmt: skip
     depth: int = flag(
         "--depth", default=100, metavar="N", min=1, help="Candidates of each source, not counting positives."
@@ -86,8 +86,8 @@ class Selection(OptionGroup):
     )
     near_copies: float | None = flag(
         "--near-copies", default=None, metavar="J", above=0, max=1,
-        help="Also suspect documents whose runs of 3 words are at least J similar to those of a positive: "
-        "|A ∩ B|/|A ∪ B| of the two sets, ignoring letter case and punctuation.",
+        help="Also suspect documents that share word 3-grams with a positive: Jaccard similarity of at least "
+        "J, ignoring letter case and punctuation.",
     )  # fmt: skip
     false_negatives: str | None = flag(
         "--false-negatives", default=None, metavar="drop|keep|relabel", choices=FALSE_NEGATIVES,
@@ -102,8 +102,8 @@ class Selection(OptionGroup):
     )
     pad: bool = flag(
         "--pad", default=False,
-        help="If fewer than -n negatives remain, add random documents of the corpus that no source returned "
-        "(source random, no score: label them afterwards).",
+        help="If fewer than -n negatives remain, add random documents of the corpus that no source "
+        "returned. They have source random and no score.",
     )  # fmt: skip
     sample: float = flag(
         "--sample", default=1.0, metavar="SHARE", above=0, max=1,
@@ -132,10 +132,10 @@ class Selection(OptionGroup):
 
     @property
     def is_group(self) -> bool:
-        """Whether records are training groups, rather than rankings."""
+        """True if records are training groups, rather than rankings."""
         return self.num_negatives is not None
 
     @property
     def limits(self) -> bool:
-        """Whether scores are compared with a number, which fits one scale only."""
+        """True if scores are compared with a number, which fits one scale only."""
         return any(one is not None for one in (self.max_score, self.min_score, self.absolute_margin))

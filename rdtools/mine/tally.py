@@ -11,16 +11,26 @@ Counts = Counter[tuple[str, str]]
 """(source, event) -> documents; the source is empty for events of the record as a whole."""
 
 
+_FIRST = ("candidates", "positives", "positives added", "negatives")
+"""These events come first, the others in alphabetical order."""
+
+
+def _place(event: str) -> tuple[int, str]:
+    return _FIRST.index(event) if event in _FIRST else len(_FIRST), event
+
+
 class Tally:
     """The numbers of documents, and of queries, that each source returned and each filter dropped.
 
     Attributes:
         queries: the number of mined queries.
+        with_positives: the number of these that have a positive.
         not_sampled: the number of queries that --sample left out.
     """
 
     def __init__(self) -> None:
         self.queries = 0
+        self.with_positives = 0
         self.not_sampled = 0
         self._documents: Counts = Counter()
         self._queries: Counts = Counter()
@@ -39,7 +49,7 @@ class Tally:
         for source in dict.fromkeys(["", *(source for source, _ in self._documents)]):
             counts = [
                 f"{count:,} {key[1]} ({plural(self._queries[key], 'query')})"
-                for key, count in self._documents.items()
+                for key, count in sorted(self._documents.items(), key=lambda item: _place(item[0][1]))
                 if key[0] == source and count
             ]
             text = ", ".join(counts) or ("no candidates" if source else "")

@@ -51,5 +51,8 @@ def _parse_layers(layers: str, depth: int) -> list[int]:
         raise UsageError(f"--layers {layers}: give a number, or numbers separated by commas") from None
     kept = list(range(numbers[0])) if len(numbers) == 1 else sorted(set(numbers))
     if not kept or kept[0] < 0 or kept[-1] >= depth:
-        raise UsageError(f"--layers {layers}: the model has {depth} layers, 0 to {depth - 1}")
+        raise UsageError(
+            f"--layers {layers}: give N from 1 to {depth}, "
+            f"or numbers from 0 to {depth - 1} separated by commas"
+        )
     return kept

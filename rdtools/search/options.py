@@ -10,7 +10,7 @@ from rdtools.core.flags import OptionGroup, flag
 
 @dataclass(frozen=True)
 class IndexOptions(OptionGroup):
-    """Where indexes are kept."""
+    """The folder of indexes."""
 
     heading: ClassVar[str] = "Search"
 
@@ -22,7 +22,7 @@ class IndexOptions(OptionGroup):
 
 @dataclass(frozen=True)
 class SearchOptions(IndexOptions):
-    """Where indexes are kept, and BM25's parameters."""
+    """The folder of indexes, and BM25's parameters."""
 
     k1: float = flag(
         "--k1", default=1.2, metavar="K1", min=0, help="BM25's k1: how soon repetitions stop counting."

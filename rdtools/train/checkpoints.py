@@ -109,7 +109,11 @@ class OutputFolder:
         for option, value in self.about["options"].items():
             was = before["options"].get(option)
             if was != value:
-                raise RdError(f"{place}: --{option} was {was}, not {value} (--overwrite starts anew)")
+                before_it, now = (_shown(option, one) for one in (was, value))
+                raise RdError(
+                    f"{place}: the earlier run had {before_it}; this one has {now} "
+                    "(give the same options, or --overwrite)"
+                )
         return before
 
 
@@ -129,14 +133,16 @@ def check_output_folder(options: TrainingOutput) -> None:
     finished = (folder / CARD).exists()
     others = [entry for entry in folder.iterdir() if entry.name != CHECKPOINTS]
     if others and not finished:
-        raise RdError(f"{folder}: it holds files that rd-train did not write (choose an empty or new folder)")
+        raise RdError(f"{folder} contains files that rd-train did not write (choose an empty or new folder)")
     _check_writable(folder)
     if overwrite:
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     elif finished and not resume:
-        raise RdError(f"{folder}: it holds a trained model (--overwrite replaces it)")
+        raise RdError(f"{folder} already contains a trained model (--overwrite replaces it)")
     elif (folder / CHECKPOINTS).exists() and not resume:
-        raise RdError(f"{folder}: it holds an unfinished run (--resume goes on, --overwrite starts anew)")
+        raise RdError(
+            f"{folder} already contains an unfinished run (--resume continues it, --overwrite starts anew)"
+        )
 
 
 def model_card(trainer: Trainer, about: dict[str, Any]) -> str:
@@ -188,6 +194,12 @@ def _check_writable(folder: Path) -> None:
         os.rmdir(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=parent))
     except OSError as error:
         raise RdError(f"{folder}: cannot write: {error.strerror}") from error
+
+
+def _shown(option: str, value: Any) -> str:
+    if value is None or value is False or value in ([], ()):
+        return f"no --{option}"
+    return f"--{option}" if value is True else f"--{option} {value}"
 
 
 def _damaged(checkpoint: Path, error: Exception) -> RdError:

@@ -45,7 +45,7 @@ class Group:
     documents: list[Document]
     relevant: frozenset[str]
     in_batch_negatives: int = 0
-    """How many of the documents, the last ones, come from other groups of the batch."""
+    """The number of documents, the last ones, that come from other groups of the batch."""
 
     @property
     def own(self) -> list[Document]:

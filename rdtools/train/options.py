@@ -89,7 +89,7 @@ class StudentOptions(OptionGroup):
 
 @dataclass(frozen=True)
 class LossOptions(OptionGroup):
-    """What to minimise."""
+    """The loss and its options."""
 
     heading: ClassVar[str] = "Loss"
 
@@ -124,9 +124,9 @@ class LossOptions(OptionGroup):
     )  # fmt: skip
     paper_compat: bool = flag(
         "--paper-compat", default=False,
-        help="Compute as the code of arXiv 2505.21058: kl is kl:rankers, ranknet is ranknet:rankers (a "
-        "tie of the teacher asks for the second above the first), and a cross-encoder's score in the "
-        "loss is the logarithm of its probability, which saturates at 0.",
+        help="Compute as the code of arXiv 2505.21058: kl is kl:rankers, ranknet is ranknet:rankers (if "
+        "the teacher ties two documents, the target ranks the second one higher), and a cross-encoder's "
+        "score in the loss is the logarithm of its probability, which saturates at 0.",
     )  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -148,7 +148,7 @@ class LossOptions(OptionGroup):
 
 @dataclass(frozen=True)
 class GroupOptions(OptionGroup):
-    """How groups are drawn from records, with a `seed`."""
+    """The groups that are drawn from records, with a `seed`."""
 
     heading: ClassVar[str] = "Groups"
 
@@ -164,20 +164,18 @@ class GroupOptions(OptionGroup):
 
 @dataclass(frozen=True)
 class TrainingOptions(OptionGroup):
-    """How a student is trained. `epochs` is None where `max_steps` or `max_docs` ends the run."""
+    """The training. `epochs` is None where `max_steps` or `max_docs` ends the run."""
 
     heading: ClassVar[str] = "Training"
 
     batch_size: int = flag("--batch-size", default=8, metavar="N", min=1, help="Groups of a batch.")
-    accumulate: int = flag(
-        "--accumulate", default=1, metavar="N", min=1, help="Batches of one step of the optimiser."
-    )
+    accumulate: int = flag("--accumulate", default=1, metavar="N", min=1, help="Batches per optimiser step.")
     mini_batch_size: int | None = flag(
         "--mini-batch-size", default=None, metavar="N", min=1,
         help="Keep only N texts in memory at a time (gradient caching): slower, same gradient.",
     )  # fmt: skip
     epochs: int | None = flag(
-        "--epochs", default=None, metavar="N", min=1, default_text="1", help="Passes over the records."
+        "--epochs", default=None, metavar="N", min=1, default_text="1", help="How often to read all records."
     )
     max_steps: int | None = flag(
         "--max-steps", default=None, metavar="N", min=1, help="Instead of --epochs: stop after N steps."
@@ -186,7 +184,7 @@ class TrainingOptions(OptionGroup):
         "--max-docs", default=None, metavar="N", min=1,
         help="Instead of --epochs: stop before more than N documents (the first group must fit).",
     )  # fmt: skip
-    lr: float = flag("--lr", default=1e-5, metavar="X", min=0, help="Highest learning rate.")
+    lr: float = flag("--lr", default=1e-5, metavar="X", min=0, help="Peak learning rate.")
     warmup: float = flag(
         "--warmup", default=0.1, metavar="X", min=0, max=1,
         help="Share of the steps in which the learning rate rises.",
@@ -218,7 +216,7 @@ class TrainingOptions(OptionGroup):
 
 @dataclass(frozen=True)
 class TrainingOutput(OptionGroup):
-    """Where the model is written, and what is reported and saved on the way."""
+    """The output folder, reports and checkpoints."""
 
     heading: ClassVar[str] = "Output and checkpoints"
 
@@ -229,7 +227,7 @@ class TrainingOutput(OptionGroup):
     )
     resume: bool = flag(
         "--resume", default=False,
-        help="Go on from the checkpoint in DIR, if there is one; skip a run that has already finished.",
+        help="Resume from the checkpoint in DIR, if there is one; skip a run that has already finished.",
     )  # fmt: skip
     overwrite: bool = flag(
         "--overwrite", default=False, help="Replace the model or the unfinished run in DIR."

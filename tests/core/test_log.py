@@ -59,7 +59,7 @@ def test_control_characters_are_shown_and_letters_stay():
         ("rd-label --teacher bm25 --corpus corpus", "is not in the corpus"),
         ("rd-entropy", "are of unknown scale"),
         ("rd-eval - run", "grade"),
-        ("rd-mine --corpus - --from random", "stands twice"),
+        ("rd-mine --corpus - --from random", "duplicate doc_id"),
     ],
 )
 def test_no_message_sends_an_escape_sequence(run, tmp_path, command, says):

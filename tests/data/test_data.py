@@ -48,7 +48,10 @@ def test_without_a_split_all_queries_and_judgements(beir):
 def test_unknown_datasets_and_splits_say_what_there_is(beir):
     with pytest.raises(UsageError, match=r"no split 'dev' in qrels/ \(choose from test, train\)"):
         open_dataset(f"{beir}:dev")
-    with pytest.raises(UsageError, match="dataset nowhere: no such folder"):
+    with pytest.raises(
+        UsageError,
+        match=r"^dataset nowhere: no such folder \(give a folder in BEIR layout, pydoc, pydoc:SPLIT or irds:NAME\)$",
+    ):
         open_dataset("nowhere")
     with pytest.raises(UsageError, match=r"no split 'dev' \(choose from train, test\)"):
         open_dataset("pydoc:dev")

@@ -47,8 +47,8 @@ def test_a_sketch_by_hand():
     # The most in a bin is all of bcd: 8 eighths; 2/3 of a are 6, and 1/3 is 3 (rounded up).
     assert lines == [
         "margin (0 to 4)",
-        "  a   |▆" + " " * 38 + "▃| 67% at most",
-        "  bcd |" + " " * 39 + "█| 100% at most",
+        "  a   |▆" + " " * 38 + "▃| highest bar 67 %",
+        "  bcd |" + " " * 39 + "█| highest bar 100 %",
     ]
 
 

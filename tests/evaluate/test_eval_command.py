@@ -29,7 +29,10 @@ def test_means(run, files):
         "good\tRR\t1.0000\ngood\tNumRet\t3.0000\ngood\tP@1\t1.0000\n"
         "bad\tRR\t0.2500\nbad\tNumRet\t2.0000\nbad\tP@1\t0.0000\n"
     )
-    assert done.stderr == "rd-eval: bad: 1 of 2 judged queries not in the run\n"
+    assert done.stderr == (
+        "rd-eval: bad: 1 of 2 judged queries not in the run "
+        "(they count as 0; --run-queries-only ignores them)\n"
+    )
 
 
 def test_the_default_measures_and_the_tag_of_stdin(run, files):

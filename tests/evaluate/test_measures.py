@@ -265,6 +265,9 @@ def test_names_are_split_at_blanks_outside_parentheses():
     ("name", "message"),
     [
         ("ndgc@10", "unknown measure 'ndgc@10'; did you mean 'nDCG@10'?"),
+        ("nDCG10", "unknown measure 'nDCG10'; did you mean 'nDCG@10'?"),
+        ("ndcg10", "unknown measure 'ndcg10'; did you mean 'nDCG@10'?"),
+        ("p5", "unknown measure 'p5'; did you mean 'P@5'?"),
         ("xyzzy", "unknown measure 'xyzzy'"),
         ("P", "measure 'P': it needs cutoff"),
         ("P@0", "measure 'P@0': the cutoff must be at least 1"),

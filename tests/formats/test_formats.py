@@ -115,8 +115,8 @@ DEEP = "[" * 300 + "]" * 300
         ('{"query_id":"q","docs":{}}', '"docs" must be a list, not {}'),
         ('{"query_id":"q","docs":["d"]}', 'a document must be an object, not "d" (such as {"doc_id": "d1"})'),
         ('{"query_id":"q","docs":[{}]}', 'missing "doc_id"'),
-        ('{"query_id":"q","docs":[{"doc_id":"d"},{"doc_id":"d"}]}', 'doc_id "d" stands twice in one record'),
-        ('{"query_id":"q","docs":[{"doc_id":7},{"doc_id":"7"}]}', 'doc_id "7" stands twice in one record'),
+        ('{"query_id":"q","docs":[{"doc_id":"d"},{"doc_id":"d"}]}', 'duplicate doc_id "d" in one record'),
+        ('{"query_id":"q","docs":[{"doc_id":7},{"doc_id":"7"}]}', 'duplicate doc_id "7" in one record'),
         ('{"query_id":"q","docs":[{"doc_id":"d","text":5}]}', '"text" of document d must be a string, not 5'),
         (
             '{"query_id":"q","docs":[{"doc_id":"d","source":5}]}',
@@ -285,7 +285,7 @@ def test_several_files_each_have_their_own_format(put):
 def test_a_third_column_that_may_be_rank_or_score_is_asked_about(put, third):
     path = put(f"q\td\t{third}")
     expected = (
-        f"1: the third column ({third}) may be a rank or a score (say --input-format msmarco-run or tsv)"
+        f"1: the third column ({third}) may be a rank or a score (give --input-format msmarco-run or tsv)"
     )
     assert error(path) == expected
     if int(third) > 0:
@@ -306,7 +306,7 @@ def test_a_point_or_an_exponent_makes_a_score(put, third):
 
 @pytest.mark.parametrize("line", ["a b c", "one", "q\td\tscore", "q 0 d 1", "q\t0\td\t1", "\x00\x01"])
 def test_what_is_not_recognised_names_the_formats(put, line):
-    assert error(put(line)) == f"1: format not recognised (say --input-format: {', '.join(READERS)})"
+    assert error(put(line)) == f"1: format not recognised (give --input-format: {', '.join(READERS)})"
 
 
 def test_a_bad_first_line_is_reported_or_skipped_by_the_reader_of_records(put):
@@ -381,7 +381,7 @@ def test_the_lines_of_a_query_stand_together(put):
 
 def test_a_document_stands_once_in_a_run(put):
     path = put("a\td1\t1.5", "a\td1\t1.0", "a\td2\t0.5")
-    assert error(path) == '2: document "d1" stands twice for query "a"'
+    assert error(path) == '2: duplicate document "d1" for query "a"'
     (record,) = read(path, on_error="skip")
     assert record["docs"] == [{"doc_id": "d1", "score": 1.5}, {"doc_id": "d2", "score": 0.5}]
 

@@ -363,7 +363,7 @@ def test_colbert_pairs_are_told_apart(tmp_path, line, format):
 
 def test_colbert_pairs_that_could_be_either_are_asked_about(tmp_path):
     assert error(tmp_path, "[7,[12,9],[40,3]]") == (
-        "the pairs may be [doc_id, score] or [score, doc_id] (say --input-format colbert-nway or colbert-scores)"
+        "the pairs may be [doc_id, score] or [score, doc_id] (give --input-format colbert-nway or colbert-scores)"
     )
     (record,) = read(tmp_path, "[7,[12,9],[40,3]]", format="colbert-scores")
     assert record["docs"] == [{"score": 12, "doc_id": "9"}, {"score": 40, "doc_id": "3"}]
@@ -390,7 +390,7 @@ def test_flagembedding_scores_keep_their_order_and_count(tmp_path):
     assert (record["prompt"], record["type"]) == ("p", "t")
     assert json.loads(write("flagembedding", record)[0]) == json.loads(line)
     line = '{"query":"q","pos":["a","b"],"neg":["c"],"pos_scores":[1],"neg_scores":[3]}'
-    assert error(tmp_path, line) == '"pos_scores" must be a list of 2 scores, one a document, not 1'
+    assert error(tmp_path, line) == '"pos_scores" must be a list of 2 scores, one per document, not 1'
 
 
 @pytest.mark.parametrize(
@@ -500,7 +500,7 @@ def test_fields_that_no_format_knows_stay_and_docs_is_not_overwritten(tmp_path):
     [
         (
             '{"query_id":7,"document_ids":[12],"scores":[1,2]}',
-            '"scores" must be a list of 1 scores, one a document, not 2',
+            '"scores" must be a list of 1 scores, one per document, not 2',
         ),
         (
             '{"query_id":7,"document_ids":[12],"scores":["x"]}',
@@ -523,7 +523,7 @@ def test_fields_that_no_format_knows_stay_and_docs_is_not_overwritten(tmp_path):
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, line, message):
-    assert error(tmp_path, line).split(" (say --input-format")[0] == message
+    assert error(tmp_path, line).split(" (give --input-format")[0] == message
 
 
 def test_tabs_in_ids_are_refused_where_tsv_cannot_hold_them():
@@ -626,7 +626,7 @@ def test_paper_scores_are_written_as_one_object(tmp_path):
 
 def test_a_query_that_stands_twice_is_no_key_twice():
     record = {"query_id": "q", "docs": [{"doc_id": "d", "score": 1.0}]}
-    with pytest.raises(RdError, match=r'^query "q": it stands twice, which paper-scores cannot hold$'):
+    with pytest.raises(RdError, match=r'^query "q" is repeated; paper-scores allows one record per query$'):
         list(encode([record, record], "paper-scores"))
     assert len(b"".join(encode([record, record], "trec")).splitlines()) == 2
 

@@ -228,3 +228,29 @@ def test_options_of_models_reach_the_teachers(tmp_path, monkeypatch):
     assert (resources.model.dtype, resources.model.max_length) == ("bfloat16", 9)
     assert (resources.search.k1, resources.search.index) == (2.0, "ix")
     assert scores((tmp_path / "out.jsonl").read_text()) == [1.0] * 18
+
+
+def test_records_without_documents_are_pointed_to_rd_mine(run):
+    done = run("rd-label", "--teacher", "qrels", stdin='{"query_id":"q","query":"x"}\n', check=True)
+    assert done.stderr == (
+        "rd-label: 1 record, 0 pairs: 0 scored\n"
+        "rd-label: warning: no record has documents (mine candidates first: rd-mine)\n"
+    )
+
+
+def test_a_complaint_about_a_query_of_a_run_has_its_first_line(run, tmp_path):
+    (tmp_path / "c.tsv").write_text("d\twing\n")
+    (tmp_path / "q.tsv").write_text("1\twing\n2\tflow\n3\tjet\n")
+    lines = ["1 Q0 d 1 1 t", "2 Q0 d 1 2 t", "2 Q0 far 2 1 t", "3 Q0 d 1 2 t", "3 Q0 gone 2 1 t"]
+    arguments = ["--teacher", "bm25", "--corpus", "c.tsv", "--queries", "q.tsv"]
+    for first, run_lines, doc_id in ((2, lines, "far"), (2, [lines[0], *lines[3:]], "gone")):
+        done = run("rd-label", *arguments, stdin="\n".join(run_lines))
+        assert done.returncode == 1
+        assert done.stderr.endswith(f'rd-label: <stdin>:{first}: document "{doc_id}" is not in the corpus\n')
+    skipped = run(
+        "rd-label", *arguments, "--on-error", "skip", "-f", "tsv", stdin="\n".join(lines), check=True
+    )
+    assert [line.split("\t")[:2] for line in skipped.stdout.splitlines()] == [["1", "d"]]
+    assert "warning: <stdin>: 2 bad lines skipped" in skipped.stderr
+    late = run("rd-label", *arguments, stdin="\n".join([*lines[:2], "2 Q0 d"]))
+    assert "<stdin>:3: a TREC run line has 6 columns" in late.stderr  # later lines keep their own numbers

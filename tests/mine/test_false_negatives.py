@@ -33,13 +33,13 @@ def test_suspects_are_dropped_unless_told_otherwise():
     for treatment in ({}, {"false_negatives": "drop"}):
         docs, account = mined({"p": 1}, absolute_margin=1.5, **treatment)
         assert [doc["doc_id"] for doc in docs] == ["p", "short", "empty"]
-        assert "2 dropped by --absolute-margin (1 query), 2 candidates (1 query)" in account[1]
+        assert "2 candidates (1 query), 2 dropped by --absolute-margin (1 query)" in account[1]
 
 
 def test_suspects_are_kept_and_counted():
     docs, account = mined({"p": 1}, absolute_margin=1.5, false_negatives="keep")
     assert docs == mined({"p": 1})[0]
-    assert "2 kept against --absolute-margin (1 query), 4 candidates (1 query)" in account[1]
+    assert "4 candidates (1 query), 2 kept against --absolute-margin (1 query)" in account[1]
 
 
 def test_suspects_become_positives_after_the_judged_ones_and_cost_no_negative():
@@ -59,7 +59,10 @@ def test_suspects_become_positives_after_the_judged_ones_and_cost_no_negative():
 def test_a_document_judged_not_relevant_is_never_relabelled(grade):
     docs, account = mined({"p": 1, "near": grade}, absolute_margin=1.5, false_negatives="relabel")
     assert [doc["doc_id"] for doc in docs] == ["p", "far", "short", "empty"]
-    assert "1 dropped by --absolute-margin (1 query), 1 relabelled by --absolute-margin" in account[1]
+    assert account[1] == (
+        "fixed: 3 candidates (1 query), 1 dropped by --absolute-margin (1 query), "
+        "1 left out, positives by id (1 query), 1 relabelled by --absolute-margin (1 query)"
+    )
     docs, _ = mined({"p": 1, "near": grade}, absolute_margin=1.5, false_negatives="keep")
     assert (docs[1]["doc_id"], docs[1]["relevance"]) == ("near", grade)
 
@@ -98,7 +101,7 @@ def test_near_copies_of_any_positive_are_relabelled():
 
 def test_what_a_margin_catches_is_not_counted_again():
     _, account = mined({"p": 1}, absolute_margin=0.0, near_copies=0.5)
-    assert "1 dropped by --absolute-margin (1 query), 3 candidates (1 query)" in account[1]
+    assert "3 candidates (1 query), 1 dropped by --absolute-margin (1 query)" in account[1]
 
 
 def test_runs_of_three_words_and_their_similarity_by_hand():
@@ -120,11 +123,13 @@ def test_similarity_takes_the_nearest_positive_and_nothing_without_texts():
 
 def test_what_cannot_be_compared_passes_and_is_counted():
     words = "passed uncompared, no text or no positive (1 query)"
-    assert f"5 {words}, 5 candidates" in mined({}, near_copies=0.5)[1][1]
+    assert f"5 candidates (1 query), 5 {words}" in mined({}, near_copies=0.5)[1][1]
     assert "passed" not in mined({"p": 1}, near_copies=0.5)[1][1]
     miner = miner_of([Fixed(RANKED)], Selection(near_copies=0.5), {"q": {"p": 1}}, None)
     next(miner.mine([QUERY]))
-    assert f"4 {words}, 4 candidates" in list(miner.tally.lines())[1]
+    assert list(miner.tally.lines())[1] == (
+        f"fixed: 4 candidates (1 query), 1 left out, positives by id (1 query), 4 {words}"
+    )
 
 
 def test_no_text_is_compared_unless_asked_for(monkeypatch):
@@ -174,9 +179,11 @@ def test_each_source_is_measured_by_its_own_scores_though_none_is_written():
     docs, account = mined({"far": 1}, [a, b, c], absolute_margin=0.0, num_negatives=9)
     # b scores no positive, c scores nothing: what they gave passes, and is counted
     assert [doc["doc_id"] for doc in docs] == ["far", "short", "empty", "same"]
-    assert account[1].endswith("2 dropped by --absolute-margin (1 query)")
-    assert account[2].endswith("2 passed unfiltered, no scored positive (1 query), 2 candidates (1 query)")
-    assert account[3].endswith("1 passed unfiltered, no scored positive (1 query), 1 candidates (1 query)")
+    assert account[1] == "a: 2 dropped by --absolute-margin (1 query), 1 left out, positives by id (1 query)"
+    assert account[2].startswith("b: 2 candidates (1 query), ")
+    assert account[2].endswith(" (1 query), 2 passed unfiltered, no scored positive (1 query)")
+    assert "1 candidates (1 query), " in account[3]
+    assert account[3].endswith(" (1 query), 1 passed unfiltered, no scored positive (1 query)")
 
 
 def test_depth_is_the_quota_of_each_source():

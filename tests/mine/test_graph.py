@@ -119,8 +119,8 @@ def test_neighbours_have_a_rank_and_no_score_and_margins_cannot_judge_them(tmp_p
     ]
     assert "score_scale" not in record
     assert list(miner.tally.lines())[1] == (
-        "graph: 2 left out, copies of a positive (1 query), 3 passed unfiltered, no scored positive (1 query), "
-        "3 candidates (1 query)"
+        "graph: 3 candidates (1 query), 2 left out, copies of a positive (1 query), "
+        "3 passed unfiltered, no scored positive (1 query)"
     )
 
 

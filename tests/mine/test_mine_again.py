@@ -177,7 +177,7 @@ def test_only_judgements_below_one_are_no_positives(tmp_path):
     assert [(doc["doc_id"], doc.get("relevance")) for doc in docs] == [("source", -1), ("a", None)]
     assert list(miner.tally.lines()) == [
         "1 query: 2 negatives (1 query), 13 negatives missing (1 query)",
-        "bm25: 2 passed unfiltered, no scored positive (1 query), 2 candidates (1 query)",
+        "bm25: 2 candidates (1 query), 2 passed unfiltered, no scored positive (1 query)",
         "graph: no candidates",
     ]
 

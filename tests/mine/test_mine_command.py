@@ -127,8 +127,8 @@ def test_records_come_from_standard_input_also_where_a_dataset_has_queries(run, 
     assert (mined["teacher"], mined["score_scale"]) == ("t", "logit")
     assert (
         "rd-mine: 1 query: 1 positives (1 query), 3 negatives (1 query), 2 negatives that --pad drew (1 query)\n"
-        "rd-mine: records: 1 left out, positives by id (1 query), 1 dropped by --absolute-margin (1 query), "
-        "1 candidates (1 query)\n"
+        "rd-mine: records: 1 candidates (1 query), 1 dropped by --absolute-margin (1 query), "
+        "1 left out, positives by id (1 query)\n"
     ) in done.stderr
 
 
@@ -216,7 +216,7 @@ def test_an_index_is_kept_and_checked_against_the_corpus(run, files):
             1,
             'rd-mine: notext.jsonl:1: query "q1" has no text (field "query" is missing)\n',
         ),
-        (["queries.tsv", "--corpus", "twice.tsv"], 1, 'rd-mine: twice.tsv:3: doc_id "d1" stands twice\n'),
+        (["queries.tsv", "--corpus", "twice.tsv"], 1, 'rd-mine: twice.tsv:3: duplicate doc_id "d1"\n'),
         (
             ["queries.tsv", *MINE, "-n", "all", "--sampling", "random"],
             2,
@@ -386,3 +386,18 @@ def test_a_bad_query_loses_none_of_those_before_it(run, files):
     done = run("rd-mine", *MINE, "-n", 5, stdin="q1\twing flow\nq2\tflow\nno tabulator\n")
     assert done.returncode == 1
     assert [json.loads(line)["query_id"] for line in done.stdout.splitlines()] == ["q1", "q2"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--from", "graph"], ["--absolute-margin", "1"], ["--relative-margin", "0.1"], ["--near-copies", "0.5"]],
+)
+def test_sources_and_filters_that_need_positives_say_that_there_are_none(run, tmp_path, arguments):
+    (tmp_path / "c.tsv").write_text("d1\twing flow\nd2\twing\n")
+    (tmp_path / "q.tsv").write_text("q\twing\n")
+    (tmp_path / "qrels").write_text("q 0 d1 1\n")
+    warning = "rd-mine: warning: no query has a positive (give --qrels or --dataset)\n"
+    command = ["rd-mine", "q.tsv", "--corpus", "c.tsv", "-n", "1", *arguments]
+    assert run(*command, check=True).stderr.endswith(warning)
+    assert warning not in run(*command, "--qrels", "qrels", check=True).stderr
+    assert warning not in run(*command[:6], check=True).stderr

@@ -33,8 +33,8 @@ def test_a_training_group_leads_with_all_positives_and_keeps_no_copy_of_them():
     ]
     assert account == [
         "1 query: 2 positives (1 query), 2 negatives (1 query)",
-        "fixed: 1 left out, positives by id (1 query), 1 left out, copies of a positive (1 query), "
-        "3 candidates (1 query)",
+        "fixed: 3 candidates (1 query), 1 left out, copies of a positive (1 query), "
+        "1 left out, positives by id (1 query)",
     ]
 
 
@@ -310,7 +310,7 @@ def test_documents_without_a_score_are_counted_where_others_have_one(setting, tm
     source = open_source(named if named == "records" else f"run:{tmp_path}/run.jsonl", setting)
     miner = miner_of([source], Selection(num_negatives=None), {}, None)
     assert ids(next(miner.mine([record]))) == ["d1"]
-    counted = "1 left out, no score (1 query), 1 candidates (1 query)"
+    counted = "1 candidates (1 query), 1 left out, no score (1 query)"
     assert list(miner.tally.lines()) == ["1 query", f"{source.name}: {counted}"]
 
 

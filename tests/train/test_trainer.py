@@ -276,7 +276,16 @@ def test_resume_refuses_other_data_and_other_options(tiny_be, tmp_path):
     about = {"options": {"lr": 1e-5}, "data": one.groups.provenance}
     with pytest.raises(RdError) as error:
         OutputFolder(output, about).resume(one)
-    assert str(error.value) == f"{place}: --lr was 0.001, not 1e-05 (--overwrite starts anew)"
+    assert str(error.value) == (
+        f"{place}: the earlier run had --lr 0.001; this one has --lr 1e-05 "
+        "(give the same options, or --overwrite)"
+    )
+    about["options"] = {"lr": 1e-3, "layers": "0,5", "no-dropout": True}
+    with pytest.raises(RdError, match=r"the earlier run had no --layers; this one has --layers 0,5 \("):
+        OutputFolder(output, about).resume(one)
+    del about["options"]["layers"]
+    with pytest.raises(RdError, match=r"the earlier run had no --no-dropout; this one has --no-dropout \("):
+        OutputFolder(output, about).resume(one)
     other = Groups(records(seed=1), objective("kl"))
     with pytest.raises(RdError) as error:
         OutputFolder(output, {"options": {"lr": 1e-3}, "data": other.provenance}).resume(one)
@@ -290,20 +299,21 @@ def test_what_may_stand_in_the_output_folder(tmp_path):
     check_folder(out)
     (out / "checkpoints" / "step-2").mkdir(parents=True)
     with pytest.raises(
-        RdError, match=r"out: it holds an unfinished run \(--resume goes on, --overwrite starts anew\)"
+        RdError,
+        match=r"out already contains an unfinished run \(--resume continues it, --overwrite starts anew\)",
     ):
         check_folder(out)
     check_folder(out, resume=True)
     check_folder(out, overwrite=True)
     assert not list(out.iterdir())
     (out / "rd-train.json").touch()
-    with pytest.raises(RdError, match=r"out: it holds a trained model \(--overwrite replaces it\)"):
+    with pytest.raises(RdError, match=r"out already contains a trained model \(--overwrite replaces it\)"):
         check_folder(out)
     check_folder(out, resume=True)
     check_folder(out, overwrite=True)
     (out / "rd-train.json").unlink()
     (out / "thesis.tex").touch()
-    with pytest.raises(RdError, match=r"out: it holds files that rd-train did not write"):
+    with pytest.raises(RdError, match=r"out contains files that rd-train did not write"):
         check_folder(out, overwrite=True)
     with pytest.raises(RdError, match=r"thesis.tex: it is not a folder"):
         check_folder(out / "thesis.tex")
@@ -423,9 +433,9 @@ def test_layers_are_those_of_the_model(make, tmp_path, layers):
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ("5", "--layers 5: the model has 4 layers, 0 to 3"),
-        ("0,4", "--layers 0,4: the model has 4 layers, 0 to 3"),
-        ("0", "--layers 0: the model has 4 layers, 0 to 3"),
+        ("5", "--layers 5: give N from 1 to 4, or numbers from 0 to 3 separated by commas"),
+        ("0,4", "--layers 0,4: give N from 1 to 4, or numbers from 0 to 3 separated by commas"),
+        ("0", "--layers 0: give N from 1 to 4, or numbers from 0 to 3 separated by commas"),
         ("two", "--layers two: give a number, or numbers separated by commas"),
     ],
 )

@@ -110,7 +110,7 @@ def _pair(pair: Any, first: str, second: str, shape: str) -> Fields:
 
 
 def write_colbert_triples(record: Record) -> bytes:
-    """A line a positive and negative."""
+    """One line per positive and negative."""
     query_id = number_id(record["query_id"])
     return b"".join(
         dump([query_id, number_id(positive["doc_id"]), number_id(negative["doc_id"])])

@@ -91,7 +91,7 @@ def read_gpl(lines: Lines) -> Iterator[Record]:
 
 
 def write_gpl(record: Record) -> bytes:
-    """A line a positive and negative, with the difference of their scores."""
+    """One line per positive and negative, with the difference of their scores."""
     return "".join(
         f"{run_cell(record['query_id'])}\t{run_cell(positive['doc_id'])}\t{run_cell(negative['doc_id'])}\t"
         f"{float(score_of(positive) - score_of(negative))!r}\n"

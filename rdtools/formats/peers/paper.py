@@ -32,7 +32,7 @@ def read_paper_triples(lines: Lines) -> Iterator[Record]:
 
 
 def write_paper_triples(record: Record) -> bytes:
-    """A line a positive, with all negatives."""
+    """One line per positive, with all negatives."""
     negatives = [doc["doc_id"] for doc in negatives_of(record)]
     return b"".join(
         dump({"query_id": record["query_id"], "doc_id_a": doc["doc_id"], "doc_id_b": negatives})

@@ -1,4 +1,4 @@
-"""What the formats of other toolkits share: taking a line apart, giving a record's parts."""
+"""Functions that the formats of other toolkits share: read a line, return the parts of a record."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def with_scores(docs: list[Fields], scores: Any, key: str) -> list[Fields]:
     """Give each document its score, in order."""
     if not isinstance(scores, list) or len(scores) != len(docs):
         count = f"{len(scores)}" if isinstance(scores, list) else show(scores)
-        raise BadLine(f'"{key}" must be a list of {len(docs)} scores, one a document, not {count}')
+        raise BadLine(f'"{key}" must be a list of {len(docs)} scores, one per document, not {count}')
     return [{**doc, "score": score} for doc, score in zip(docs, scores, strict=True)]
 
 
@@ -122,7 +122,7 @@ def score_of(doc: Doc) -> float:
 
 
 def all_scored(docs: Sequence[Doc]) -> bool:
-    """Whether the scores can be written: those of some documents only would be taken for others'."""
+    """True if every document has a score."""
     return bool(docs) and all("score" in doc for doc in docs)
 
 

@@ -26,11 +26,11 @@ from rdtools.formats.texts import string
 
 
 def read_sentence_transformers(lines: Lines) -> Iterator[Record]:
-    """What `mine_hard_negatives` gives, and what the losses take, a row in a line.
+    """Read the rows that `mine_hard_negatives` writes and the losses read, one per line.
 
     - `anchor` (or `query`), `positive` (or `answer`), `negative` or `negative_1` … `negative_n`, with
       `scores` (or `labels`) of the positive and each negative;
-    - the same with one number a negative, in `score` or `label`, too: the margins. The positive then
+    - the same with one number per negative, in `score` or `label`, too: the margins. The positive then
       gets the score 0 and a negative minus its margin, as only differences are known;
     - a pair of `anchor` and `positive` with `label` (its relevance) or `score`;
     - `query`, `docs` and `labels` or `scores`, lists of equal length.
@@ -81,7 +81,7 @@ def _labelled(docs: list[Fields]) -> list[Fields]:
 
 
 def write_sentence_transformers(record: Record) -> bytes:
-    """A line a positive, with all negatives: `mine_hard_negatives(output_format="n-tuple")`.
+    """One line per positive, with all negatives: `mine_hard_negatives(output_format="n-tuple")`.
 
     The table needs as many negatives in every line: mine with one `--num-negatives`.
     """
@@ -89,7 +89,7 @@ def write_sentence_transformers(record: Record) -> bytes:
 
 
 def write_triplet(record: Record) -> bytes:
-    """A line a positive and negative: `mine_hard_negatives(output_format="triplet")`."""
+    """One line per positive and negative: `mine_hard_negatives(output_format="triplet")`."""
     return _tuples(record, lambda negatives: [[doc] for doc in negatives], numbered=False)
 
 

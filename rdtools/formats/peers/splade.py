@@ -1,4 +1,4 @@
-"""SPLADE's training files: a query, two documents and their scores a line."""
+"""SPLADE's training files: a query, two documents and their scores per line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read_splade(lines: Lines) -> Iterator[Record]:
 
 
 def write_splade(record: Record) -> bytes:
-    """A line a positive and negative; white space within a text becomes one space."""
+    """One line per positive and negative; white space within a text becomes one space."""
     return "".join(
         f"{single_spaced(query_text(record))}\t{single_spaced(text_of(positive))}\t{single_spaced(text_of(negative))}\t"
         f"{float(score_of(positive))!r}\t{float(score_of(negative))!r}\n"

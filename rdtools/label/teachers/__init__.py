@@ -46,7 +46,7 @@ class Teacher(Protocol):
         name: the `teacher` of records.
         scale: the `score_scale` of records.
         key: names all that the scores depend on besides the two texts; None if scores are not worth caching.
-        needs_text: whether it reads the texts of queries and documents.
+        needs_text: True if it reads the texts of queries and documents.
     """
 
     name: str

@@ -52,8 +52,8 @@ class CommandTeacher:
             for line in program.finish():
                 yield self._answer(program, unanswered, line)
             if unanswered:
-                count = plural(unanswered.popped, "record")
-                raise program.failure(f"it wrote {count} of {unanswered.pushed:,}")
+                count = plural(unanswered.pushed, "record")
+                raise program.ended(f"wrote {unanswered.popped:,} of {count}")
             program.check_success()
         log.debug("%s: %s, exit status 0", self.name, plural(unanswered.popped, "record"))
 
@@ -61,15 +61,13 @@ class CommandTeacher:
         self, program: Program, unanswered: SpooledQueue, line: bytes
     ) -> tuple[Any, list[float | None], str]:
         if not unanswered:
-            raise program.failure(
-                f"it wrote more than the {plural(unanswered.popped, 'record')} that it read"
-            )
+            raise program.ended(f"wrote more than the {plural(unanswered.popped, 'record')} that it read")
         query_id, doc_ids, companion = parse_json(unanswered.pop())
         try:
             scores, scale = _read_answer(line, query_id, doc_ids)
         except BadLine as error:
             raise program.failure(f"record {unanswered.popped:,} of its output: {error.problem}") from None
-        return companion, scores, scale or self._scale
+        return companion, scores, self._scale if scale in (None, "unknown") else scale
 
 
 def _without_scores(record: Record) -> Record:

@@ -102,7 +102,7 @@ class SourceRanking:
         scores: of these documents; None if the source gives none.
         positives: the scores of the positives, by doc_id.
         rows: the documents' rows in the corpus, if the source searches it.
-        unscored: how many documents a ranking by score left out because they have none.
+        unscored: the number of documents that a ranking by score left out because they have none.
     """
 
     doc_ids: list[str]

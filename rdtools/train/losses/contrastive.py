@@ -43,7 +43,7 @@ def infonce(
     that are not positive for this query
 
     The temperature of other libraries is 1 / --scale. A document of another group is no negative where it is
-    known as relevant to the query, or has the text of a document of the group (but for case, white space and
+    known as relevant to the query, or has the text of a document of the group (ignoring case, white space and
     compatibility forms). With --mask-false-negatives M it is none either where its similarity to the query is
     above that of the group's lowest positive plus M: the student's own similarity, before --scale.
     Teacher: not used. For bi-encoders.

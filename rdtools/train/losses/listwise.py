@@ -105,7 +105,7 @@ def plistmle(student: Tensor, teacher: Tensor, positive: Tensor, mask: Tensor) -
     """
     terms, mask = _choices(student, teacher, mask)
     n = mask.sum(-1, keepdim=True)
-    # 2^−i − 2^−n is the weight but for a factor, and does not overflow.
+    # 2^−i − 2^−n is the weight except for a factor, and does not overflow.
     weights = ((-math.log(2) * places(student)).exp() - (-math.log(2) * n).exp()).masked_fill(~mask, 0.0)
     return (weights * terms).sum(-1) / weights.sum(-1).clamp(min=1e-30)
 

@@ -52,7 +52,7 @@ class Objective:
 
     @property
     def ordinal(self) -> bool:
-        """Whether the records may mix score scales."""
+        """True if the records may mix score scales."""
         return all(loss.ordinal for loss in self.losses)
 
     @property

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LossFunction = Callable[..., "Tensor"]
 
 SCORE, POSITIVE, NEGATIVE, PAIR, ORDER = "score", "positive", "negative", "pair", "order"
-"""What a loss may need in a group: the teacher's scores; a positive; a document that is not positive; two
+"""The needs of losses in a group: the teacher's scores; a positive; a document that is not positive; two
 documents; two documents that the teacher does not tie."""
 
 
@@ -51,9 +51,9 @@ class Loss:
     fits_teacher: bool = False
     """Whether the teacher's temperature is still to be fitted to its scores, since none is stated."""
     in_batch: bool = False
-    """Whether the documents of the other groups of a batch are negatives."""
+    """True if the documents of the other groups of a batch are negatives."""
     note: str = ""
-    """How the variant differs from the docstring of its function."""
+    """The difference of the variant from the docstring of its function."""
 
     @property
     def needs_teacher(self) -> bool:
@@ -61,7 +61,7 @@ class Loss:
 
     @property
     def ordinal(self) -> bool:
-        """Whether only the order of teacher scores counts, on any scale."""
+        """True if only the order of teacher scores counts, on any scale."""
         return self.scales == SCORE_SCALES
 
     @property

@@ -42,7 +42,7 @@ AROUND = {
     "labelled.jsonl": LABELLED,
     "ids.jsonl": b'{"query_id":1,"docs":[{"doc_id":7,"score":1}]}\n',
 }
-UNRECOGNISED = f"<stdin>:1: format not recognised (say --input-format: {', '.join(READERS)})"
+UNRECOGNISED = f"<stdin>:1: format not recognised (give --input-format: {', '.join(READERS)})"
 
 # fmt: off
 INPUTS = [
@@ -86,7 +86,7 @@ INPUTS = [
     Case('max-line', 'rd-label --teacher qrels -f tsv --max-line 20', b'{"query_id":"q1"}\n' + LABELLED,
          1, '<stdin>:2: line is longer than 20 bytes (see --max-line)'),
     Case('max-line-skip', 'rd-label --teacher qrels --max-line 20 --on-error skip', b'{"query_id":"q1"}\n' + LABELLED + b'{"query_id":"q2"}\n',
-         0, '{"query_id":"q1","docs":[],"teacher":"qrels","score_scale":"unknown"}\n{"query_id":"q2","docs":[],"teacher":"qrels","score_scale":"unknown"}\n', 'rd-label: warning: <stdin>: 1 bad line skipped\nrd-label: 2 records, 0 pairs: 0 scored\n'),
+         0, '{"query_id":"q1","docs":[],"teacher":"qrels","score_scale":"unknown"}\n{"query_id":"q2","docs":[],"teacher":"qrels","score_scale":"unknown"}\n', 'rd-label: warning: <stdin>: 1 bad line skipped\nrd-label: 2 records, 0 pairs: 0 scored\nrd-label: warning: no record has documents (mine candidates first: rd-mine)\n'),
     Case('bomb', 'rd-label --teacher qrels -f tsv --max-line 1000000', gz(bytes(50000000)),
          1, '<stdin>:1: line is longer than 1,000,000 bytes (see --max-line)'),
     Case('no-file', 'rd-label --teacher qrels -f tsv none.jsonl', b'',
@@ -101,7 +101,7 @@ INPUTS = [
          0, 'q9\td2\t0.0\nq9\td1\t0.0\nq1\td2\t0.0\nq1\td1\t0.0\nq2\td3\t0.0\n'),
     # Runs: ranks or scores, order of lines, ids that a format cannot hold
     Case('rank-or-score', 'rd-label --teacher qrels -f tsv', b'q1\td1\t1\nq1\td2\t2\n',
-         1, '<stdin>:1: the third column (1) may be a rank or a score (say --input-format msmarco-run or tsv)'),
+         1, '<stdin>:1: the third column (1) may be a rank or a score (give --input-format msmarco-run or tsv)'),
     Case('rank-stated', 'rd-label --teacher run:msmarco-run:in -f tsv labelled.jsonl', b'q1\td1\t1\nq1\td2\t2\n',
          0, 'q1\td1\t-1.0\nq1\td2\t-2.0\n'),
     Case('score-stated', 'rd-label --teacher run:tsv:in -f tsv labelled.jsonl', b'q1\td1\t1\nq1\td2\t2\n',
@@ -111,7 +111,7 @@ INPUTS = [
     Case('run-interleaved-eval', 'rd-eval qrels in -m nDCG@10', b'q1 Q0 d2 2 1 t\nq2 Q0 d3 1 2 t\nq1 Q0 d1 1 2 t\n',
          0, 'in\tnDCG@10\t1.0000\n'),
     Case('pairs-either-way', 'rd-label --teacher qrels -f tsv', b'[7,[12,40],[13,41]]\n',
-         1, '<stdin>:1: the pairs may be [doc_id, score] or [score, doc_id] (say --input-format colbert-nway or colbert-scores)'),
+         1, '<stdin>:1: the pairs may be [doc_id, score] or [score, doc_id] (give --input-format colbert-nway or colbert-scores)'),
     Case('spaces-to-trec', 'rd-label --teacher qrels -f trec', b'{"query_id":"q 1","docs":[{"doc_id":"d"}]}\n',
          1, 'query "q 1": id \'q 1\' has white space, which a TREC run cannot hold (use -f tsv or jsonl)'),
     Case('tab-to-tsv', 'rd-label --teacher qrels -f tsv', b'{"query_id":"q1","docs":[{"doc_id":"d\\t1"}]}\n',
@@ -126,11 +126,11 @@ INPUTS = [
     Case('eval-unknown-queries', 'rd-eval qrels in -m nDCG@10', b'q9 Q0 d1 1 2 t\n',
          0, 'in\tnDCG@10\t0.0000\n', 'rd-eval: warning: in: none of the judged queries is in the run\nrd-eval: in: 1 query without judgements ignored\n'),
     Case('eval-query-missing', 'rd-eval qrels in -m nDCG@10', b'q1 Q0 d1 1 2 t\n',
-         0, 'in\tnDCG@10\t0.5000\n', 'rd-eval: in: 1 of 2 judged queries not in the run\n'),
+         0, 'in\tnDCG@10\t0.5000\n', 'rd-eval: in: 1 of 2 judged queries not in the run (they count as 0; --run-queries-only ignores them)\n'),
     Case('eval-run-queries-only', 'rd-eval qrels in -m nDCG@10 --run-queries-only', b'q1 Q0 d1 1 2 t\n',
-         0, 'in\tnDCG@10\t1.0000\n', 'rd-eval: in: 1 of 2 judged queries not in the run\n'),
+         0, 'in\tnDCG@10\t1.0000\n', 'rd-eval: in: 1 of 2 judged queries not in the run (ignored)\n'),
     Case('eval-doc-twice', 'rd-eval qrels in', b'q1 Q0 d1 1 2 t\nq1 Q0 d1 2 1 t\n',
-         1, 'in:2: document "d1" stands twice for query "q1"'),
+         1, 'in:2: duplicate document "d1" for query "q1"'),
     Case('eval-score-nan', 'rd-eval qrels in', b'q1 Q0 d1 1 nan t\n',
          1, "in:1: score 'nan' is not a finite number"),
     Case('eval-five-columns', 'rd-eval qrels in', b'q1 Q0 d1 1 2.5\n',
@@ -317,7 +317,7 @@ INPUTS = [
     Case('train-below-a-file', 'rd-train --student be:{be} --loss kl -o run/out', LABELLED,
          1, 'run/out: cannot write: Not a directory'),
     Case('train-foreign-folder', 'rd-train --student be:{be} --loss kl -o .', LABELLED,
-         1, '.: it holds files that rd-train did not write (choose an empty or new folder)'),
+         1, '. contains files that rd-train did not write (choose an empty or new folder)'),
     # rd-entropy
     Case('entropy-unknown-scale', 'rd-entropy', LABELLED.replace(b'logit', b'unknown'),
          1, '<stdin>:1: the scores of query "q1" are of unknown scale (state it with --score-scale)'),

@@ -243,7 +243,7 @@ def test_a_model_that_was_being_replaced_comes_back(tmp_path):
 
     (tmp_path / ".out.1.old" / "checkpoints" / "step-5").mkdir(parents=True)
     (tmp_path / ".out.2.part").mkdir()
-    with pytest.raises(RdError, match="it holds an unfinished run"):
+    with pytest.raises(RdError, match="out already contains an unfinished run"):
         check_output_folder(TrainingOutput(output=tmp_path / "out"))
     check_output_folder(TrainingOutput(output=tmp_path / "out", resume=True))
     assert os.listdir(tmp_path) == ["out"]
