@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rdtools import __version__
 from rdtools.cli.command import EntryPoint, need_input
+from rdtools.cli.dev_measure import dev_measure
 from rdtools.core.errors import UsageError
 from rdtools.core.registry import resolve
 from rdtools.data.options import TextOptions
@@ -27,9 +28,8 @@ from rdtools.train.options import (
 )
 
 if TYPE_CHECKING:
-    from rdtools.core.records import Qrels
     from rdtools.data.collection import Collection
-    from rdtools.train.dev_set import DevMeasure, DevSet, Scores
+    from rdtools.train.dev_set import DevSet
     from rdtools.train.groups import Groups
 
 
@@ -101,7 +101,7 @@ def train(
     from rdtools.train.torchrun import join
     from rdtools.train.trainer import Trainer, check_process_count
 
-    measure = _dev_measure(dev.measure) if dev.is_on else None
+    measure = dev_measure(dev.measure) if dev.is_on else None
     objective = loss.objective
     processes = join(loading.device)
     check_process_count(objective, training, processes)
@@ -182,24 +182,6 @@ def _read_inputs(
     if in_dev is not None:
         in_dev.report()
     return groups, dev_set if held_back is None else held_back.dev_set()
-
-
-def _dev_measure(name: str) -> DevMeasure:
-    """Return the function that gives the value of a run, as rd-eval does."""
-    from rdtools.evaluate.measures import Evaluator, parse_measures
-    from rdtools.evaluate.rankings import Run, rank_scores
-
-    measures = parse_measures([name])
-    if len(measures) != 1:
-        raise UsageError(f"--dev-measure {name}: give one measure, such as nDCG@10")
-
-    def value(qrels: Qrels, scores: Scores) -> float:
-        rankings = {query_id: rank_scores(own, qrels[query_id]) for query_id, own in scores.items() if own}
-        evaluator = Evaluator(measures, qrels)
-        (found,) = evaluator.aggregate(evaluator(Run(rankings, "", 0))).values()
-        return found
-
-    return value
 
 
 main = EntryPoint("rd-train", train)

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from rdtools.cli.completions import COMMANDS
+
 PACKAGE = Path(__file__).parents[2] / "rdtools"
 FILES = sorted(PACKAGE.rglob("*.py"))
 Definition = ast.FunctionDef | ast.ClassDef
@@ -48,6 +50,15 @@ def test_files_and_functions_are_short():
         if isinstance(node, ast.FunctionDef) and length(node) > 80
     }
     assert functions == {}
+
+
+def test_commands_are_thin():
+    commands = [PACKAGE / "cli" / f"{name.removeprefix('rd-')}.py" for name in COMMANDS]
+    assert {
+        path.name: len(path.read_text().splitlines())
+        for path in commands
+        if len(path.read_text().splitlines()) >= 200
+    } == {}
 
 
 def test_rooms_do_not_import_private_names_of_each_other():

@@ -105,9 +105,9 @@ def test_a_value_is_rd_evals_of_the_same_run(run, tmp_path, tiny_be, tiny_ce, ki
     lines = [f"{q} Q0 {d} 1 {score!r} tag\n" for q, own in scores.items() for d, score in own.items()]
     qrels = [f"{q} 0 {d} {grade}\n" for q, own in dev_set.qrels.items() for d, grade in own.items()]
     (tmp_path / "qrels").write_text("".join(qrels))
-    from rdtools.cli.train import _dev_measure
+    from rdtools.cli.dev_measure import dev_measure
 
-    value = _dev_measure(measure)(dev_set.qrels, scores)
+    value = dev_measure(measure)(dev_set.qrels, scores)
     assert measured(run, "qrels", "".join(lines), measure) == pytest.approx(value, abs=1e-12)
 
 
