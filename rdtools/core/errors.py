@@ -30,3 +30,8 @@ class BadLine(ValueError):  # noqa: N818 - it names the line, as InputError does
         super().__init__(problem)
         self.problem = problem
         self.hint = hint
+
+    def for_query(self, query_id: str) -> RdError:
+        """Return the error of a record that a format cannot hold, where no line can be named."""
+        hint = f" ({self.hint})" if self.hint else ""
+        return RdError(f'query "{query_id}": {self.problem}{hint}')

@@ -13,11 +13,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-def scores_of(record: Record) -> list[float]:
-    """Return the scores of the documents that have one, in order."""
-    return [doc["score"] for doc in record["docs"] if "score" in doc]
-
-
 def has_scores(record: Record) -> bool:
     return any("score" in doc for doc in record["docs"])
 

@@ -129,8 +129,7 @@ def writer(name: str) -> Callable[[Record], bytes]:
         try:
             data = write(record)
         except BadLine as error:
-            hint = f" ({error.hint})" if error.hint else ""
-            raise RdError(f'query "{record["query_id"]}": {error.problem}{hint}') from None
+            raise error.for_query(record["query_id"]) from None
         if not data:  # a query without a positive in a format of pairs, or without a document in a run
             log.debug('query "%s": %s has nothing to hold of it', record["query_id"], name)
         return data

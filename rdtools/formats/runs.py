@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from rdtools.core.errors import BadLine, RdError
+from rdtools.core.errors import BadLine
 from rdtools.core.records import QRELS_SOURCE, Doc, Record
 from rdtools.core.streams import Lines
 from rdtools.formats.records import dump, is_score
@@ -111,8 +111,7 @@ def encode_runs(runs: Iterable[RunColumns], name: str) -> Iterator[bytes]:
         try:
             yield lines(run)
         except BadLine as error:
-            hint = f" ({error.hint})" if error.hint else ""
-            raise RdError(f'query "{run.query_id}": {error.problem}{hint}') from None
+            raise error.for_query(run.query_id) from None
 
 
 def _trec_lines(run: RunColumns) -> bytes:

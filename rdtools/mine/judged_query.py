@@ -8,7 +8,7 @@ from functools import cached_property
 
 from rdtools.core.folding import folded
 from rdtools.core.records import Record
-from rdtools.data.corpus import Corpus
+from rdtools.data.corpus import Corpus, find_text
 
 _SHINGLE = 3
 
@@ -36,11 +36,7 @@ class JudgedQuery:
 
     def text(self, doc_id: str) -> str | None:
         """Return the text of a document: the record's, or else the corpus's; None if there is none."""
-        doc = self.own_docs.get(doc_id)
-        if doc is not None and "text" in doc:
-            return doc["text"]
-        row = self._corpus.row_of.get(doc_id) if self._corpus is not None else None
-        return None if self._corpus is None or row is None else self._corpus.texts[row]
+        return find_text(self.own_docs.get(doc_id) or {"doc_id": doc_id}, self._corpus)
 
     def folded_text(self, doc_id: str) -> str | None:
         """Return the text in one letter case, white space and compatibility form; copies have the same."""

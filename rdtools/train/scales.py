@@ -10,8 +10,8 @@ from rdtools.train.groups import Groups
 from rdtools.train.losses.objective import Objective
 from rdtools.train.students import Student
 
-FLAT, RATIO = 0.5, 1.0
-"""A teacher is reported if its median group spans fewer nats than FLAT, or RATIO times a student's reach."""
+FLAT = 0.5
+"""A teacher whose median group spans fewer nats is reported."""
 
 
 def fit_teacher(objective: Objective, groups: Groups, student: Student) -> tuple[Objective, dict[str, Any]]:
@@ -68,7 +68,7 @@ def _check_spread(objective: Objective, groups: Groups, student: Student) -> Non
                 "%s the scores of the median group differ by at most %.2g, so there is little to learn "
                 "(rd-entropy --calibrate finds a temperature)", place, spread,
             )  # fmt: skip
-        elif student.reach is not None and spread > student.reach * RATIO:
+        elif student.reach is not None and spread > student.reach:
             log.warning(
                 "%s the scores of the median group differ by up to %.3g, those of the student by at most %g "
                 "(raise --teacher-temperature or --scale)", place, spread, student.reach,
