@@ -122,7 +122,7 @@ def train(
         margin = loss.mask_false_negatives * model.scale
         objective = objective.with_options("infonce", false_negative_margin=margin)
     trainer = Trainer(model, groups, objective, training, processes)
-    options = recorded(student, loss, grouping, training, dev, source, where, loading)
+    options = recorded(student, loss, grouping, trainer.options, dev, source, where, loading)
     data = {**groups.provenance, **({"dev": dev_set.provenance} if dev_set else {})}
     about = {"options": options, "data": data, **fitted, "rdtools": __version__}
     folder = OutputFolder(output, about)

@@ -164,7 +164,7 @@ class GroupOptions(OptionGroup):
 
 @dataclass(frozen=True)
 class TrainingOptions(OptionGroup):
-    """The training. `epochs` is None where `max_steps` or `max_docs` ends the run."""
+    """The training. `defaults.with_defaults` fills in `lr`, and `epochs` if nothing else ends the run."""
 
     heading: ClassVar[str] = "Training"
 
@@ -175,7 +175,12 @@ class TrainingOptions(OptionGroup):
         help="Keep only N texts in memory at a time (gradient caching): slower, same gradient.",
     )  # fmt: skip
     epochs: int | None = flag(
-        "--epochs", default=None, metavar="N", min=1, default_text="1", help="How often to read all records."
+        "--epochs",
+        default=None,
+        metavar="N",
+        min=1,
+        default_text="1, or more until 100 steps",
+        help="How often to read all records.",
     )
     max_steps: int | None = flag(
         "--max-steps", default=None, metavar="N", min=1, help="Instead of --epochs: stop after N steps."
@@ -184,7 +189,14 @@ class TrainingOptions(OptionGroup):
         "--max-docs", default=None, metavar="N", min=1,
         help="Instead of --epochs: stop before more than N documents (the first group must fit).",
     )  # fmt: skip
-    lr: float = flag("--lr", default=1e-5, metavar="X", min=0, help="Peak learning rate.")
+    lr: float | None = flag(
+        "--lr",
+        default=None,
+        metavar="X",
+        min=0,
+        default_text="0.23/(layers · width), at most 3e-4",
+        help="Peak learning rate.",
+    )
     warmup: float = flag(
         "--warmup", default=0.1, metavar="X", min=0, max=1,
         help="Share of the steps in which the learning rate rises.",
@@ -210,8 +222,6 @@ class TrainingOptions(OptionGroup):
         limits = [limit for limit in (self.epochs, self.max_steps, self.max_docs) if limit is not None]
         if len(limits) > 1:
             raise UsageError("give only one of --epochs, --max-steps and --max-docs")
-        if not limits:
-            object.__setattr__(self, "epochs", 1)
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def train_student(
     log_steps, save_steps = folder.options.log_steps, folder.options.save_steps
     history, is_main = trainer.history, trainer.processes.is_main
     if trainer.progress.step == 0:
-        if advice := too_short(trainer.steps, trainer.options.lr):
+        if advice := too_short(trainer.steps, trainer.lr):
             log.warning("%s", advice)
         if dev is not None:
             yield dev.measure()

@@ -66,6 +66,8 @@ class Student(ABC):
     card_kind: str
     card_tags: str
     card_usage: str
+    size: tuple[int | None, int | None]
+    """The number of layers and the size of the hidden states, None if unknown."""
     cosine = False
     """Whether the score is a cosine, times a scale."""
     scale = 1.0
@@ -131,6 +133,7 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
         if options.layers is not None:
             place = next(name for name, child in self.model[0].named_children() if child is transformer)
             setattr(self.model[0], place, keep_layers(transformer, options.layers))
+        self.size = _size(transformer)
         if options.similarity is not None:
             self.model.similarity_fn_name = options.similarity  # type: ignore[assignment]
         self.cosine = self.model.similarity_fn_name == "cosine"
@@ -218,6 +221,7 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
             raise RdError(f"model {options.model}: it has no fast tokenizer, which training needs")
         if options.layers is not None:
             self.model = keep_layers(self.model, options.layers)
+        self.size = _size(self.model)
         self.module = self.model
         self.device = self.model.device
         self._log_probability = options.log_probability
@@ -271,6 +275,12 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
         )  # fmt: skip
         ends = [offsets[-1][1] if offsets else 0 for offsets in encoded["offset_mapping"]]
         return {query: query[:end] for query, end in zip(queries, ends, strict=True)}
+
+
+def _size(model: Any) -> tuple[int | None, int | None]:
+    """Return the layers and the width that a transformer's configuration says, None where it does not."""
+    config = getattr(model, "config", None)
+    return getattr(config, "num_hidden_layers", None), getattr(config, "hidden_size", None)
 
 
 def _numbered(items: Iterable[T]) -> dict[T, int]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import log, plural
 from rdtools.models.options import DTYPES
+from rdtools.train.defaults import with_defaults
 from rdtools.train.gradient_cache import GradientCache
 from rdtools.train.groups import Group, Groups
 from rdtools.train.history import History
@@ -59,20 +60,26 @@ class Trainer:
         self.student = student
         self.groups = groups
         self.objective = objective
-        self.options = options
+        self.options = options = with_defaults(options, student, len(groups))
         self.processes = processes
         self.progress = Progress()
         self.history = History()
         self.total_groups = self._count_groups()
         self.steps = math.ceil(self.total_groups / self._groups_per_step)
         self.optimizer = torch.optim.AdamW(
-            student.module.parameters(), lr=options.lr, weight_decay=options.weight_decay, fused=True
+            student.module.parameters(), lr=self.lr, weight_decay=options.weight_decay, fused=True
         )
         dtype = DTYPES[options.dtype]
         self.scaler = torch.amp.GradScaler(student.device.type, enabled=dtype == "float16")
         self._cache = GradientCache(student, getattr(torch, dtype), options.mini_batch_size)
         self._trained: list[torch.nn.Parameter] | None = None
         self._collapsed = 0
+
+    @property
+    def lr(self) -> float:
+        """The peak learning rate."""
+        assert self.options.lr is not None
+        return self.options.lr
 
     @property
     def _groups_per_step(self) -> int:
@@ -99,7 +106,7 @@ class Trainer:
 
     def step(self) -> dict[str, Any]:
         """Make one optimiser step; return its figures."""
-        lr = self.options.lr * schedule(self.progress.step, self.steps, self.options.warmup)
+        lr = self.lr * schedule(self.progress.step, self.steps, self.options.warmup)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = lr
         torch.manual_seed(_seed_of(self.options.seed, self.progress.step, self.processes.rank))

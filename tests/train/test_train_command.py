@@ -104,6 +104,8 @@ def test_records_on_stdin_become_a_cross_encoder(run, tiny_ce, tmp_path):
         2,
         "--lr",
         1e-3,
+        "--epochs",
+        1,
     ]
     done = run(
         "rd-train", *arguments, "--batch-size", 2, "--group-size", 3, stdin="".join(lines()), check=True
@@ -170,7 +172,7 @@ def test_texts_may_come_from_elsewhere(run, tiny_be, tmp_path):
     (tmp_path / "run").write_text("".join(f"{q} Q0 d{i} {i} {-i}.5 t\n" for q in (1, 2) for i in (1, 2, 3)))
     arguments = ["run", "--student", f"be:{tiny_be}", "--loss", "ranknet", "-o", "out"]
     done = run("rd-train", *arguments, "--corpus", "corpus.tsv", "--queries", "queries.tsv", check=True)
-    assert json.loads(done.stdout.splitlines()[-1])["docs"] == 6
+    assert json.loads(done.stdout.splitlines()[-1])["docs"] == 6 * 400  # two queries, 100 steps of 8 groups
     done = run("rd-train", *arguments, "--overwrite", "--corpus", "corpus.tsv")
     assert done.returncode == 1
     assert done.stderr == 'rd-train: run:1: query "1" has no text (give --queries or --dataset)\n'
