@@ -96,7 +96,10 @@ class OutputFolder:
         with _whole_folder(self.folder) as folder:
             trainer.student.save(folder)
             dev = {"dev": trainer.history.dev} if trainer.history.dev else {}
-            _write_json(folder / CARD, {**self.about, **vars(trainer.progress), **dev, "result": result})
+            learned = trainer.student.learned_scale
+            scale = {} if learned is None else {"scale": learned}
+            made = {**vars(trainer.progress), **dev, **scale, "result": result}
+            _write_json(folder / CARD, {**self.about, **made})
             (folder / "README.md").write_text(model_card(trainer, self.about))
 
     def _check_same(self, place: Path) -> dict[str, Any]:
