@@ -222,11 +222,38 @@ def test_the_command_says_and_records_the_scale(run, tiny_be, tmp_path):
     about = json.loads((tmp_path / "out" / "rd-train.json").read_text())
     assert about["options"]["scale"] == "learned"
     assert about["scale"] == about["result"]["scale"] == last["scale"] != 20.0
+    card = (tmp_path / "out" / "README.md").read_text()
+    line = f"Scale of the similarity in training: learned, {last['scale']:g}; this model leaves it out."
+    assert f"gives the formula).\n{line}\nAll options" in card
     again = run("rd-train", *arguments, stdin="".join(lines()), check=True)
     assert json.loads(again.stdout) == last
     arguments[arguments.index("learned")] = 20
     other = run("rd-train", *arguments, stdin="".join(lines()))
     assert "the earlier run had --scale learned; this one has --scale 20.0 (give the same" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "temperature"),
+    [
+        ({}, "Teacher temperature: {:.4g}, found by `likelihood`.\n"),
+        ({"--teacher-temperature": 2}, "Teacher temperature: 2, stated.\n"),
+        ({"--loss": "ranknet"}, ""),
+    ],
+)
+def test_the_card_states_the_teachers_temperature(run, tiny_be, tmp_path, options, temperature):
+    judged = [json.loads(line) for line in lines()]
+    judged[0]["docs"][1]["score"] = 0.5  # the teacher errs once, so that the likelihood has a maximum
+    arguments = {"--student": f"be:{tiny_be}", "--loss": "kl", "--max-steps": 1, "-o": "out", **options}
+    flat = [part for pair in arguments.items() for part in pair]
+    run("rd-train", *flat, stdin="".join(json.dumps(one) + "\n" for one in judged), check=True)
+    about = json.loads((tmp_path / "out" / "rd-train.json").read_text())
+    assert "scale" not in about
+    found = temperature.format(about["teacher"]["temperature"]) if "teacher" in about else temperature
+    card = (tmp_path / "out" / "README.md").read_text()
+    formula = "gives the formula).\n"
+    _, after, rest = card.partition(formula)
+    assert after
+    assert rest.startswith(f"{found}All options and the provenance of the data are in `rd-train.json`.\n")
 
 
 @pytest.mark.parametrize(
