@@ -17,6 +17,7 @@ from rdtools.models.options import LoadingOptions, ModelOptions
 from rdtools.train.dev import DevOptions
 from rdtools.train.losses.objective import Objective
 from rdtools.train.options import (
+    LEARNED,
     STUDENTS,
     GroupOptions,
     LossOptions,
@@ -66,8 +67,10 @@ def train(
 
     DIR opens with SentenceTransformer(DIR) or CrossEncoder(DIR), and is a MODEL for the other commands;
     rd-train.json in it holds all options. A bi-encoder is trained on its cosine or dot product times --scale;
-    the saved model gives the similarity without it. For a cross-encoder, queries are truncated to
-    --query-max-len; documents get the remaining tokens of both limits.
+    the saved model gives the similarity without it. --scale learned trains the logarithm of the scale, with
+    100 times the learning rate and up to a scale of 100; the last line and rd-train.json have its value as
+    scale. For a cross-encoder, queries are truncated to --query-max-len; documents get the remaining tokens
+    of both limits.
 
     --dev DIR:dev or --dev FILE measures the student before the first step, every --dev-every steps, and after
     the last one; by default ten times in a run, or less often, so that measuring encodes no more documents
@@ -139,9 +142,14 @@ def train(
 
 
 def _check_combination(student: StudentOptions, loss: LossOptions) -> None:
-    """Refuse losses that the student cannot learn from, and --paper-compat where it changes nothing."""
+    """Refuse losses that the student cannot learn from, and --paper-compat where it changes nothing.
+
+    The margin of --mask-false-negatives is in the unit of the similarity times a fixed scale.
+    """
     if loss.objective.in_batch and student.kind != "be":
         raise UsageError("in-batch negatives are for bi-encoders (--student be:MODEL)")
+    if loss.mask_false_negatives is not None and student.scale == LEARNED:
+        raise UsageError("--mask-false-negatives needs a fixed --scale (a number, or the default)")
     if loss.paper_compat and student.kind != "ce":
         plain = replace(loss, paper_compat=False)
         if plain.objective.losses == loss.objective.losses:

@@ -96,7 +96,10 @@ class OutputFolder:
         with _whole_folder(self.folder) as folder:
             trainer.student.save(folder)
             dev = {"dev": trainer.history.dev} if trainer.history.dev else {}
-            _write_json(folder / CARD, {**self.about, **vars(trainer.progress), **dev, "result": result})
+            learned = trainer.student.learned_scale
+            scale = {} if learned is None else {"scale": learned}
+            made = {**vars(trainer.progress), **dev, **scale, "result": result}
+            _write_json(folder / CARD, {**self.about, **made})
             (folder / "README.md").write_text(model_card(trainer, self.about))
 
     def _check_same(self, place: Path) -> dict[str, Any]:
@@ -157,12 +160,25 @@ tags: [{student.card_tags}]
 ---
 A {student.card_kind} trained with `rd-train` {__version__} from `{base.name if base.exists() else base}`
 by the loss `{loss}` (`rd-train --explain-loss {loss}` gives the formula).
-All options and the provenance of the data are in `{CARD}`.
+{_settings(trainer, about)}All options and the provenance of the data are in `{CARD}`.
 
 ```python
 {student.card_usage}
 ```
 """
+
+
+def _settings(trainer: Trainer, about: dict[str, Any]) -> str:
+    """Return the lines of the card on the teacher's temperature and a learned scale, where there are any."""
+    lines = []
+    stated = about["options"].get("teacher-temperature")
+    if fitted := about.get("teacher"):
+        lines.append(f"Teacher temperature: {fitted['temperature']:.4g}, found by `{fitted['method']}`.")
+    elif stated is not None:
+        lines.append(f"Teacher temperature: {stated:g}, stated.")
+    if (scale := trainer.student.learned_scale) is not None:
+        lines.append(f"Scale of the similarity in training: learned, {scale:g}; this model leaves it out.")
+    return "".join(f"{line}\n" for line in lines)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,8 @@ STUDENTS = {
     "be": "rdtools.train.students:BiEncoderStudent",
     "ce": "rdtools.train.students:CrossEncoderStudent",
 }
+LEARNED = "learned"
+"""The word for a --scale that training changes."""
 INCIDENTAL = ("explain_loss", "files", "check_against", "device", "plot")
 """Options that do not change what is trained: not recorded with the model, and free to differ on --resume.
 
@@ -33,6 +35,13 @@ def recorded(*groups: OptionGroup) -> dict[str, Any]:
         for option in options_of(type(group))
         if option.field not in INCIDENTAL
     }
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 @dataclass(frozen=True)
@@ -64,9 +73,11 @@ class StudentOptions(OptionGroup):
         "--similarity", default=None, metavar="cosine|dot", choices=("cosine", "dot"), kind="similarity",
         default_text="as the model says", help="How a bi-encoder scores; saved with it.",
     )  # fmt: skip
-    scale: float | None = flag(
-        "--scale", default=None, metavar="X", above=0, default_text="cosine 20, dot 1",
-        help="Multiply the scores of a bi-encoder by X in training.",
+    scale: float | str | None = flag(
+        "--scale", default=None, metavar="X|learned", above=0, default_text="cosine 20, dot 1",
+        parse=_number_or_text,
+        complete=lambda incomplete: [LEARNED] if LEARNED.startswith(incomplete) else [],
+        help="Multiply the scores of a bi-encoder by X in training; learned: train X too, from the default.",
     )  # fmt: skip
     seed: int = 0
     log_probability: bool = False
@@ -77,6 +88,8 @@ class StudentOptions(OptionGroup):
             raise UsageError(f"--student {self.student}: say which model, as in {self.kind}:DIR")
         if self.kind == "ce" and (self.similarity is not None or self.scale is not None):
             raise UsageError("--similarity and --scale are for bi-encoders (--student be:MODEL)")
+        if isinstance(self.scale, str) and self.scale != LEARNED:
+            raise UsageError(f"--scale must be a number above 0 or {LEARNED}, not {self.scale!r}")
 
     @property
     def kind(self) -> str:

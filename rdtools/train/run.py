@@ -112,7 +112,8 @@ def train_student(
     The last row has `done`, `steps`, `docs`, `tokens` (without padding), `seconds` (of training),
     `docs_per_s`, `peak_memory_mb` (of the GPU if there is one) and `output`; with a dev set also `measure`,
     `dev` (of the saved weights), `dev_step` (their step), `dev_untrained`, `dev_queries`, `dev_seconds` and
-    `stopped_early`. Of several processes the main one saves.
+    `stopped_early`; with a learned scale also `scale` (of the saved weights). Of several processes the main
+    one saves.
     """
     log_steps, save_steps = folder.options.log_steps, folder.options.save_steps
     history, is_main = trainer.history, trainer.processes.is_main
@@ -155,6 +156,8 @@ def train_student(
         "output": str(folder.options.output),
         **(dev.finish() if dev is not None else {}),
     }
+    if (scale := trainer.student.learned_scale) is not None:  # of the best weights, if there is a dev set
+        result["scale"] = scale
     if is_main:
         folder.save(trainer, result)
     yield result

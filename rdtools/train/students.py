@@ -7,6 +7,7 @@ Inputs do not influence each other, so the cut into micro-batches does not chang
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,12 +29,15 @@ from rdtools.models.loading import (
 )
 from rdtools.models.options import ModelOptions
 from rdtools.train.groups import Group
-from rdtools.train.options import StudentOptions
+from rdtools.train.options import LEARNED, StudentOptions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 T = TypeVar("T")
+
+MAX_SCALE = 100.0
+"""A learned scale stays at or below this, as in CLIP (arXiv 2103.00020, section 2.5)."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,26 @@ class Student(ABC):
     cosine = False
     """Whether the score is a cosine, times a scale."""
     scale = 1.0
-    """The factor on the model's own similarity in training."""
+    """The factor on the model's own similarity in training; its start, if it is learned."""
+    ln_scale: nn.Parameter | None = None
+    """The natural logarithm of the factor, a parameter of `module`; None if the factor is fixed."""
+
+    @property
+    def learned_scale(self) -> float | None:
+        """The present value of a learned factor; None if the factor is fixed."""
+        return None if self.ln_scale is None else float(f"{math.exp(self.ln_scale.item()):.6g}")
 
     @property
     def reach(self) -> float | None:
         """How far apart the scores of two documents can be; None: without limit."""
-        return 2 * self.scale if self.cosine else None
+        most = self.scale if self.ln_scale is None else MAX_SCALE
+        return 2 * most if self.cosine else None
+
+    @torch.no_grad()
+    def limit_scale(self) -> None:
+        """Keep a learned factor within MAX_SCALE; called after each optimiser step."""
+        if self.ln_scale is not None:
+            self.ln_scale.clamp_(max=math.log(MAX_SCALE))
 
     @abstractmethod
     def batch(self, groups: Sequence[Group]) -> Batch:
@@ -114,7 +132,10 @@ class Student(ABC):
 
 
 class BiEncoderStudent(Student):
-    """A SentenceTransformer: the score is the cosine or dot product of query and document, times `scale`."""
+    """A SentenceTransformer: the score is the cosine or dot product of query and document, times `scale`.
+
+    A learned scale is a parameter of the model during training. The saved model does not have it.
+    """
 
     reads_pairs = False
     card_kind = "bi-encoder"
@@ -137,7 +158,11 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
         if options.similarity is not None:
             self.model.similarity_fn_name = options.similarity  # type: ignore[assignment]
         self.cosine = self.model.similarity_fn_name == "cosine"
-        self.scale = options.scale if options.scale is not None else 20.0 if self.cosine else 1.0
+        fixed = options.scale if isinstance(options.scale, int | float) else None
+        self.scale = fixed if fixed is not None else 20.0 if self.cosine else 1.0
+        if options.scale == LEARNED:
+            self.ln_scale = nn.Parameter(torch.tensor(math.log(self.scale), device=self.model.device))
+            self.model.register_parameter("ln_scale", self.ln_scale)
         most = min(self.tokenizer.model_max_length, positions(transformer) or 512)
         own = self.model.max_seq_length or most
         check_room(self.tokenizer, "--query-max-len", options.query_max_len)
@@ -162,7 +187,8 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
         def scores(embeddings: Tensor) -> Tensor:
             if self.cosine:
                 embeddings = nn.functional.normalize(embeddings, dim=-1)
-            return self.scale * torch.einsum("bd,bgd->bg", embeddings[query_rows], embeddings[document_rows])
+            factor = self.scale if self.ln_scale is None else self.ln_scale.exp()
+            return factor * torch.einsum("bd,bgd->bg", embeddings[query_rows], embeddings[document_rows])
 
         return Batch(features, scores)
 

@@ -29,6 +29,11 @@ from rdtools.train.torchrun import Processes
 COLLAPSED_STEPS = 20
 """After this many steps in a row without a group that has two different scores, a warning."""
 
+SCALE_RATE = 100.0
+"""The learning rate of a learned scale's logarithm, as a multiple of --lr. AdamW moves a parameter by about
+the learning rate in a step: at --lr 1e-4, the rate of the weights would change the scale by 0.01 % a step,
+this one changes it by 1 %."""
+
 
 @dataclass
 class Progress:
@@ -67,7 +72,7 @@ class Trainer:
         self.total_groups = self._count_groups()
         self.steps = math.ceil(self.total_groups / self._groups_per_step)
         self.optimizer = torch.optim.AdamW(
-            student.module.parameters(), lr=self.lr, weight_decay=options.weight_decay, fused=True
+            parameter_groups(student), lr=self.lr, weight_decay=options.weight_decay, fused=True
         )
         dtype = DTYPES[options.dtype]
         self.scaler = torch.amp.GradScaler(student.device.type, enabled=dtype == "float16")
@@ -108,7 +113,7 @@ class Trainer:
         """Make one optimiser step; return its figures."""
         lr = self.lr * schedule(self.progress.step, self.steps, self.options.warmup)
         for parameters in self.optimizer.param_groups:
-            parameters["lr"] = lr
+            parameters["lr"] = lr * parameters.get("rate", 1.0)
         torch.manual_seed(_seed_of(self.options.seed, self.progress.step, self.processes.rank))
         batches = self._batches()
         *parts, unequal_groups = self.gather(batches)
@@ -125,6 +130,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.student.module.parameters(), self.options.max_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.student.limit_scale()
         self.optimizer.zero_grad()
         row: dict[str, Any] = {"step": self.progress.step, "docs": self.progress.docs, "loss": loss, "lr": lr}
         if len(parts) > 1:
@@ -241,6 +247,15 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
         self.history = History.from_state(state.get("history", {}))
+
+
+def parameter_groups(student: Student) -> list[dict[str, Any]]:
+    """Return the parameters for AdamW: the weights, and a learned scale with its `rate` and no decay."""
+    scale = student.ln_scale
+    groups: list[dict[str, Any]] = [{"params": [p for p in student.module.parameters() if p is not scale]}]
+    if scale is not None:
+        groups.append({"params": [scale], "weight_decay": 0.0, "rate": SCALE_RATE})
+    return groups
 
 
 def check_process_count(objective: Objective, options: TrainingOptions, processes: Processes) -> None:
