@@ -72,14 +72,16 @@ def entropy(
 
     --confidence adds COLUMN_low and COLUMN_high: percentile bootstrap over queries, 1,000 draws from --seed.
 
-    --calibrate writes one row per FILE: method, queries, groups (those that temperature was fitted to),
-    temperature, nats, listwise_entropy_share, bound. With judgements, method is likelihood (temperature
-    scaling, Guo et al., 1706.04599): T minimises nats, the mean over groups with a scored positive and a
-    scored negative of the mean of -ln p over positives, p the positive's share of softmax(s/T) among itself
-    and the negatives. Without, method is entropy: T gives a mean listwise_entropy_share of 0.35 over queries.
+    --calibrate writes rows per FILE: method, queries, groups (those that temperature was fitted to),
+    positives_first, temperature, nats, listwise_entropy_share, bound. Method entropy: T gives a mean
+    listwise_entropy_share of 0.35 over queries, as rd-train fits it to scores that are not cosines for a
+    student of cosines. Method likelihood, where a query has a scored positive and a scored negative
+    (temperature scaling, Guo et al., 1706.04599): T minimises nats, the mean over these queries of the mean
+    of -ln p over positives, p the positive's share of softmax(s/T) among itself and the negatives.
+    positives_first is the share of these queries whose best document is a positive that no negative ties.
     Queries with equal scores do not count. T lies between the spread of the scores (median over groups of
     best minus worst) divided by 100 and times 100; bound is low or high if T is one of these, otherwise
-    empty. --plot draws both curves over T, a dot at the temperature.
+    empty. --plot draws a curve over T for each method, a dot at the temperature.
 
     listwise_entropy_bits and diameter are the ingredients of the bound of arXiv 2505.21058; the bound itself
     has unknown constants and is not computed. --against prints file, run, measure, column, queries, Pearson's
@@ -144,7 +146,7 @@ def entropy(
 def _calibrate(
     options: DiagnosisOptions, paths: Sequence[str], reading: Reading, output: TableOutput
 ) -> None:
-    """Write the temperature of each file, and draw its curve."""
+    """Write the temperatures of each file, and draw their curves."""
     from rdtools.core.output import open_output
     from rdtools.diagnose.calibrated import plot_curves, rows_of_calibration
     from rdtools.diagnose.diagnosis import Diagnosis

@@ -165,11 +165,12 @@ def _read_inputs(
     dev: DevOptions,
     student: StudentOptions,
 ) -> tuple[Groups, DevSet | None]:
-    """Read the dev set, and the records into groups; compare them with the judgements of --check-against."""
+    """Read the dev set, and the records into groups; warn of what the records hold."""
     from rdtools.data.leakage import open_leakage
     from rdtools.formats import read_records
     from rdtools.train.dev_set import DevLeakage, HeldBack, open_dev_set
     from rdtools.train.groups import Groups
+    from rdtools.train.teacher import check_teacher
 
     has_texts = collection.has_corpus or collection.has_queries
     dev_set = None if dev.dev is None else open_dev_set(dev.dev, collection, student.kind == "be")
@@ -189,6 +190,7 @@ def _read_inputs(
         leakage.report(f"--check-against {source.check_against}")
     if in_dev is not None:
         in_dev.report()
+    check_teacher(objective, groups, student)
     return groups, dev_set if held_back is None else held_back.dev_set()
 
 

@@ -1,4 +1,4 @@
-"""The temperature of a teacher's scores, fitted to judgements or to a target entropy."""
+"""The temperature of a teacher's scores, fitted to a target entropy or to judgements."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-LIKELIHOOD = "likelihood"
 ENTROPY = "entropy"
+LIKELIHOOD = "likelihood"
 TARGET_SHARE = 0.35
-"""Entropy share where nothing is judged. It is what maximum likelihood gives on SciFact, for cosines of
-MiniLM (T 0.056) and for the mean of z-scores of MiniLM and BM25 (T 0.55)."""
+"""The entropy share that rd-train gives to scores without a temperature. On SciFact and pydoc it is within
+the noise of the best of a grid of T (docs/choosing-settings.md)."""
 REACH = 100.0
 """T is sought between the spread of the scores divided by this number and the spread times this number."""
 
@@ -33,7 +33,7 @@ class Calibration(NamedTuple):
 
     Attributes:
         temperature: T, in the unit of the scores.
-        method: `likelihood` or `entropy`.
+        method: `entropy` or `likelihood`.
         groups: the number of groups that it was fitted to.
         nats: the mean negative log-likelihood of the positives at T, in nats; None for `entropy`.
         entropy_share: the mean listwise entropy share of these groups at T, 0 to 1.
@@ -72,61 +72,93 @@ def judged_scores(record: Record) -> Judged:
     return [doc["score"] for doc in scored], [doc.get("relevance", 0) > 0 for doc in scored]
 
 
-def fit_temperature(groups: Iterable[Judged], share: float = TARGET_SHARE) -> Calibration | None:
-    """Find the temperature T at which softmax(s/T) predicts the positives best, or else has a target entropy.
+def entropy_temperature(groups: Iterable[Judged], share: float = TARGET_SHARE) -> Calibration | None:
+    """Find the temperature T at which the teacher's distribution over a group has a target entropy.
 
-    Likelihood (temperature scaling: Guo et al., 2017, arXiv 1706.04599): T minimises the mean over groups of
-    the mean over positives i of
-
-        −ln [exp(sᵢ/T) / (exp(sᵢ/T) + Σ exp(sⱼ/T) over negatives j)]
-
-    As in a training group, a positive competes with negatives, not with other positives. Groups without a
-    positive or without a negative do not count. The mean is convex in 1/T, so that it has one minimum.
-
-    Entropy, if no group has a positive and a negative: T gives a mean listwise entropy share of `share`:
-    entropy of softmax(s/T) over ln n, which grows with T.
-
-    Groups whose scores are all equal say nothing about T, and do not count. T lies between spread/100 and
-    spread·100; the spread is the median over groups of best minus worst score.
+    T gives a mean listwise entropy share of `share`: the entropy of softmax(s/T) over ln n, which grows with
+    T. Judgements are not used. Groups whose scores are all equal say nothing about T, and do not count. T
+    lies between spread/100 and spread·100; the spread is the median over groups of best minus worst score.
 
     Args:
         groups: scores, finite, and whether each document is positive.
-        share: the target for groups without judgements, between 0 and 1.
+        share: the target, between 0 and 1.
 
     Returns:
         The calibration, or None if no group has two different scores.
     """
-    judged, fitted = _fitted(groups)
-    if not fitted:
+    counted = _told(groups)
+    if not counted:
         return None
-    entropy = _Entropy(fitted)
-    likelihood = _Likelihood(fitted) if judged else None
-    spread = entropy.spread
-    is_too_low = likelihood.is_too_low if likelihood else lambda t: entropy.share(t) < share
-    temperature, bound = _solve(is_too_low, spread / REACH, spread * REACH)
-    return Calibration(
-        temperature,
-        LIKELIHOOD if likelihood else ENTROPY,
-        len(fitted),
-        likelihood.nats(temperature) if likelihood else None,
-        entropy.share(temperature),
-        spread,
-        bound,
-    )
+    entropy = _Entropy(counted)
+    return _calibrate(ENTROPY, counted, entropy, lambda t: entropy.share(t) < share, None)
+
+
+def likelihood_temperature(groups: Iterable[Judged]) -> Calibration | None:
+    """Find the temperature T at which softmax(s/T) predicts the judged positives best.
+
+    Temperature scaling (Guo et al., 2017, arXiv 1706.04599): T minimises the mean over groups of the mean
+    over positives i of
+
+        −ln [exp(sᵢ/T) / (exp(sᵢ/T) + Σ exp(sⱼ/T) over negatives j)]
+
+    As in a training group, a positive competes with negatives, not with other positives. Groups without a
+    positive or without a negative do not count, nor do those of equal scores. The mean is convex in 1/T, so
+    that it has one minimum. The bounds of T are those of `entropy_temperature`.
+
+    Returns:
+        The calibration, or None if no group counts.
+    """
+    counted = _judged(groups)
+    if not counted:
+        return None
+    likelihood = _Likelihood(counted)
+    return _calibrate(LIKELIHOOD, counted, _Entropy(counted), likelihood.is_too_low, likelihood.nats)
+
+
+def positives_first(groups: Iterable[Judged]) -> tuple[int, int]:
+    """Return how many groups have a positive as their best document, and how many groups count.
+
+    Those with a positive, a negative and two different scores count. A positive that a negative ties is not
+    the best.
+    """
+    counted = _judged(groups)
+    return sum(_is_positive_first(*group) for group in counted), len(counted)
 
 
 def temperature_curve(groups: Iterable[Judged], method: str, temperatures: Sequence[float]) -> list[float]:
-    """Return the mean nats, or the mean entropy share, of the groups that `fit_temperature` looks at."""
-    _, fitted = _fitted(groups)
-    value = _Likelihood(fitted).nats if method == LIKELIHOOD else _Entropy(fitted).share
+    """Return the mean entropy share (`entropy`) or nats (`likelihood`) of the groups that count, by T."""
+    value = _Likelihood(_judged(groups)).nats if method == LIKELIHOOD else _Entropy(_told(groups)).share
     return [value(temperature) for temperature in temperatures]
 
 
-def _fitted(groups: Iterable[Judged]) -> tuple[bool, list[Judged]]:
-    """Return whether a group is judged, and the groups that count: then the judged ones."""
-    told = [group for group in groups if len(group[0]) > 1 and min(group[0]) < max(group[0])]
-    judged = [group for group in told if any(group[1]) and not all(group[1])]
-    return bool(judged), judged or told
+def _told(groups: Iterable[Judged]) -> list[Judged]:
+    """Return the groups that have two different scores."""
+    return [group for group in groups if len(group[0]) > 1 and min(group[0]) < max(group[0])]
+
+
+def _judged(groups: Iterable[Judged]) -> list[Judged]:
+    """Return those of them that have a positive and a negative."""
+    return [group for group in _told(groups) if any(group[1]) and not all(group[1])]
+
+
+def _is_positive_first(scores: Sequence[float], positives: Sequence[int]) -> bool:
+    best = max(scores)
+    return all(positive for score, positive in zip(scores, positives, strict=True) if score == best)
+
+
+def _calibrate(
+    method: str,
+    groups: Sequence[Judged],
+    entropy: _Entropy,
+    is_too_low: Callable[[float], bool],
+    nats: Callable[[float], float] | None,
+) -> Calibration:
+    spread = entropy.spread
+    temperature, bound = _solve(is_too_low, spread / REACH, spread * REACH)
+    return Calibration(
+        temperature, method, len(groups), nats(temperature) if nats else None, entropy.share(temperature),
+        spread, bound,
+    )  # fmt: skip
 
 
 def _solve(is_too_low: Callable[[float], bool], low: float, high: float) -> tuple[float, str | None]:

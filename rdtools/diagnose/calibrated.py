@@ -1,4 +1,4 @@
-"""Temperatures of files (`--calibrate`): rows, and the curves that they are the best or the target of."""
+"""Temperatures of files (`--calibrate`): rows, and the curves that they are the target or the best of."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from rdtools.core.calibration import (
     LIKELIHOOD,
     Calibration,
     Judged,
-    fit_temperature,
+    entropy_temperature,
     judged_scores,
+    likelihood_temperature,
+    positives_first,
     temperature_curve,
 )
 from rdtools.core.log import log
@@ -29,11 +31,11 @@ from rdtools.formats import Reading, read_records
 
 _POINTS = 61
 _WIDTH = 40
-_NAMES = {LIKELIHOOD: "nats", ENTROPY: "listwise_entropy_share"}
+_NAMES = {ENTROPY: "listwise_entropy_share", LIKELIHOOD: "nats"}
 
 
 class TemperatureCurve(NamedTuple):
-    """Mean nats or entropy share of a file by temperature, and the point that was chosen."""
+    """Mean entropy share or nats of a file by temperature, and the point that was fitted."""
 
     file: str
     temperatures: Sequence[float]
@@ -42,37 +44,44 @@ class TemperatureCurve(NamedTuple):
 
 
 Curves = dict[str, list[TemperatureCurve]]
-"""`nats` and `listwise_entropy_share` -> a curve per file that has one."""
+"""`listwise_entropy_share` and `nats` -> a curve per file that has one."""
 
 
 def rows_of_calibration(
     diagnosis: Diagnosis, paths: Iterable[str], reading: Reading, curves: Curves | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield one row per file that has records: file, method, queries, groups, temperature, nats,
-    listwise_entropy_share, bound (see `Calibration`).
+    """Yield rows per file that has records: one by entropy, and one by likelihood where something is judged.
 
-    The scores of a file are in memory. `diagnosis` checks the records; `curves` is filled if there is one.
+    A row has file, method, queries, groups, positives_first (the share of judged groups whose best document
+    is a positive, see `positives_first`), temperature, nats, listwise_entropy_share, bound (see
+    `Calibration`). The scores of a file are in memory. `diagnosis` checks the records; `curves` is filled if
+    there is one.
     """
     for path in paths:
         name = "<stdin>" if path == STDIN else path
         groups = list(_groups(diagnosis, path, name, reading))
         if not groups:
             continue
-        found = fit_temperature(groups)
-        if found is None:
+        found = {ENTROPY: entropy_temperature(groups), LIKELIHOOD: likelihood_temperature(groups)}
+        if found[ENTROPY] is None:
             log.warning("%s: no record has two different scores: no temperature", name)
-        elif found.problem is not None:
-            log.warning("%s: %s", name, found.problem)
-        if curves is not None and found is not None:
-            _add_curves(curves, name, groups, found)
-        yield {
-            "file": name, "method": found.method if found else None,
-            "queries": len(groups), "groups": found.groups if found else 0,
-            "temperature": found.temperature if found else None,
-            "nats": found.nats if found else None,
-            "listwise_entropy_share": found.entropy_share if found else None,
-            "bound": found.bound if found else None,
-        }  # fmt: skip
+        first, judged = positives_first(groups)
+        for method, calibration in found.items():
+            if calibration is None and method != ENTROPY:
+                continue
+            if calibration is not None and calibration.problem is not None:
+                log.warning("%s: %s: %s", name, method, calibration.problem)
+            if calibration is not None and curves is not None:
+                _add_curve(curves, name, groups, calibration)
+            yield {
+                "file": name, "method": method,
+                "queries": len(groups), "groups": calibration.groups if calibration else 0,
+                "positives_first": first / judged if judged else None,
+                "temperature": calibration.temperature if calibration else None,
+                "nats": calibration.nats if calibration else None,
+                "listwise_entropy_share": calibration.entropy_share if calibration else None,
+                "bound": calibration.bound if calibration else None,
+            }  # fmt: skip
 
 
 def _groups(diagnosis: Diagnosis, path: str, name: str, reading: Reading) -> Iterator[Judged]:
@@ -85,20 +94,19 @@ def _groups(diagnosis: Diagnosis, path: str, name: str, reading: Reading) -> Ite
     warn_if_mixed(name, provenances)
 
 
-def _add_curves(curves: Curves, name: str, groups: Sequence[Judged], found: Calibration) -> None:
-    """Add the curves of a file from a hundredth of the spread of its scores to ten times the spread."""
+def _add_curve(curves: Curves, name: str, groups: Sequence[Judged], found: Calibration) -> None:
+    """Add the curve of a file from a hundredth of the spread of its scores to ten times the spread."""
     temperatures = np.geomspace(found.spread / 100, found.spread * 10, _POINTS).tolist()
-    chosen = {ENTROPY: found.entropy_share} | ({LIKELIHOOD: found.nats} if found.nats is not None else {})
-    for method, value in chosen.items():
-        values = temperature_curve(groups, method, temperatures)
-        curve = TemperatureCurve(name, temperatures, values, (found.temperature, value))
-        curves.setdefault(_NAMES[method], []).append(curve)
+    values = temperature_curve(groups, found.method, temperatures)
+    value = found.entropy_share if found.nats is None else found.nats
+    curve = TemperatureCurve(name, temperatures, values, (found.temperature, value))
+    curves.setdefault(_NAMES[found.method], []).append(curve)
 
 
 def plot_curves(curves: Curves, target: str) -> None:
-    """Draw a panel of nats and one of the entropy share over T into the file `target`, or as text on stderr.
+    """Draw a panel of the entropy share and one of nats over T into the file `target`, or as text on stderr.
 
-    A dot marks the temperature of each file. Without curves nothing is drawn.
+    A dot marks the temperature of each file and method. Without curves nothing is drawn.
     """
     named = {name: curves[name] for name in _NAMES.values() if name in curves}
     if not named:

@@ -35,8 +35,8 @@ class DiagnosisOptions(OptionGroup):
             "writes the temperature",
             ("--temperature", "--by-query", "--against", "--cut", "--confidence"),
         ),
-        help="Write the temperature at which the scores predict the judged positives best, or without "
-        "judgements one with a moderate entropy.",
+        help="Write the temperature at which the scores have a moderate entropy, as rd-train fits it, and "
+        "the one at which they predict the judged positives best.",
     )  # fmt: skip
     score_scale: str | None = score_scale_flag()
     confidence: float | None = flag(
@@ -51,7 +51,7 @@ class DiagnosisOptions(OptionGroup):
     )  # fmt: skip
     plot: str | None = flag(
         "--plot", default=None, metavar="FILE|terminal", parse=plot_target,
-        help="Draw the distribution of every column, or with --calibrate the curve over T, to FILE.png, "
+        help="Draw the distribution of every column, or with --calibrate the curves over T, to FILE.png, "
         "FILE.svg, or as text on stderr.",
     )  # fmt: skip
     seed: int = seed_flag()

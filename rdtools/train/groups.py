@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from rdtools.core.calibration import Calibration, fit_temperature
+from rdtools.core.calibration import Calibration, Judged, entropy_temperature
 from rdtools.core.errors import RdError
 from rdtools.core.log import log, plural
 from rdtools.core.output import spooling
@@ -184,17 +184,18 @@ class Groups:
         return next(iter(self.scales)) if len(self.scales) == 1 else "unknown"
 
     @cached_property
-    def calibrations(self) -> tuple[Calibration | None, Calibration | None]:
-        """Temperatures that fit a sample of the groups: by their judgements if any, and by entropy.
+    def calibration(self) -> Calibration | None:
+        """The temperature at which a sample of the groups has the target entropy.
 
-        Both are None if no group has two different scores.
+        None if no group has two different scores.
         """
+        return entropy_temperature(self.judged_sample)
+
+    @property
+    def judged_sample(self) -> list[Judged]:
+        """The scores of a sample of the groups, and which of their documents are positive."""
         scored = [[doc for doc in group if doc.score is not None] for group in self._sample.items]
-        scores = [[doc.score or 0.0 for doc in group] for group in scored]
-        judged = [[doc.positive for doc in group] for group in scored]
-        unjudged = [[False] * len(group) for group in scored]
-        by_entropy = fit_temperature(zip(scores, unjudged, strict=True))
-        return fit_temperature(zip(scores, judged, strict=True)), by_entropy
+        return [([doc.score or 0.0 for doc in group], [doc.positive for doc in group]) for group in scored]
 
     def _usable(self, record: Record) -> list[Document] | None:
         """Return the documents that the objective can use, or None if no loss can."""

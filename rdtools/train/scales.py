@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from rdtools.core.calibration import LIKELIHOOD
 from rdtools.core.log import log, plural
 from rdtools.train.groups import Groups
 from rdtools.train.losses.objective import Objective
@@ -18,10 +17,8 @@ def fit_teacher(objective: Objective, groups: Groups, student: Student) -> tuple
     """Return the losses with a temperature of the teacher, and what rd-train.json says of it.
 
     Cosines of a teacher for a student of cosines get 1/--scale, so that both have one unit. Other scores get
-    the temperature at which the teacher's distribution over a group predicts the judged positives best. Where
-    nothing is judged, or the likelihood has no maximum (a teacher that ranks every positive first, or none),
-    they get the one that has a target entropy (`rdtools.core.calibration`). Losses with a stated temperature
-    keep it.
+    the temperature at which the teacher's distribution over a group has a target entropy
+    (`rdtools.core.calibration`). Losses with a stated temperature keep it.
     """
     if not objective.fits_teacher:
         _check_spread(objective, groups, student)
@@ -37,26 +34,17 @@ def _fit(groups: Groups, student: Student) -> tuple[float, str, str]:
     """Return a temperature, the name of the method, and the reason in words."""
     if groups.score_scale == "cosine" and student.cosine:
         return 1 / student.scale, "1/scale", "1/--scale: teacher and student have cosines"
-    best, by_entropy = groups.calibrations
-    if best is None or by_entropy is None:
+    found = groups.calibration
+    if found is None:
         return 1.0, "none", "no group has two different scores"
-    if best.method == LIKELIHOOD and best.bound is None:
-        return best.temperature, best.method, f"best predicts the positives of {plural(best.groups, 'group')}"
-    if best.method != LIKELIHOOD:
-        why = "no group has a judged positive and a negative"
-    elif best.bound == "low":
-        why = "the teacher ranks every positive first"
-    else:
-        why = "judgements do not decide"
-        log.warning("the teacher scores positives no higher than negatives: it may not suit this data")
-    share, counted = f"{by_entropy.entropy_share:.2f}", plural(by_entropy.groups, "group")
-    return by_entropy.temperature, by_entropy.method, f"entropy share {share} over {counted}: {why}"
+    reason = f"entropy share {found.entropy_share:.2f} over {plural(found.groups, 'group')}"
+    return found.temperature, found.method, reason
 
 
 def _check_spread(objective: Objective, groups: Groups, student: Student) -> None:
     """Warn if the teacher's scores are nearly equal, or further apart than the student's can be."""
     by_value = [loss for loss in objective.losses if loss.teacher_temperature is not None]
-    calibration = groups.calibrations[1] if by_value else None
+    calibration = groups.calibration if by_value else None
     if calibration is None:
         return
     for loss in by_value:

@@ -1,4 +1,4 @@
-"""The temperature that fits scores to judgements, or to a target entropy."""
+"""The temperature that fits scores to a target entropy, or to judgements."""
 
 from __future__ import annotations
 
@@ -7,11 +7,24 @@ import math
 import numpy as np
 import pytest
 
-from rdtools.core.calibration import Calibration, fit_temperature, judged_scores, temperature_curve
+from rdtools.core.calibration import (
+    Calibration,
+    entropy_temperature,
+    judged_scores,
+    likelihood_temperature,
+    positives_first,
+    temperature_curve,
+)
 
 
-def fitted(groups, **more) -> Calibration:
-    calibration = fit_temperature(groups, **more)
+def fitted(groups) -> Calibration:
+    calibration = likelihood_temperature(groups)
+    assert calibration is not None
+    return calibration
+
+
+def by_entropy(groups, *share) -> Calibration:
+    calibration = entropy_temperature(groups, *share)
     assert calibration is not None
     return calibration
 
@@ -85,20 +98,28 @@ def test_the_likelihood_is_the_best_of_a_grid(seed):
 @pytest.mark.parametrize("unit", [1e-6, 0.05, 20.0, 1e30])
 def test_the_temperature_has_the_unit_of_the_scores(unit):
     assert fitted(drawn(0, unit=unit)).temperature == pytest.approx(unit * fitted(drawn(0)).temperature)
-    unjudged = [(scores, [False] * len(scores)) for scores, _ in drawn(0, unit=unit)]
-    assert fitted(unjudged).temperature / unit == pytest.approx(
-        fitted([(scores, [False] * len(scores)) for scores, _ in drawn(0)]).temperature
+    assert by_entropy(drawn(0, unit=unit)).temperature == pytest.approx(
+        unit * by_entropy(drawn(0)).temperature
     )
 
 
 @pytest.mark.parametrize("target", [0.1, 0.35, 0.8])
-def test_without_judgements_the_entropy_share_is_the_target(target):
-    groups = [(scores, [False] * len(scores)) for scores, _ in drawn(1)]
-    calibration = fitted(groups, share=target)
+def test_the_entropy_share_is_the_target(target):
+    groups = drawn(1)
+    calibration = by_entropy(groups, target)
     assert calibration[1:4] == ("entropy", 60, None)
     assert share(groups, calibration.temperature) == pytest.approx(target)
     assert calibration.entropy_share == pytest.approx(target)
     assert temperature_curve(groups, "entropy", [3.0]) == pytest.approx([share(groups, 3.0)])
+    unjudged = [(scores, [False] * len(scores)) for scores, _ in groups]
+    assert by_entropy(unjudged, target) == calibration
+    assert likelihood_temperature(unjudged) is None
+
+
+def test_the_target_is_a_share_of_0_35():
+    # Scores 1 and 0: σ(1/T) = p with a binary entropy of 0.35 bits.
+    p = 1 / (1 + math.exp(-1 / by_entropy([([1.0, 0.0], [])]).temperature))
+    assert -(p * math.log2(p) + (1 - p) * math.log2(1 - p)) == pytest.approx(0.35)
 
 
 def test_groups_that_say_nothing_do_not_count():
@@ -107,15 +128,26 @@ def test_groups_that_say_nothing_do_not_count():
         ([], []),
         ([1.0], [True]),
         ([2.0, 2.0], [True, False]),  # ties
-        ([1.0, 2.0], [False, False]),  # not judged
+    ]
+    unjudged = [
+        ([1.0, 2.0], [False, False]),
         ([1.0, 2.0], [True, True]),  # no negative
     ]
-    assert fitted([*useless, *groups]) == fitted(groups)
+    assert by_entropy([*useless, *groups]) == by_entropy(groups)
+    assert by_entropy([*unjudged, *groups]).groups == len(groups) + 2
+    assert fitted([*useless, *unjudged, *groups]) == fitted(groups)
+    assert positives_first([*useless, *unjudged, *groups]) == positives_first(groups)
+    curves = [
+        temperature_curve(given, "likelihood", [2]) for given in ([*useless, *unjudged, *groups], groups)
+    ]
+    assert curves[0] == curves[1]
 
 
 @pytest.mark.parametrize("groups", [[], [([], [])], [([1.0], [True])], [([2.0, 2.0], [True, False])] * 3])
 def test_no_temperature_without_two_different_scores(groups):
-    assert fit_temperature(groups) is None
+    assert entropy_temperature(groups) is None
+    assert likelihood_temperature(groups) is None
+    assert positives_first(groups) == (0, 0)
 
 
 def test_separable_groups_give_the_lower_bound():
@@ -145,9 +177,23 @@ def test_a_teacher_that_is_no_better_than_chance_gives_the_upper_bound():
 
 
 def test_tied_best_scores_keep_the_entropy_above_the_target():
-    calibration = fitted([([1.0, 1.0, 0.0], [False] * 3)])
+    calibration = by_entropy([([1.0, 1.0, 0.0], [True, False, False])])
     assert (calibration.temperature, calibration.bound) == (pytest.approx(0.01), "low")
     assert calibration.entropy_share == pytest.approx(math.log(2) / math.log(3))
+
+
+def test_positives_that_are_first():
+    groups = [
+        ([3.0, 1.0, 2.0], [True, False, False]),
+        ([1.0, 3.0, 2.0], [True, False, False]),
+        ([1.0, 3.0, 2.0], [True, True, False]),  # one of two positives is first
+        ([3.0, 3.0, 2.0], [True, False, False]),  # a negative ties it
+        ([3.0, 3.0, 2.0], [True, True, False]),  # a positive does
+        ([3.0, 3.0, 3.0], [True, False, False]),
+        ([3.0, 1.0], [False, False]),
+    ]
+    assert positives_first(groups) == (3, 5)
+    assert positives_first(iter(groups[1:2])) == (0, 1)
 
 
 def test_judged_scores_are_those_of_scored_documents():

@@ -10,7 +10,7 @@ import pytest
 
 from rdtools.diagnose.calibrated import TemperatureCurve, plot_curves, sketch_curves
 
-HEAD = "file\tmethod\tqueries\tgroups\ttemperature\tnats\tlistwise_entropy_share\tbound\n"
+HEAD = "file\tmethod\tqueries\tgroups\tpositives_first\ttemperature\tnats\tlistwise_entropy_share\tbound\n"
 
 
 def line(query_id: str, scores: list[float | None], positives=(), **fields) -> str:
@@ -26,23 +26,32 @@ def line(query_id: str, scores: list[float | None], positives=(), **fields) -> s
 RIGHT, WRONG = line("a", [1, 0], [0]), line("b", [1, 0], [1])
 
 
-def test_a_row_per_file(run, tmp_path):
+def entropy_bits(temperature: float) -> float:
+    """The entropy of softmax over 1/T and 0."""
+    p = 1 / (1 + math.exp(-1 / temperature))
+    return -(p * math.log2(p) + (1 - p) * math.log2(1 - p))
+
+
+def test_a_row_per_file_and_method(run, tmp_path):
     """Right three times in four: T = 1/ln 3, ln 4 − 3/4 ln 3 nats. One judged record is tied, one not judged."""
     (tmp_path / "judged").write_text(
-        RIGHT * 2 + WRONG + RIGHT + line("c", [2, 2], [0]) + line("d", [9, 0, None])
+        RIGHT * 2 + WRONG + RIGHT + line("c", [2, 2], [0]) + line("d", [1, 0, None])
     )
-    # σ(1/T) has 0.35 bits: solved by bisection here.
     (tmp_path / "not").write_text(line("a", [1, 0]) * 3)
     (tmp_path / "empty").write_text("")
     done = run("rd-entropy", "--calibrate", "judged", "not", "empty", check=True)
-    judged, other = (row.split("\t") for row in done.stdout.removeprefix(HEAD).splitlines())
+    assert done.stdout.startswith(HEAD)
+    entropy, judged, other = (row.split("\t") for row in done.stdout.removeprefix(HEAD).splitlines())
     nats = math.log(4) - 0.75 * math.log(3)
-    assert judged[:4] == ["judged", "likelihood", "6", "4"]
-    assert list(map(float, judged[4:7])) == pytest.approx([1 / math.log(3), nats, nats / math.log(2)])
-    assert (judged[7], other[:4], other[5], other[7]) == ("", ["not", "entropy", "3", "3"], "", "")
-    p = 1 / (1 + math.exp(-1 / float(other[4])))
-    assert -(p * math.log2(p) + (1 - p) * math.log2(1 - p)) == pytest.approx(0.35)
-    assert float(other[6]) == pytest.approx(0.35)
+    assert judged[:5] == ["judged", "likelihood", "6", "4", "0.75"]
+    assert list(map(float, judged[5:8])) == pytest.approx([1 / math.log(3), nats, nats / math.log(2)])
+    assert judged[8] == ""
+    assert entropy[:5] == ["judged", "entropy", "6", "5", "0.75"]
+    assert other[:5] == ["not", "entropy", "3", "3", ""]
+    for row in (entropy, other):
+        assert (row[6], row[8]) == ("", "")
+        assert entropy_bits(float(row[5])) == pytest.approx(0.35)
+        assert float(row[7]) == pytest.approx(0.35)
     assert done.stderr == ""
 
 
@@ -51,10 +60,17 @@ def test_the_temperature_gives_the_share_that_a_diagnosis_prints(run):
     stdin = "".join(
         line(str(n), rng.normal(size=8).round(3).tolist(), [0], score_scale="cosine") for n in range(40)
     )
-    row = json.loads(run("rd-entropy", "--calibrate", "-f", "jsonl", stdin=stdin, check=True).stdout)
-    again = run("rd-entropy", "--temperature", row["temperature"], "-f", "jsonl", stdin=stdin, check=True)
-    assert json.loads(again.stdout)["listwise_entropy_share"] == pytest.approx(row["listwise_entropy_share"])
-    assert row["bound"] is None
+    written = run("rd-entropy", "--calibrate", "-f", "jsonl", stdin=stdin, check=True).stdout
+    rows = [json.loads(text) for text in written.splitlines()]
+    assert [row["method"] for row in rows] == ["entropy", "likelihood"]
+    for row in rows:
+        again = run("rd-entropy", "--temperature", row["temperature"], "-f", "jsonl", stdin=stdin, check=True)
+        share = json.loads(again.stdout)["listwise_entropy_share"]
+        assert share == pytest.approx(row["listwise_entropy_share"])
+        assert row["bound"] is None
+    assert rows[0]["listwise_entropy_share"] == pytest.approx(0.35)
+    unjudged = run("rd-entropy", "--calibrate", "-f", "jsonl", stdin=line("a", [1, 0]), check=True).stdout
+    assert json.loads(unjudged)["positives_first"] is None
 
 
 @pytest.mark.parametrize(
@@ -62,33 +78,33 @@ def test_the_temperature_gives_the_share_that_a_diagnosis_prints(run):
     [
         (
             RIGHT * 3,
-            ["likelihood", "3", "3", "0.01", "low"],
-            "<stdin>: no positive scores below a negative, so that T is a bound: the median spread of the "
-            "scores divided by 100",
+            ["likelihood", "3", "3", "1.0", "0.01", "low"],
+            "<stdin>: likelihood: no positive scores below a negative, so that T is a bound: the median spread of "
+            "the scores divided by 100",
         ),
         (
             WRONG * 3,
-            ["likelihood", "3", "3", "100.0", "high"],
-            "<stdin>: positives do not score above negatives, so that T is a bound: the median spread of the "
-            "scores times 100",
+            ["likelihood", "3", "3", "0.0", "100.0", "high"],
+            "<stdin>: likelihood: positives do not score above negatives, so that T is a bound: the median spread "
+            "of the scores times 100",
         ),
         (
             line("a", [1, 1, 0]),
-            ["entropy", "1", "1", "0.01", "low"],
-            "<stdin>: tied best scores keep the entropy high, so that T is a bound: the median spread of the "
-            "scores divided by 100",
+            ["entropy", "1", "1", "", "0.01", "low"],
+            "<stdin>: entropy: tied best scores keep the entropy high, so that T is a bound: the median spread of "
+            "the scores divided by 100",
         ),
         (
             line("a", [1, 1], [0]) + line("b", [3]),
-            ["", "2", "0", "", ""],
+            ["entropy", "2", "0", "", "", ""],
             "<stdin>: no record has two different scores: no temperature",
         ),
     ],
 )
 def test_what_gives_no_best_temperature_is_said(run, stdin, cells, words):
     done = run("rd-entropy", "--calibrate", stdin=stdin, check=True)
-    row = done.stdout.removeprefix(HEAD).rstrip("\n").split("\t")
-    assert [*row[1:5], row[7]] == cells
+    row = done.stdout.splitlines()[-1].split("\t")
+    assert [*row[1:6], row[8]] == cells
     assert done.stderr == f"rd-entropy: warning: {words}\n"
     assert run("rd-entropy", "--calibrate", "--quiet", stdin=stdin, check=True).stderr == ""
 
@@ -113,10 +129,15 @@ def test_curves(run, tmp_path):
     plain = run("rd-entropy", "--calibrate", stdin=stdin, check=True)
     drawn = run("rd-entropy", "--calibrate", "--plot", "terminal", stdin=stdin, check=True)
     assert drawn.stdout == plain.stdout
-    nats, bars, share, _ = drawn.stderr.splitlines()
-    assert (nats, share) == ("nats", "listwise_entropy_share")
-    assert bars.startswith("  <stdin> |█")
-    assert bars.endswith("for T 0.01 to 10; 0.5623 at T 0.9102")
+    share, rising, nats, falling = drawn.stderr.splitlines()
+    assert (share, nats) == ("listwise_entropy_share", "nats")
+    assert rising.startswith("  <stdin> | ")
+    (row,) = (text for text in plain.stdout.splitlines() if "entropy\t" in text and "file" not in text)
+    fitted = float(row.split("\t")[5])
+    assert entropy_bits(fitted) == pytest.approx(0.35)
+    assert rising.endswith(f"for T 0.01 to 10; 0.35 at T {fitted:.4g}")
+    assert falling.startswith("  <stdin> |█")
+    assert falling.endswith("for T 0.01 to 10; 0.5623 at T 0.9102")
     for name in ("x.svg", "y.svg"):
         assert (
             run("rd-entropy", "--calibrate", "--plot", name, stdin=stdin, check=True).stdout == plain.stdout
@@ -124,6 +145,7 @@ def test_curves(run, tmp_path):
     assert (tmp_path / "x.svg").read_bytes() == (tmp_path / "y.svg").read_bytes()
     unjudged = run("rd-entropy", "--calibrate", "--plot", "terminal", stdin=line("a", [1, 0]), check=True)
     assert unjudged.stderr.startswith("listwise_entropy_share\n")
+    assert "nats" not in unjudged.stderr
     run("rd-entropy", "--calibrate", "--plot", "z.svg", check=True)
     assert not (tmp_path / "z.svg").exists()
 

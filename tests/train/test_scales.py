@@ -68,38 +68,39 @@ def test_a_cosine_student_equal_to_its_teacher_has_no_loss(spec):
     assert chosen(20 * cosines.flip(1), labels).item() > 0.1
 
 
-def test_other_scores_get_the_temperature_of_the_likeliest_positives():
-    """Groups of two, the positive above by 2 in three of four and below by 2 in one: σ(2/T) = 3/4, T = 2/ln 3."""
-    records = [record(n, (2.0, 0.0)) for n in range(3)] + [record(3, (0.0, 2.0))]
-    chosen, found = fitted(records, "kl", LOGIT)
-    assert found["teacher"]["method"] == "likelihood"
-    assert chosen.losses[0].options["teacher_temperature"] == pytest.approx(2 / math.log(3), rel=1e-6)
-
-
-def test_without_judgements_the_entropy_decides():
-    records = [record(n, (3.0, 1.0, 0.0), relevant=()) for n in range(4)]
+@pytest.mark.parametrize("relevant", [(), (0,), (2,)])
+def test_other_scores_get_the_temperature_of_the_target_entropy(caplog, relevant):
+    """Judgements do not matter: a teacher that ranks all positives first, or last, gets the same T."""
+    caplog.set_level("INFO", "rdtools")
+    records = [record(n, (3.0, 1.0, 0.0), relevant=relevant) for n in range(4)]
     chosen, found = fitted(records, "kl", LOGIT)
     temperature = chosen.losses[0].options["teacher_temperature"]
     p = torch.softmax(torch.tensor([3.0, 1.0, 0.0], dtype=torch.float64) / temperature, 0)
-    assert found["teacher"]["method"] == "entropy"
+    assert found["teacher"] == {"temperature": temperature, "method": "entropy"}
     assert -(p * p.log()).sum().item() / math.log(3) == pytest.approx(0.35, abs=1e-6)
+    words = f"teacher temperature {temperature:.4g} (entropy share 0.35 over 4 groups; --teacher-temperature states another)"
+    assert words in caplog.messages
 
 
 @pytest.mark.parametrize(
-    ("scores", "reason", "warned"),
+    ("scores", "found", "reason"),
     [
-        ((3.0, 1.0, 0.0), "the teacher ranks every positive first", 0),
-        ((0.0, 1.0, 3.0), "judgements do not decide", 1),
+        ((1.0, 1.0), {"temperature": 1.0, "method": "none"}, "no group has two different scores"),
+        (
+            (1.0, 1.0, 0.0),
+            {"temperature": pytest.approx(0.01), "method": "entropy"},
+            "entropy share 0.63 over 4 groups",
+        ),
     ],
 )
-def test_where_the_likelihood_has_no_maximum_the_entropy_decides(caplog, scores, reason, warned):
+def test_where_the_entropy_is_out_of_reach_the_reason_says_so(caplog, scores, found, reason):
     caplog.set_level("INFO", "rdtools")
-    chosen, found = fitted([record(n, scores) for n in range(4)], "kl", LOGIT)
-    by_entropy, _ = fitted([record(n, scores, relevant=()) for n in range(4)], "kl", LOGIT)
-    assert found["teacher"]["method"] == "entropy"
-    assert chosen.losses[0].options == by_entropy.losses[0].options
-    assert any(f"entropy share 0.35 over 4 groups: {reason};" in message for message in caplog.messages)
-    assert sum("no higher than negatives" in message for message in caplog.messages) == warned
+    assert fitted([record(n, scores) for n in range(4)], "kl", LOGIT)[1]["teacher"] == found
+    assert any(f"({reason}; --teacher-temperature" in message for message in caplog.messages)
+
+
+def test_cosines_of_a_teacher_for_a_student_of_logits_get_the_target_entropy():
+    assert fitted(COSINES, "kl", LOGIT)[1]["teacher"]["method"] == "entropy"
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,21 @@ def test_the_command_says_and_records_the_temperature(run, tiny_be, tmp_path):
     about = json.loads((tmp_path / "out/rd-train.json").read_text())
     assert about["teacher"] == {"temperature": 0.05, "method": "1/scale"}
     assert about["options"]["teacher-temperature"] is None
+
+
+def test_the_command_says_and_records_the_fitted_entropy(run, tiny_ce, tmp_path):
+    """Scores 2 and 0, by judgements T = 2/ln 3: p = σ(2/T) has 0.35 bits at T = 0.7538."""
+    lines = [record(n, (2.0, 0.0)) for n in range(3)] + [record(3, (0.0, 2.0))]
+    arguments = ["--student", f"ce:{tiny_ce}", "--max-steps", 1, "--loss", "kl", "-o", "out"]
+    done = run("rd-train", *arguments, stdin="".join(json.dumps(one) + "\n" for one in lines), check=True)
+    about = json.loads((tmp_path / "out/rd-train.json").read_text())["teacher"]
+    p = 1 / (1 + math.exp(-2 / about["temperature"]))
+    assert -(p * math.log2(p) + (1 - p) * math.log2(1 - p)) == pytest.approx(0.35)
+    assert about["method"] == "entropy"
+    assert about["temperature"] == pytest.approx(0.7538, abs=1e-4)
+    assert (
+        "rd-train: teacher temperature 0.7538 (entropy share 0.35 over 4 groups; --teacher-temperature states another)\n"
+    ) in done.stderr
 
 
 def test_scores_of_a_search_are_not_taken_for_a_teachers(run, tiny_be, tmp_path):

@@ -1,0 +1,75 @@
+"""Warnings of a teacher with little to teach: one that judgements beat, and the student itself."""
+
+from __future__ import annotations
+
+import os
+
+from rdtools.core.calibration import positives_first
+from rdtools.core.log import log
+from rdtools.core.provenance import describe_changes
+from rdtools.train.groups import Groups
+from rdtools.train.losses.objective import Objective
+from rdtools.train.options import STUDENTS, StudentOptions
+
+WEAK = 0.5
+"""A teacher that puts a positive first in a smaller share of the judged groups is reported."""
+ENOUGH = 20
+"""With fewer judged groups nothing is said of this share."""
+
+_SCALES = {"be": {"cosine", "dot"}, "ce": {"logit", "log-probability", "probability"}}
+"""The scales by which the scores of each kind of model are known."""
+_RESCALED = ("normalize=", "rank_targets=")
+"""Changes of scores after which the scale no longer tells the kind of model."""
+
+
+def check_teacher(objective: Objective, groups: Groups, student: StudentOptions) -> None:
+    """Warn if the student is its own teacher, or if the teacher seldom puts a positive first.
+
+    A sum with a loss that learns from judgements only is not warned of.
+    """
+    if not all(loss.needs_teacher for loss in objective.losses):
+        return
+    if student.layers is None and _is_own_teacher(groups, student):
+        log.warning(
+            "the student is its own teacher, so its scores have nothing to teach (give --layers, a smaller "
+            "student, or another teacher)"
+        )
+    first, judged = positives_first(groups.judged_sample)
+    if judged >= ENOUGH and first < WEAK * judged:
+        log.warning(
+            "the teacher ranks a positive first in only %d %% of %s judged groups: judgements may teach more "
+            "than its scores (--loss lce, or a sum such as %s+lce, or another teacher)",
+            100 * first // judged, f"{judged:,}", objective.name,
+        )  # fmt: skip
+
+
+def _is_own_teacher(groups: Groups, student: StudentOptions) -> bool:
+    """Return whether all scores are those of the model that the student starts from, for the same texts.
+
+    Records name a teacher's model without its kind, so the scale of the scores tells the kind. Where a
+    normalisation hides it, the answer is False.
+    """
+    changes = groups.provenance
+    if "augmentation" in changes:  # the teacher read other texts
+        return False
+    rescaled = any(
+        word.startswith(_RESCALED)
+        for steps in changes.get("transformations", ())
+        for word in describe_changes(steps).split()
+    )
+    same_kind = not rescaled and groups.scales <= _SCALES.get(student.kind, set())
+    wanted = student.kind, _identity(student.model)
+    return bool(groups.teachers) and all(
+        _named(teacher, student.kind if same_kind else "") == wanted for teacher in groups.teachers
+    )
+
+
+def _named(teacher: str, kind: str) -> tuple[str, str]:
+    """Return the kind and the identity of a model; `kind` is that of a name without one."""
+    stated, _, model = teacher.partition(":")
+    return (stated, _identity(model)) if stated in STUDENTS and model else (kind, _identity(teacher))
+
+
+def _identity(model: str) -> str:
+    """Return the path of a folder without links, or the shortest name of a model on the hub."""
+    return os.path.realpath(model) if os.path.exists(model) else model.removeprefix("sentence-transformers/")
