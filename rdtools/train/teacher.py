@@ -23,7 +23,8 @@ _RESCALED = ("normalize=", "rank_targets=")
 
 
 def check_teacher(objective: Objective, groups: Groups, student: StudentOptions) -> None:
-    """Warn if the student is its own teacher, or if the teacher seldom puts a positive first.
+    """Warn if the student is its own teacher; say how often the teacher puts a positive first, if seldom as
+    a warning.
 
     A sum with a loss that learns from judgements only is not warned of.
     """
@@ -35,12 +36,17 @@ def check_teacher(objective: Objective, groups: Groups, student: StudentOptions)
             "student, or another teacher)"
         )
     first, judged = positives_first(groups.judged_sample)
-    if judged >= ENOUGH and first < WEAK * judged:
+    if judged < ENOUGH:
+        return
+    share, counted = f"{100 * first // judged} %", f"{judged:,} judged groups"
+    if first < WEAK * judged:
         log.warning(
-            "the teacher ranks a positive first in only %d %% of %s judged groups: judgements may teach more "
-            "than its scores (--loss lce, or a sum such as %s+lce, or another teacher)",
-            100 * first // judged, f"{judged:,}", objective.name,
+            "the teacher ranks a positive first in only %s of %s: judgements may teach more than its scores "
+            "(--loss lce, or a sum such as %s+lce, or another teacher)",
+            share, counted, objective.name,
         )  # fmt: skip
+    else:
+        log.info("the teacher ranks a positive first in %s of %s", share, counted)
 
 
 def _is_own_teacher(groups: Groups, student: StudentOptions) -> bool:

@@ -97,16 +97,23 @@ def ablation(folder: Path, commands: Path, goal: str, **variables: str) -> str:
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_the_ablation(collection, warm_bin, tiny_be):
     small = {
-        "DATASET": "data", "MODEL": tiny_be, "SOURCES": "ensemble", "LOSSES": "kl", "STUDENTS": "be", "SEEDS": "0 1",
-        "TRAIN": "--layers 2 --group-size 8 --batch-size 4 --max-steps 2 --lr 1e-3",
+        "DATASET": "data", "MODEL": tiny_be, "SOURCES": "ensemble bm25-low", "SEEDS": "0 1", "LAYERS": "0,1",
+        "TRAIN": "--layers 0,1 --batch-size 4 --max-steps 2 --lr 1e-3", "TUNE": "--loss infonce --max-steps 2",
+        "DEPTH": "20",
     }  # fmt: skip
     table = ablation(collection, warm_bin, "table", **small)
-    [row] = [line for line in table.splitlines() if line.startswith("| kl ")]
-    assert row.startswith("| kl | ensemble |")
-    assert "±" in row
-    assert (
-        ablation(collection, warm_bin, "-n out/be/kl/ensemble/1.trec", **small) == ""
-    )  # nothing is made twice
-    assert len((EXAMPLES / "ablation" / "Makefile").read_text().splitlines()) <= 80
+    rows = {tuple(line.split(" | ")[:2]): line for line in table.splitlines() if line.startswith("| ")}
+    for loss in ("lce", "kl"):
+        for source in ("ensemble", "bm25-low"):
+            assert rows[f"| {loss}", source].count("±") == 2  # re-ranking and retrieval
+    for system in ("untrained", "bm25", "teacher"):
+        assert (f"| {system}", "none") in rows
+    pools = [collection / f"out/pools/ensemble/{seed}.jsonl" for seed in (0, 1)]
+    assert pools[0].read_text() != pools[1].read_text()  # each seed has a pool of its own
+    assert len((collection / "out/train/bm25-low/0.jsonl").read_text().splitlines()) == 3  # a quarter of 12
+    contrast = ablation(collection, warm_bin, "contrast", **small | {"SOURCES": "ensemble"})
+    assert "loss=kl,lce source=*" in contrast
+    again = ablation(collection, warm_bin, "-n out/runs/g8/retrieve/be/kl/ensemble/1.trec", **small)
+    assert again == ""  # nothing is made twice
     whole = ablation(collection, warm_bin, "-n table", DATASET="data", MODEL=tiny_be, OUT="other")
-    assert whole.count("rd-train") == 4 * 4 * 2 * 3
+    assert whole.count("rd-train") == 2 * 4 * 10 + 2  # students, the teacher, and an untrained student

@@ -159,3 +159,23 @@ def test_the_installed_commands_warn_before_training(run, tiny_be, tmp_path):
     assert lines[1] == f"rd-train: warning: {weak(35, '20')}"
     assert lines[2].startswith("rd-train: teacher temperature 0.05 ")
     assert "judged groups" not in run(*arguments, "--loss", "kl", "--quiet", "weak.jsonl", check=True).stderr
+
+
+def test_the_share_is_said_of_a_good_teacher_too(run, tiny_be, tmp_path):
+    lines = "".join(json.dumps(each) + "\n" for each in records(15, 20))
+    done = run(
+        "rd-train",
+        "--student",
+        f"be:{tiny_be}",
+        "--loss",
+        "kl",
+        "--max-steps",
+        1,
+        "-o",
+        "out",
+        stdin=lines,
+        check=True,
+    )
+    assert (
+        "rd-train: the teacher ranks a positive first in 75 % of 20 judged groups" in done.stderr.splitlines()
+    )
