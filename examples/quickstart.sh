@@ -1,7 +1,8 @@
 #!/bin/sh
 # Ranking distillation from nothing, in minutes on a laptop, with Python's own docstrings as the collection:
 #   pip install '.[demo]' && sh examples/quickstart.sh [FOLDER] [SEED]
-# Everything is written to FOLDER (default quickstart), which must not exist yet.
+# Only a twentieth of the train queries count as judged. Everything is written to FOLDER (default quickstart), which
+# must not exist yet.
 set -eu
 folder=${1:-quickstart}
 seed=${2:-0}
@@ -13,39 +14,41 @@ mkdir "$folder" && cd "$folder"
 
 say() { printf '\n== %s\n' "$*" >&2; }
 retrieve() { # NAME: the first 100 documents of each test query by the model NAME
-  rd-mine --dataset pydoc:test --from "dense:$1" --index "index/$1" --max-length 64 -n all --depth 100 -f trec -o "$1.trec"
+  rd-mine --dataset pydoc:test --from "dense:$1" --index "index/$1" -n all --depth 100 -f trec -o "$1.trec"
 }
-train() { # NAME LOSS [OPTION...]: a student of two of MiniLM's layers, the first and the last
-  name=$1 loss=$2
-  shift 2
-  rd-train train.jsonl --student "be:$minilm" --layers 0,5 --loss "$loss" -o "$name" --seed "$seed" --group-size 16 \
-    --batch-size 4 --max-steps 30 --lr 2e-4 --query-max-len 32 --doc-max-len 64 "$@" > "$name.log"
+train() { # NAME LOSS FILE [OPTION...]: a student of three of MiniLM's six layers
+  name=$1 loss=$2 file=$3
+  shift 3
+  rd-train "$file" --student "be:$minilm" --layers 0,2,5 --loss "$loss" -o "$name" --seed "$seed" --group-size 16 \
+    --batch-size 8 --max-steps 40 --query-max-len 32 --doc-max-len 64 "$@" > "$name.log"
 }
 
 say 'BM25: the run to compare with'
 rd-mine --dataset pydoc:test --from bm25 --index index/bm25 -n all --depth 100 -f trec -o bm25.trec
 
-say 'teacher: all six layers of MiniLM, trained for a minute on the judgements of the train split'
-rd-mine --dataset pydoc:train --from bm25 -n 7 |
-  rd-train --student "be:$minilm" --loss lce -o teacher --seed "$seed" --group-size 8 --max-steps 16 --lr 1e-4 \
-    --query-max-len 32 --doc-max-len 64 > teacher.log
+say 'judged: the relevant documents of a twentieth of the train queries, and 15 of BM25'\''s first 100 documents'
+rd-mine --dataset pydoc:train --sample 0.05 --seed "$seed" --from bm25 --index index/bm25 -n 15 -o judged.jsonl
+
+say 'teacher: all six layers of MiniLM, trained for a minute on these judgements'
+rd-train judged.jsonl --student "be:$minilm" --loss infonce -o teacher --seed "$seed" --group-size 4 --batch-size 16 \
+  --max-steps 20 --query-max-len 32 --doc-max-len 128 > teacher.log
 retrieve teacher
 
-say 'mine and label: 15 of the hardest documents for some train queries, and the teacher'\''s scores'
-rd-mine --dataset pydoc:train --sample 0.2 --from dense:teacher --index index/teacher --max-length 64 --sampling top -n 15 |
-  rd-label --teacher be:teacher --dataset pydoc --index index/teacher --max-length 64 -o train.jsonl
+say 'mine and label: for all train queries the teacher'\''s first 8 documents and 8 random ones; no judgements'
+rd-mine --dataset pydoc:train --seed "$seed" --from dense:teacher --from random --depth 8 --index index/teacher -n all -f jsonl |
+  rd-label --teacher be:teacher --dataset pydoc --index index/teacher -o scored.jsonl
 
-say 'train: the same student untrained, with lce (judgements only), and distilled with kl (the scores)'
-train before lce --max-steps 1 --lr 0
-train lce lce
-train distilled kl --teacher-temperature 0.01
-for name in before lce distilled; do retrieve "$name"; done
+say 'train: the same student untrained, with lce on the judgements, and distilled with kl on the scores'
+train untrained lce judged.jsonl --max-steps 1 --lr 0
+train lce lce judged.jsonl
+train distilled kl scored.jsonl
+for name in untrained lce distilled; do retrieve "$name"; done
 
 say 'evaluate'
-rd-eval pydoc:test bm25.trec before.trec lce.trec distilled.trec teacher.trec \
+rd-eval pydoc:test bm25.trec untrained.trec lce.trec distilled.trec teacher.trec \
   -m nDCG@10 -m RR@10 -m R@100 -f jsonl -o measures.jsonl
 "$python" "$here/quickstart_table.py"
 printf '\ndistilled against lce (paired t-test):\n'
 rd-eval pydoc:test distilled.trec --baseline lce.trec -m nDCG@10 -m R@100 -f markdown
 printf '\nthe entropy of the teacher'\''s scores:\n'
-rd-entropy train.jsonl --temperature 0.01 -f markdown
+rd-entropy scored.jsonl --temperature 0.05 -f markdown

@@ -112,7 +112,7 @@ def test_the_ablation(collection, warm_bin, tiny_be):
     assert pools[0].read_text() != pools[1].read_text()  # each seed has a pool of its own
     assert len((collection / "out/train/bm25-low/0.jsonl").read_text().splitlines()) == 3  # a quarter of 12
     contrast = ablation(collection, warm_bin, "contrast", **small | {"SOURCES": "ensemble"})
-    assert "loss=kl,lce source=*" in contrast
+    assert r"| loss=kl,lce source=\* | rerank | be |" in contrast
     again = ablation(collection, warm_bin, "-n out/runs/g8/retrieve/be/kl/ensemble/1.trec", **small)
     assert again == ""  # nothing is made twice
     whole = ablation(collection, warm_bin, "-n table", DATASET="data", MODEL=tiny_be, OUT="other")
