@@ -65,6 +65,12 @@ def train(
     of a sum uses the groups and the documents that have what it needs. infonce is lce over the documents of
     the whole batch.
 
+    Without --lr the learning rate follows the number of layers and the width of the model. Without --epochs,
+    --max-steps and --max-docs the records are read once, or until 100 steps are made. Without
+    --teacher-temperature kl, listnet, margin-mse and mse bring the teacher's scores to the student's range.
+    stderr says what was chosen, how often the teacher ranks a judged positive first, and warns if that is
+    seldom.
+
     DIR opens with SentenceTransformer(DIR) or CrossEncoder(DIR), and is a MODEL for the other commands;
     rd-train.json in it holds all options. A bi-encoder is trained on its cosine or dot product times --scale;
     the saved model gives the similarity without it. --scale learned trains the logarithm of the scale, with
