@@ -65,11 +65,8 @@ def train(
     of a sum uses the groups and the documents that have what it needs. infonce is lce over the documents of
     the whole batch.
 
-    Without --lr the learning rate follows the number of layers and the width of the model. Without --epochs,
-    --max-steps and --max-docs the records are read once, or until 100 steps are made. Without
-    --teacher-temperature kl, listnet, margin-mse and mse bring the teacher's scores to the student's range.
-    stderr says what was chosen, how often the teacher ranks a judged positive first, and warns if that is
-    seldom.
+    Learning rate, length and the teacher's temperature suit model and data if no option states them. stderr
+    says what was chosen, and how often the teacher ranks a judged positive first; it warns if that is seldom.
 
     DIR opens with SentenceTransformer(DIR) or CrossEncoder(DIR), and is a MODEL for the other commands;
     rd-train.json in it holds all options. A bi-encoder is trained on its cosine or dot product times --scale;
@@ -88,9 +85,8 @@ def train(
     towards the last step, so a run that --patience stops has not reached its lowest rates.
 
     stdout gets a JSON line for the first step and every --log-steps, one for each dev measurement (step,
-    docs, measure, dev), and a last one for the whole run.
-    The same records, options and seed give the same weights on the same machine; so does a run that was
-    interrupted and resumed (on a CPU, to the last bit).
+    docs, measure, dev), and a last one for the whole run. The same records, options and seed give the same
+    weights on the same machine; so does a run that was interrupted and resumed (on a CPU, to the last bit).
 
     Under torchrun (torchrun --nproc-per-node 4 --no-python rd-train ...) the processes share the groups of
     each batch. The result is that of one process, except for dropout and rounding; the first process reads,
