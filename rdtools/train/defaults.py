@@ -19,7 +19,7 @@ HIGHEST_RATE = 3e-4
 """That for 2 layers. A smaller model gets no higher one."""
 LEAST_STEPS = 100
 """A run over few records reads them until it has made so many steps. After 100 steps students of the grid had
-79 to 99 % of the gain in nDCG@10 that they had after 300."""
+at least 79 % of the gain in nDCG@10 that they had after 300."""
 
 
 def with_defaults(options: TrainingOptions, student: Student, groups: int) -> TrainingOptions:
