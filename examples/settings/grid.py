@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import random
+import shlex
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, product
@@ -140,6 +141,7 @@ def main():
     parser.add_argument("--blocks", default=",".join(BLOCKS), help="default: %(default)s")
     parser.add_argument("--seeds", default="0", help="default: %(default)s")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--list", action="store_true", help="print the command lines instead of running them")
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     given.folder.mkdir(parents=True, exist_ok=True)
@@ -159,8 +161,12 @@ def main():
 
     blocks = [BLOCKS[name] for name in given.blocks.split(",")]
     runs = [f"{run} --seed {seed}" for seed in given.seeds.split(",") for run in chain(*blocks)]
+    left = [run for run in dict.fromkeys(runs) if run not in done]
+    if given.list:
+        print("\n".join(shlex.join(command(given.folder, given.model, run)) for run in left))
+        return
     with ThreadPoolExecutor(given.jobs) as pool:
-        list(pool.map(measure, [run for run in dict.fromkeys(runs) if run not in done]))
+        list(pool.map(measure, left))
 
 
 if __name__ == "__main__":

@@ -117,3 +117,22 @@ def test_the_ablation(collection, warm_bin, tiny_be):
     assert again == ""  # nothing is made twice
     whole = ablation(collection, warm_bin, "-n table", DATASET="data", MODEL=tiny_be, OUT="other")
     assert whole.count("rd-train") == 2 * 4 * 10 + 2  # students, the teacher, and an untrained student
+
+
+def test_the_grid_of_settings(collection, warm_bin, tiny_be):
+    script = f"python {EXAMPLES}/settings/grid.py grid --dataset data --model {tiny_be} --blocks cross,pools --list"
+    lines = shell(script, collection, warm_bin, PYTHONPATH=str(EXAMPLES.parent)).splitlines()
+    assert len(lines) == 9 + 9
+    shorter = [re.sub("--max-steps (100|300)", "--max-steps 2", line) for line in (lines[0], lines[-1])]
+    for line in shorter:
+        rows = [json.loads(row) for row in shell(line, collection, warm_bin).splitlines()]
+        assert "dev" in rows[-1]
+    splits = [
+        (collection / f"grid/whole/qrels/{split}.tsv").read_text().splitlines()[1:]
+        for split in ("fit", "dev")
+    ]
+    assert not {row.split("\t")[0] for row in splits[0]} & {row.split("\t")[0] for row in splits[1]}
+    assert len(splits[0]) + len(splits[1]) == 12
+    recorded = [json.loads(line) for line in (EXAMPLES / "settings" / "rows.jsonl").read_text().splitlines()]
+    assert {row["dataset"] for row in recorded} == {"scifact", "pydoc"}
+    assert all(len(point) == 2 for row in recorded for point in row["curve"])
