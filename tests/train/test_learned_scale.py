@@ -235,7 +235,7 @@ def test_the_command_says_and_records_the_scale(run, tiny_be, tmp_path):
 @pytest.mark.parametrize(
     ("options", "temperature"),
     [
-        ({}, "Teacher temperature: {:.4g}, found by `likelihood`.\n"),
+        ({}, "Teacher temperature: {:.4g}, found by `entropy`.\n"),
         ({"--teacher-temperature": 2}, "Teacher temperature: 2, stated.\n"),
         ({"--loss": "ranknet"}, ""),
     ],
