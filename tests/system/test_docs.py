@@ -58,7 +58,7 @@ STAND_INS = (
     (r"--encoder (MODEL|\S*all-MiniLM-L6-v2)", "--encoder BE"),
     (r"--layers 0,(2,)?5", "--layers 0,3"),
     (r"--max-steps \d+", "--max-steps 2"),
-    (r"--loss kl -o", "--loss kl --max-steps 2 -o"),
+    (r"(\brd-train\b(?:(?!--max-|--epochs|\n|\|).)*?) -o ", r"\1 --max-steps 2 -o "),
     (r"--sample 0\.0\d", "--sample 1"),
     (r"in 0 1 2; do", "in 0; do"),
     (r"tests/benchmarks small", "tests/benchmarks/small.py"),
