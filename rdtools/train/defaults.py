@@ -33,7 +33,7 @@ def with_defaults(options: TrainingOptions, student: Student, groups: int) -> Tr
         options = replace(options, lr=default_rate(student))
         words.append(f"--lr {options.lr:g}")
     if (options.epochs, options.max_steps, options.max_docs) == (None, None, None):
-        per_step = options.batch_size * options.accumulate
+        per_step = options.groups_per_step
         epochs = math.ceil(LEAST_STEPS * per_step / groups)
         options = replace(options, epochs=epochs)
         words.append(f"--epochs {epochs} ({plural(math.ceil(epochs * groups / per_step), 'step')})")

@@ -188,13 +188,9 @@ class TrainingOptions(OptionGroup):
         help="Keep only N texts in memory at a time (gradient caching): slower, same gradient.",
     )  # fmt: skip
     epochs: int | None = flag(
-        "--epochs",
-        default=None,
-        metavar="N",
-        min=1,
-        default_text="1, or more until 100 steps",
+        "--epochs", default=None, metavar="N", min=1, default_text="1, or more until 100 steps",
         help="How often to read all records.",
-    )
+    )  # fmt: skip
     max_steps: int | None = flag(
         "--max-steps", default=None, metavar="N", min=1, help="Instead of --epochs: stop after N steps."
     )
@@ -203,13 +199,9 @@ class TrainingOptions(OptionGroup):
         help="Instead of --epochs: stop before more than N documents (the first group must fit).",
     )  # fmt: skip
     lr: float | None = flag(
-        "--lr",
-        default=None,
-        metavar="X",
-        min=0,
-        default_text="0.23/(layers · width), at most 3e-4",
+        "--lr", default=None, metavar="X", min=0, default_text="0.23/(layers · width), at most 3e-4",
         help="Peak learning rate.",
-    )
+    )  # fmt: skip
     warmup: float = flag(
         "--warmup", default=0.1, metavar="X", min=0, max=1,
         help="Share of the steps in which the learning rate rises.",
@@ -235,6 +227,10 @@ class TrainingOptions(OptionGroup):
         limits = [limit for limit in (self.epochs, self.max_steps, self.max_docs) if limit is not None]
         if len(limits) > 1:
             raise UsageError("give only one of --epochs, --max-steps and --max-docs")
+
+    @property
+    def groups_per_step(self) -> int:
+        return self.batch_size * self.accumulate
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class Trainer:
         self.progress = Progress()
         self.history = History()
         self.total_groups = self._count_groups()
-        self.steps = math.ceil(self.total_groups / self._groups_per_step)
+        self.steps = math.ceil(self.total_groups / self.options.groups_per_step)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(student), lr=self.lr, weight_decay=options.weight_decay, fused=True
         )
@@ -86,14 +86,10 @@ class Trainer:
         assert self.options.lr is not None
         return self.options.lr
 
-    @property
-    def _groups_per_step(self) -> int:
-        return self.options.batch_size * self.options.accumulate
-
     def _count_groups(self) -> int:
         options = self.options
         if options.max_steps is not None:
-            return options.max_steps * self._groups_per_step
+            return options.max_steps * self.options.groups_per_step
         if options.max_docs is not None:
             if count := self.groups.count_within(options.max_docs):
                 return count
@@ -170,8 +166,8 @@ class Trainer:
 
     def _batches(self) -> list[list[Group]]:
         """Return the groups of this step, batch by batch."""
-        start = self.progress.step * self._groups_per_step
-        groups = self.groups.slice(start, min(start + self._groups_per_step, self.total_groups))
+        start = self.progress.step * self.options.groups_per_step
+        groups = self.groups.slice(start, min(start + self.options.groups_per_step, self.total_groups))
         size = self.options.batch_size
         batches = [groups[place : place + size] for place in range(0, len(groups), size)]
         return [add_in_batch_negatives(batch) for batch in batches] if self.objective.in_batch else batches
