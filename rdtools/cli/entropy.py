@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from rdtools.cli.command import EntryPoint, need_input
@@ -96,9 +95,9 @@ def entropy(
     With --paper-compat, --cut goes by score_share_entropy_nats, low keeps records > Q1, high those < Q3,
     below-median those < the median, and the last record of a query decides for all of them.
 
-    Records stream. With --cut they wait in a temporary file (in TMPDIR), and memory holds one number each;
-    --confidence and --plot hold the values of all queries, --calibrate the scores of a FILE, --compare and
-    --coverage a hash of each document's id.
+    Records stream; -q writes the row of a record at most 0.1 s after it came. With --cut they wait in a
+    temporary file (in TMPDIR), and memory holds one number each; --confidence and --plot hold the values of
+    all queries, --calibrate the scores of a FILE, --compare and --coverage a hash of each document's id.
     """
     paths = need_input(options.files) or (STDIN,)
     refuse_unused(given)
@@ -125,6 +124,7 @@ def entropy(
         options.temperature, options.score_scale, diagnostics,
         keep=options.plot is not None or options.confidence is not None,
         cut_by=by if kept_part is not None else None,
+        soon=options.by_query,
     )  # fmt: skip
     if kept_part is not None:
         from rdtools.diagnose.cut import cut_records
@@ -134,8 +134,7 @@ def entropy(
     else:
         lines = _table(options, diagnosis, paths, reading, output.format)
     with open_output(output.output) as out:
-        while block := b"".join(islice(lines, 1024)):
-            out.write(block)
+        out.write_lines(lines)
     if options.plot is not None:
         from rdtools.diagnose.plot import plot_diagnosis
 

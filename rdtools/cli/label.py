@@ -80,7 +80,8 @@ def label(
     Holds   the window; for be the embeddings of the 100,000 most recently used texts; the corpus, if texts
             or statistics come from it; for cmd the records that its program has not answered (beyond 16 MiB
             in a temporary file)
-    Writes  the records in order as soon as their window is scored (with cmd alone: as soon as answered)
+    Writes  the records in order as soon as their window is scored (with cmd alone: as soon as answered); a
+            window ends early if its first record has waited 0.5 s for others
     """
     from functools import cache
 

@@ -47,7 +47,7 @@ def mine(
     \b
     Reads   queries (BEIR JSONL, query_id TAB text, or records), in batches of those that come within 0.1 s
     Holds   the corpus, its index, the judgements, and the runs of run:FILE
-    Writes  each record once its batch is searched, with slow input one query later; then counts, on stderr
+    Writes  each record once its batch is searched; then counts, on stderr
     """
     from rdtools.core.log import track
     from rdtools.core.output import open_output

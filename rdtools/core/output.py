@@ -6,16 +6,19 @@ import gzip
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from rdtools.core.arrival import has_arrived
 from rdtools.core.atomic import beside
 from rdtools.core.errors import RdError
 from rdtools.core.flags import flag
 from rdtools.core.log import printable
 from rdtools.core.streams import STDIN
+
+_BLOCK_LINES = 1024
 
 
 class Output:
@@ -31,6 +34,16 @@ class Output:
             self._stream.write(data)
             if self._flush:
                 self._stream.flush()
+
+    def write_lines(self, lines: Iterable[bytes]) -> None:
+        """Write lines in blocks; what is there leaves at once if the input is waited for."""
+        block: list[bytes] = []
+        for line in lines:
+            block.append(line)
+            if len(block) == _BLOCK_LINES or not has_arrived():
+                self.write(b"".join(block))
+                block.clear()
+        self.write(b"".join(block))
 
 
 class Terminal(Output):

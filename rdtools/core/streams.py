@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import stat
 import sys
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -17,11 +20,14 @@ from rdtools.core.log import log, plural
 STDIN = "-"
 DEFAULT_MAX_LINE = 64 * 2**20
 READ_AHEAD = 2**20
+_BLOCK_BYTES = 2**16  # of pipes the capacity; larger blocks leave the processor's cache
 T = TypeVar("T")
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = (b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18")  # a frame, or the skippable one that pzstd begins with
 _BOM = b"\xef\xbb\xbf"
+_inputs: list[Lines] = []
+"""Those being read, in the order in which they were opened."""
 
 
 class Lines:
@@ -32,8 +38,15 @@ class Lines:
     """
 
     def __init__(
-        self, stream: BinaryIO, source: str, *, max_line: int = DEFAULT_MAX_LINE, on_error: str = "fail"
+        self,
+        stream: BinaryIO,
+        source: str,
+        *,
+        max_line: int = DEFAULT_MAX_LINE,
+        on_error: str = "fail",
+        descriptor: int | None = None,
     ) -> None:
+        """`descriptor` is that of a pipe or terminal that `stream` reads and holds nothing back from."""
         self.source = source
         self.number = 0
         self.skipped = 0
@@ -41,21 +54,26 @@ class Lines:
         self._max_line = max_line
         self._skip = on_error == "skip"
         self._pushed: list[tuple[int, bytes]] = []
+        self._complete: deque[bytes] = deque()
+        self._rest = bytearray()  # the beginning of a line
+        self._in_long_line = False
+        self._descriptor = descriptor
 
     def __iter__(self) -> Iterator[bytes]:
         while self._pushed:
             self.number, line = self._pushed.pop()
             yield line
         longest = self._max_line
-        for line in iter(self._read, b""):
+        complete = self._complete
+        while complete or self._fill():
+            line = complete.popleft()
             self.number += 1
             if self.number == 1:
                 line = line.removeprefix(_BOM)
-            if len(line) > longest and not line.endswith(b"\n"):
+            if len(line) > longest:
                 self.bad(f"line is longer than {longest:,} bytes", "see --max-line")
-                self._drop_rest_of_line()
                 continue
-            line = line.rstrip(b"\r\n")
+            line = line.rstrip(b"\r")
             if line and not line.isspace():
                 yield line
 
@@ -91,9 +109,39 @@ class Lines:
             if value is not None:
                 yield value
 
-    def _read(self) -> bytes:
+    def awaits(self) -> int | None:
+        """Return the descriptor that the next line must come from, None if it is here or cannot be told."""
+        return None if self._pushed or self._complete or not self.number else self._descriptor
+
+    def _fill(self) -> bool:
+        """Read until there is a complete line, or one byte too much of a line; return False at the end."""
+        complete = self._complete
+        while not complete:
+            block = self._read_block()
+            if not block:
+                complete.extend([bytes(self._rest)] if self._rest else [])
+                self._rest.clear()
+                return bool(complete)
+            first, *others = block.split(b"\n")
+            if not self._in_long_line:
+                self._rest += first
+            if others:
+                if not self._in_long_line:
+                    complete.append(bytes(self._rest))
+                *whole, last = others
+                complete.extend(whole)
+                self._rest = bytearray(last)
+                self._in_long_line = False
+            if len(self._rest) > self._max_line:
+                complete.append(bytes(self._rest[: self._max_line + 1]))
+                self._rest.clear()
+                self._in_long_line = True
+        return True
+
+    def _read_block(self) -> bytes:
+        """Return the bytes that are there; wait for some if there are none."""
         try:
-            return self._stream.readline(self._max_line + 1)
+            return self._stream.read1(_BLOCK_BYTES)  # type: ignore[attr-defined,no-any-return]
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError(self.source, self.number + 1, f"compressed data is damaged: {error}") from error
         except OSError as error:
@@ -103,10 +151,6 @@ class Lines:
                 raise
             raise InputError(self.source, self.number + 1, f"compressed data is damaged: {error}") from error
 
-    def _drop_rest_of_line(self) -> None:
-        while (rest := self._read()) and not rest.endswith(b"\n"):
-            pass
-
 
 @contextmanager
 def open_lines(path: str, *, max_line: int = DEFAULT_MAX_LINE, on_error: str = "fail") -> Iterator[Lines]:
@@ -115,8 +159,14 @@ def open_lines(path: str, *, max_line: int = DEFAULT_MAX_LINE, on_error: str = "
     Bad lines that were skipped are counted on stderr when the block ends.
     """
     with _opened(path) as (file, source):
-        lines = Lines(_decompressed(file), source, max_line=max_line, on_error=on_error)
-        yield lines
+        stream, plain = _decompressed(file)
+        descriptor = _pipe(file) if plain else None
+        lines = Lines(stream, source, max_line=max_line, on_error=on_error, descriptor=descriptor)
+        _inputs.append(lines)
+        try:
+            yield lines
+        finally:
+            _inputs.remove(lines)
     if lines.skipped:
         log.warning("%s: %s skipped", source, plural(lines.skipped, "bad line"))
 
@@ -125,7 +175,15 @@ def open_lines(path: str, *, max_line: int = DEFAULT_MAX_LINE, on_error: str = "
 def open_bytes(path: str) -> Iterator[BinaryIO]:
     """Open FILE and yield its bytes, decompressed; errors of reading come as the libraries raise them."""
     with _opened(path) as (file, _):
-        yield _decompressed(file)
+        yield _decompressed(file)[0]
+
+
+def awaited() -> int | None:
+    """Return the descriptor that the next line of the input opened last must come from.
+
+    None: the line is here already, or it cannot be told (a file, compressed data, no input).
+    """
+    return _inputs[-1].awaits() if _inputs else None
 
 
 @contextmanager
@@ -143,23 +201,35 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, str]]:
         yield file, path
 
 
-def _decompressed(stream: BinaryIO) -> BinaryIO:
-    """Recognise gzip and zstd by their first bytes, whatever the name says."""
+def _pipe(file: BinaryIO) -> int | None:
+    """Return the descriptor of a file that may keep its reader waiting."""
+    try:
+        descriptor = file.fileno()
+        return None if stat.S_ISREG(os.fstat(descriptor).st_mode) else descriptor
+    except (OSError, ValueError):  # no file of the system, or closed
+        return None
+
+
+def _decompressed(stream: BinaryIO) -> tuple[BinaryIO, bool]:
+    """Recognise gzip and zstd by their first bytes, whatever the name says; return whether it is neither."""
     buffered: Any = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
     try:
         start = buffered.peek(4)[:4]
     except OSError:  # reading it reports what is wrong
-        return stream
+        return buffered, False
     if _may_become(start):
         start = buffered.read(len(start))  # a pipe gave so little that it takes more to tell
         while _may_become(start) and (byte := buffered.read(1)):
             start += byte
         buffered = io.BufferedReader(_Available(buffered, start))
+    plain = False
     if start.startswith(_GZIP):
         buffered = gzip.GzipFile(fileobj=_Available(buffered))
     elif start in _ZSTD:
         buffered = io.BufferedReader(_ZstdFrames(buffered))
-    return io.BufferedReader(_Available(buffered), READ_AHEAD)
+    else:
+        plain = True
+    return io.BufferedReader(_Available(buffered), READ_AHEAD), plain
 
 
 def _may_become(start: bytes) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, compress, islice
-from typing import TypeVar
+from itertools import chain, compress
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rdtools.core.arrival import batches
 from rdtools.core.errors import BadLine
 from rdtools.core.log import log, plural
 from rdtools.core.provenance import Provenance, warn_if_mixed
@@ -31,6 +31,8 @@ _NO_TEMPERATURE = ("docs", "tied_pairs", "margin")
 """Columns that the temperature does not change."""
 CHUNK = 1024
 """Records that are measured together."""
+_PATIENCE = 0.1
+"""So many seconds a record may wait for others, to be measured together."""
 
 _UNFIT = {
     "rank": ("ranks, whose differences mean nothing", "label with a teacher first"),
@@ -42,7 +44,6 @@ _UNFIT = {
 }
 """Scales whose differences cannot be used, the problem and its remedy."""
 
-T = TypeVar("T")
 MeasuredQueries = tuple[list[str], Floats]
 """The ids of m queries, and their values, (m, columns)."""
 MeasuredFiles = Iterable[tuple[str, Iterable[MeasuredQueries]]]
@@ -70,9 +71,11 @@ class Diagnosis:
         *,
         keep: bool = False,
         cut_by: str | None = None,
+        soon: bool = False,
     ) -> None:
         """`score_scale` is the scale of scores whose record does not say it. If `cut_by` names a column that
-        depends on the scale, a second scale is refused.
+        depends on the scale, a second scale is refused. With `soon` a record is measured soon after it comes,
+        and not only with CHUNK others; the last digits of sums may then depend on when records came.
 
         Raises:
             UsageError: there is no column `cut_by`.
@@ -85,6 +88,7 @@ class Diagnosis:
         self._warns_of_cosines = cut_by not in _NO_TEMPERATURE
         self._one_scale = OneScale(score_scale, "cut each scale by itself") if depends_on_scale else None
         self.settings = {name: value for one in diagnostics for name, value in one.settings.items()}
+        self._patience = _PATIENCE if soon else None
         self.keep = keep
         self.kept: list[tuple[str, list[Floats]]] = []
         self._provenances: Counter[Provenance] = Counter()
@@ -126,7 +130,7 @@ class Diagnosis:
     def measure_scores(self, records: Iterable[ScoredRecord], file: str = "") -> Iterator[MeasuredQueries]:
         """Yield the values of checked records of which only the scores were read, without diagnostics."""
         self._begin_file(file)
-        for chunk in _chunks(records):
+        for chunk in batches(records, CHUNK, self._patience):
             yield [record.query_id for record in chunk], self._measure(chunk)
         self._end_file(file)
 
@@ -135,7 +139,7 @@ class Diagnosis:
     ) -> Iterator[tuple[list[Record], Floats]]:
         """Yield checked records in chunks with the values of all columns, NaN where undefined."""
         self._begin_file(file)
-        for chunk in _chunks(records):
+        for chunk in batches(records, CHUNK, self._patience):
             table = self._measure(list(map(scored, chunk)), [one.measure(chunk) for one in self.diagnostics])
             yield chunk, table
         self._end_file(file)
@@ -200,12 +204,6 @@ def measured_files(diagnosis: Diagnosis, paths: Iterable[str], reading: Reading)
             yield name, diagnosis.measure_queries(read_records([path], reading, diagnosis.check), name)
         else:
             yield name, diagnosis.measure_scores(read_scores([path], reading, diagnosis.check_scores), name)
-
-
-def _chunks(records: Iterable[T]) -> Iterator[list[T]]:
-    records = iter(records)
-    while chunk := list(islice(records, CHUNK)):
-        yield chunk
 
 
 def _all_scores(records: Sequence[ScoredRecord]) -> tuple[Floats, NDArray[np.int64], int]:

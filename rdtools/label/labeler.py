@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from rdtools.core.arrival import batches
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import log, plural
 from rdtools.core.records import Record
@@ -18,6 +19,8 @@ from rdtools.label.teachers import RecordTeacher, Teacher, TextPair
 
 WINDOW_PAIRS = 1024
 """A window of records is scored and written when it holds this many pairs."""
+_PATIENCE = 0.5
+"""So many seconds a record may wait for others; with more pairs a batch has texts of more equal length."""
 
 _Item = tuple[Record, list[Any]]
 """A record, and for each teacher [scores, scale], or None if it has not scored the record yet."""
@@ -72,15 +75,11 @@ class Labeler:
         for number, teacher in enumerate(self._teachers):
             if isinstance(teacher, RecordTeacher):
                 items = self._score_records(number, teacher, items)
-        window: list[_Item] = []
-        pairs = 0
-        for item in items:
-            window.append(item)
-            pairs += max(1, len(item[0]["docs"]))
-            if pairs >= WINDOW_PAIRS or not self._pairwise:
-                yield from self._label(window)
-                window, pairs = [], 0
-        yield from self._label(window)
+        # Without pairs to score a record need not wait for others. A RecordTeacher reads ahead.
+        most = WINDOW_PAIRS if self._pairwise else 1
+        patience = _PATIENCE if len(self._pairwise) == len(self._teachers) else None
+        for window in batches(items, most, patience, lambda item: max(1, len(item[0]["docs"]))):
+            yield from self._label(window)
 
     def report(self) -> None:
         """Print the counts of records, pairs and scores on stderr."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from rdtools.core.errors import RdError
 from rdtools.core.log import log
+from rdtools.core.streams import awaited
 
 _READ_BYTES = 2**16  # the capacity of a pipe
 _PATIENCE_SECONDS = 2
@@ -47,20 +48,22 @@ class Program:
         self._stdout.close()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Write `data`, and yield the lines that the program writes meanwhile."""
+        """Write `data`, and yield the lines that the program writes until our next line of input is there."""
         left = memoryview(data)
         while True:
-            # When all is written, take the output that is ready, but do not wait for more.
             writing = [self._stdin] if left else []
-            readable, writable, _ = select.select([self._stdout], writing, [], None if left else 0)
-            if readable:
+            descriptor = None if left else awaited()
+            reading = [self._stdout, descriptor] if descriptor is not None else [self._stdout]
+            seconds = None if left or descriptor is not None else 0
+            readable, writable, _ = select.select(reading, writing, [], seconds)
+            if self._stdout in readable:
                 lines = self._read()
                 if lines is None:
                     raise self.ended(_ENDED_EARLY)
                 yield from lines
             elif writable:
                 left = left[self._write(left) :]
-            elif not left:
+            else:
                 return
 
     def finish(self) -> Iterator[bytes]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import random
-import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from operator import itemgetter
 
-from rdtools.core.errors import RdError, UsageError
+from rdtools.core.arrival import batches
+from rdtools.core.errors import UsageError
 from rdtools.core.log import log
 from rdtools.core.randomness import generator
 from rdtools.core.records import QRELS_SOURCE, Doc, Qrels, Record
@@ -24,8 +23,10 @@ from rdtools.mine.options import Selection
 from rdtools.mine.sources import RECORDS, SearchRequest, Source, SourceRanking
 from rdtools.mine.tally import Counts, Tally
 
-_PATIENCE = 0.1  # seconds that a query may wait for others, to be searched together
-_SLACK = 16  # extra candidates that replace copies of a positive
+_PATIENCE = 0.1
+"""So many seconds a query may wait for others, to be searched together."""
+_SLACK = 16
+"""Extra candidates, which replace copies of a positive."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,15 @@ class Miner(ABC):
 
     def _searched(self, queries: Iterable[Record]) -> Iterator[tuple[JudgedQuery, list[SourceRanking]]]:
         """Yield each query of the sample with the ranking of each source."""
-        queries = filter(self._in_sample, queries) if self._selection.sample < 1 else iter(queries)
-        for records in _batches(queries, max(source.batch for source in self._sources)):
+        most = max(source.batch for source in self._sources)
+        for records in batches(queries, most, _PATIENCE):
             batch = [
                 JudgedQuery(record, self._qrels.get(record["query_id"], {}), self._corpus)
                 for record in records
+                if self._in_sample(record)
             ]
+            if not batch:
+                continue
             rankings = [
                 source.search([self._request(query, number) for query in batch])
                 for number, source in enumerate(self._sources, 1)
@@ -133,6 +137,8 @@ class Miner(ABC):
                 yield query, its_rankings
 
     def _in_sample(self, record: Record) -> bool:
+        if self._selection.sample == 1:
+            return True
         inside = self._generator(record, "sample").random() < self._selection.sample
         self.tally.not_sampled += not inside
         return inside
@@ -253,27 +259,3 @@ class Miner(ABC):
             doc["rank"] = rank
         doc["source"] = source
         return doc
-
-
-def _batches(records: Iterator[Record], size: int) -> Iterator[list[Record]]:
-    """Yield lists of up to `size` records; fewer if the next ones are slow to come.
-
-    An error in the input is raised after the records before it.
-    """
-    more = True
-    while more:
-        late = time.monotonic() + _PATIENCE
-        batch: list[Record] = []
-        failure = None
-        try:
-            for record in islice(records, size):
-                batch.append(record)
-                if time.monotonic() > late:
-                    break
-        except RdError as error:
-            failure = error
-        if batch:
-            yield batch
-        if failure is not None:
-            raise failure
-        more = bool(batch)

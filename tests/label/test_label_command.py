@@ -254,3 +254,12 @@ def test_a_complaint_about_a_query_of_a_run_has_its_first_line(run, tmp_path):
     assert "warning: <stdin>: 2 bad lines skipped" in skipped.stderr
     late = run("rd-label", *arguments, stdin="\n".join([*lines[:2], "2 Q0 d"]))
     assert "<stdin>:3: a TREC run line has 6 columns" in late.stderr  # later lines keep their own numbers
+
+
+def test_a_bad_line_loses_none_of_the_records_before_it(run, tmp_path):
+    (tmp_path / "corpus.tsv").write_text("a\twing\nb\tflow\n")
+    records = '{"query_id":"q1","query":"wing","docs":[{"doc_id":"a"}]}\n{"query_id":"q2","query":"flow","docs":[{"doc_id":"b"}]}\n'
+    done = run("rd-label", "--teacher", "bm25", "--corpus", "corpus.tsv", "--quiet", stdin=records + "{}\n")
+    assert done.returncode == 1
+    assert [json.loads(line)["docs"][0]["doc_id"] for line in done.stdout.splitlines()] == ["a", "b"]
+    assert done.stderr == 'rd-label: <stdin>:3: missing "query_id"\n'
