@@ -81,7 +81,7 @@ class EntryPoint:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends us as it ends any filter
         try:
             signal.signal(signal.SIGTERM, _stop)
-            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else nohup and & ignore it
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as nohup and & make it
                 signal.signal(signal.SIGINT, _stop)
             # The commands of a pipe share the processors: threads that spin while they wait would take them
             # from each other (measured: several times slower with two commands on two processors).

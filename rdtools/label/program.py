@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rdtools.core.errors import RdError
 from rdtools.core.log import log
@@ -53,7 +54,7 @@ class Program:
         while True:
             writing = [self._stdin] if left else []
             descriptor = None if left else awaited()
-            reading = [self._stdout, descriptor] if descriptor is not None else [self._stdout]
+            reading: list[Any] = [self._stdout] if descriptor is None else [self._stdout, descriptor]
             seconds = None if left or descriptor is not None else 0
             readable, writable, _ = select.select(reading, writing, [], seconds)
             if self._stdout in readable:

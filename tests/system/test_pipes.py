@@ -180,3 +180,14 @@ def test_version_and_misspelt_options(run, command):
 def test_completions_are_fresh(shell_name):
     written = (ROOT / "completions" / f"rdtools.{shell_name}").read_text()
     assert written == script(shell_name), "run: python -m rdtools.cli.manual ."
+
+
+@pytest.mark.parametrize(("program", "status"), [("/bin/rd-mine", -signal.SIGINT), ("a-notebook", 1)])
+def test_an_interrupt_while_a_command_starts_shows_no_traceback(program, status):
+    code = (
+        f"import sys; sys.argv = ['{program}']; import rdtools.cli, signal\n"
+        "try: signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt: sys.exit(1)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (status, "")
