@@ -50,7 +50,8 @@ def label(
                   and writes as many records in the same order, with "score" for each document (none or
                   null: not scored) and "score_scale" for each record (if missing or unknown: --score-scale).
                   It starts once, without a shell (quotes group words), may write all at the end of its
-                  input, and must end with status 0.
+                  input, and must end with status 0. In a --cache its key is ARGV and the contents of the
+                  files in it, or --cache-key; a record whose fields have changed is scored again.
 
     Scores are raw float32 numbers, without a sigmoid. The record names the teacher (teacher) and the scale
     (score_scale). Texts that records lack come from --dataset, --corpus and --queries. A score may depend on
@@ -99,15 +100,16 @@ def label(
     target.check(len(options.teachers))
     paths = need_input(options.files)
     collection = open_collection(where, reading)
-    resources = TeacherResources(
-        collection, search, model, reading, options.score_scale, target.seed, prompt, target.paper_compat
-    )
 
     @cache
     def labeler() -> Labeler:
         """Open the teachers when the first record is read: an empty stream loads no model."""
-        teachers = [open_teacher(spec, resources) for spec in options.teachers]
         scores = ScoreCache(options.cache) if options.cache else None
+        resources = TeacherResources(
+            collection, search, model, reading, options.score_scale, target.seed, prompt, scores,
+            options.cache_key, options.timeout, target.paper_compat,
+        )  # fmt: skip
+        teachers = [open_teacher(spec, resources) for spec in options.teachers]
         return Labeler(teachers, target, scores, replace(augmentation, seed=target.seed))
 
     def complete(record: Record) -> None:

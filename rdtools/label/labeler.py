@@ -15,7 +15,7 @@ from rdtools.formats.records import is_score
 from rdtools.label.augment import Augmentation
 from rdtools.label.score_cache import ScoreCache, score_key
 from rdtools.label.targets import MISSING, Scores, ScoreTarget, TeacherScores
-from rdtools.label.teachers import RecordTeacher, Teacher, TextPair
+from rdtools.label.teachers import RecordTeacher, ReportingTeacher, Teacher, TextPair
 
 WINDOW_PAIRS = 1024
 """A window of records is scored and written when it holds this many pairs."""
@@ -94,6 +94,9 @@ class Labeler:
         log.info("%s", ", ".join(parts))
         if self._records and not self._pairs:
             log.warning("no record has documents (mine candidates first: rd-mine)")
+        for teacher in self._teachers:
+            if isinstance(teacher, ReportingTeacher):
+                teacher.report()
 
     def _texts_for_teachers(self, record: Record) -> Record:
         return record if self._augmentation.in_record else self._augmentation.apply(record)
@@ -101,9 +104,11 @@ class Labeler:
     def _score_records(self, number: int, teacher: RecordTeacher, items: Iterator[_Item]) -> Iterator[_Item]:
         """Pass items through a teacher that reads ahead; the items travel as plain JSON values."""
         fed = ((self._texts_for_teachers(record), [record, scored]) for record, scored in items)
-        for (record, scored), scores, scale in teacher.score_records(fed):
+        for (record, scored), scores, scale, cached in teacher.score_records(fed):
             scored[number] = [scores, scale]
-            self._computed += sum(score is not None for score in scores)
+            count = sum(score is not None for score in scores)
+            self._computed += 0 if cached else count
+            self._from_cache += count if cached else 0
             yield record, scored
 
     def _label(self, window: list[_Item]) -> Iterator[Record]:

@@ -1,62 +1,121 @@
-"""A running program that reads lines and writes lines, for the teacher `cmd:ARGV`."""
+"""A running program that reads lines and writes lines, for the teachers that are programs."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import select
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import sys
+from codecs import getincrementaldecoder
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from threading import Thread
+from typing import IO, TYPE_CHECKING, Any
 
-from rdtools.core.errors import RdError
-from rdtools.core.log import log
+from rdtools.core.errors import RdError, UsageError
+from rdtools.core.log import log, plural, printable
 from rdtools.core.streams import awaited
+
+if TYPE_CHECKING:
+    from rdtools.label.teachers import TeacherResources
 
 _READ_BYTES = 2**16  # the capacity of a pipe
 _PATIENCE_SECONDS = 2
 _ENDED_EARLY = "did not read all of its input"
 
 
+def words_of(teacher: str, argument: str) -> list[str]:
+    """Return the program and the arguments of `--teacher cmd:ARGUMENT`, quotes resolved.
+
+    Raises:
+        UsageError: there is no program, or a quote is not closed.
+    """
+    try:
+        argv = shlex.split(argument)
+    except ValueError as error:
+        raise UsageError(f"--teacher {teacher}:{argument}: {error}") from None
+    if not argv:
+        raise UsageError(f"--teacher {teacher} needs a program and its arguments: {teacher}:ARGV")
+    return argv
+
+
+def program_key(teacher: str, argv: Sequence[str], resources: TeacherResources) -> str:
+    """Return what the answers of a program depend on: the name that --cache-key gives it, or its words.
+
+    The contents of the files among the words count, so that answers of an older script are not used.
+    """
+    if resources.cache_key is not None:
+        return f"{teacher} named {resources.cache_key}"
+    digest = hashlib.blake2b(digest_size=16)
+    for path in filter(os.path.isfile, argv):
+        with open(path, "rb") as file:
+            while block := file.read(2**22):
+                digest.update(block)
+        digest.update(path.encode())
+    return f"{teacher} {list(argv)} {digest.hexdigest()}"
+
+
 class Program:
     """A process without a shell, whose stderr is ours.
 
-    One thread feeds and reads it in turns, and never waits for a pipe while the other one is ready. On exit
-    from the `with` block the process is stopped.
+    It starts when it is fed first; its stderr is copied to ours. One thread feeds and reads it in turns, and
+    never waits for a pipe while the other one is ready. On exit from the `with` block the process is stopped.
+
+    Args:
+        timeout: the number of seconds in which it must read, write or end.
     """
 
-    def __init__(self, argv: list[str], max_line: int) -> None:
+    def __init__(self, argv: list[str], max_line: int, timeout: float | None = None) -> None:
+        self._argv = argv
         self._name = f"cmd:{shlex.join(argv)}"
         self._max_line = max_line
-        log.debug("running %s", shlex.join(argv))
+        self._timeout = timeout
+        self._process: subprocess.Popen[bytes] | None = None
+        self._rest = bytearray()
+
+    def _start(self) -> None:
+        log.debug("running %s", shlex.join(self._argv))
         try:
-            self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+            self._process = subprocess.Popen(
+                self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+            )
         except OSError as error:
             raise RdError(f"{self._name}: cannot be run: {error.strerror or error}") from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         os.set_blocking(self._stdin.fileno(), False)
-        self._rest = bytearray()
+        self._messages = Thread(target=_pass_on, args=[self._process.stderr], daemon=True)
+        self._messages.start()
 
     def __enter__(self) -> Program:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._end()
-        self._stdout.close()
+        if self._process is not None:
+            self._end()
+            self._stdout.close()
+            self._messages.join(_PATIENCE_SECONDS)  # its end is that of the last process that may write there
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Write `data`, and yield the lines that the program writes until our next line of input is there."""
+    def feed(self, data: bytes, *, wait: bool = True) -> Iterator[bytes]:
+        """Write `data`, and yield the lines that the program writes until our next line of input is there.
+
+        Without `wait`, only those that are there when all is written.
+        """
+        if self._process is None:
+            if not data:
+                return
+            self._start()
         left = memoryview(data)
         while True:
-            writing = [self._stdin] if left else []
-            descriptor = None if left else awaited()
+            descriptor = None if left or not wait else awaited()
             reading: list[Any] = [self._stdout] if descriptor is None else [self._stdout, descriptor]
-            seconds = None if left or descriptor is not None else 0
-            readable, writable, _ = select.select(reading, writing, [], seconds)
+            seconds = self._timeout if left else 0 if descriptor is None else None
+            readable, writable, _ = select.select(reading, [self._stdin] if left else [], [], seconds)
             if self._stdout in readable:
                 lines = self._read()
                 if lines is None:
@@ -64,20 +123,44 @@ class Program:
                 yield from lines
             elif writable:
                 left = left[self._write(left) :]
+            elif left:
+                raise self._silent()
             else:
                 return
 
+    def ask(self, data: Sequence[bytes]) -> Iterator[bytes]:
+        """Write lines, and yield as many lines of the program, each as soon as it comes."""
+        answers = 0
+        for line in data:
+            for answer in self.feed(line, wait=False):
+                answers += 1
+                yield answer
+        while answers < len(data):
+            lines = self._awaited()
+            if lines is None:
+                raise self.ended(f"wrote {answers:,} of {plural(len(data), 'answer')}")
+            answers += len(lines)
+            yield from lines
+
     def finish(self) -> Iterator[bytes]:
         """Close the program's input, and yield its remaining lines."""
+        if self._process is None:
+            return
         self._stdin.close()
-        while (lines := self._read()) is not None:
+        while (lines := self._awaited()) is not None:
             yield from lines
         if self._rest.strip():
             yield bytes(self._rest)
 
     def check_success(self) -> None:
         """Wait for the program to end; raise `RdError` if its exit status is not 0."""
-        if self._process.wait():
+        if self._process is None:
+            return
+        try:
+            status = self._process.wait(self._timeout)
+        except subprocess.TimeoutExpired:
+            raise self._silent() from None
+        if status:
             raise self.ended("wrote all records")
 
     def failure(self, problem: str) -> RdError:
@@ -87,6 +170,15 @@ class Program:
     def ended(self, what_it_did: str) -> RdError:
         """Stop the program; return the error that says what it did and how it ended."""
         return RdError(f"{self._name} {what_it_did} and {self._end()}")
+
+    def _silent(self) -> RdError:
+        return self.failure(f"neither read nor wrote for {self._timeout:g} seconds, which --timeout allows")
+
+    def _awaited(self) -> list[bytes] | None:
+        """Return the complete lines of the next output, None at its end; wait for it."""
+        if not select.select([self._stdout], [], [], self._timeout)[0]:
+            raise self._silent()
+        return self._read()
 
     def _read(self) -> list[bytes] | None:
         """Return the complete lines of the next output, None at its end."""
@@ -113,6 +205,8 @@ class Program:
 
     def _end(self) -> str:
         """Stop the process if it still runs, and describe how it ended."""
+        if self._process is None:
+            return "was not started"
         self._stdin.close()
         try:
             status = self._process.wait(_PATIENCE_SECONDS)
@@ -121,6 +215,17 @@ class Program:
             self._process.wait()
             return "had to be stopped"
         return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+
+def _pass_on(messages: IO[bytes]) -> None:
+    """Copy a program's stderr to ours, what a terminal would obey as escapes."""
+    decoder = getincrementaldecoder("utf-8")("backslashreplace")
+    with messages:
+        while data := os.read(messages.fileno(), _READ_BYTES):
+            parts = re.split("([\\n\\r\\t])", decoder.decode(data))
+            with suppress(OSError, ValueError):  # nobody reads ours: the program's is read all the same
+                sys.stderr.write("".join(part if part in "\n\r\t" else printable(part) for part in parts))
+                sys.stderr.flush()
 
 
 @contextmanager

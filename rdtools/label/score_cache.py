@@ -1,7 +1,8 @@
 """`--cache FILE`: teacher scores in an SQLite file, which survive crashes.
 
 Scores are saved batch by batch. The key of a score is a hash of the teacher's key (kind, weights, precision,
-length) and of both texts, so a score of another model is never returned.
+length) and of both texts, so a score of another model is never returned. The answers of programs and of
+models that rank lists are saved whole, under a hash of the teacher's key and of all that was asked.
 """
 
 from __future__ import annotations
@@ -27,8 +28,14 @@ def score_key(teacher_key: str, query: str, text: str) -> bytes:
     return digest.digest()
 
 
+def answer_key(teacher_key: str, question: bytes) -> bytes:
+    """Return the key of an answer, 16 bytes."""
+    start = f"answer {len(teacher_key)} {teacher_key}".encode()
+    return hashlib.blake2b(start + question, digest_size=16).digest()
+
+
 class ScoreCache:
-    """A file of scores by key. Several processes may use it at once; writers wait for each other."""
+    """A file of scores and answers by key. Several processes may use it; writers wait for each other."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -51,6 +58,9 @@ class ScoreCache:
         self._connection.execute(f"PRAGMA user_version = {_LAYOUT}")
         self._connection.execute(
             "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score REAL NOT NULL) WITHOUT ROWID"
+        )
+        self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer BLOB NOT NULL) WITHOUT ROWID"
         )
 
     def _write_ahead(self) -> None:
@@ -85,6 +95,20 @@ class ScoreCache:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", scores)
             self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._problem(error) from error
+
+    def answer(self, key: bytes) -> bytes | None:
+        """Return the answer of a key, None if it has none."""
+        try:
+            row = self._connection.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise self._problem(error) from error
+        return None if row is None else bytes(row[0])
+
+    def put_answer(self, key: bytes, answer: bytes) -> None:
+        try:
+            self._connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, answer))
         except sqlite3.Error as error:
             raise self._problem(error) from error
 

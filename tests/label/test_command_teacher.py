@@ -21,6 +21,7 @@ from rdtools.formats import Reading
 from rdtools.label import program as program_module
 from rdtools.label import spooled_queue
 from rdtools.label.labeler import Labeler
+from rdtools.label.score_cache import ScoreCache
 from rdtools.label.targets import ScoreTarget
 from rdtools.label.teachers import TeacherResources, open_teacher
 
@@ -363,3 +364,146 @@ def test_an_interrupt_ends_both(tmp_path):
         time.sleep(0.05)
     else:
         pytest.fail("the program is still there")
+
+
+# the cache
+
+COUNTING = """
+import json, sys, time
+log = open(sys.argv[1], "a")
+for line in sys.stdin:
+    record = json.loads(line)
+    print(record["query_id"], file=log, flush=True)
+    for doc in record["docs"]:
+        doc["score"] = float(len(doc["text"]))
+    del record["docs"][0]["score"]
+    record["score_scale"] = "dot"
+    print(json.dumps(record), flush=True)
+    time.sleep(0.003)
+"""
+
+
+def with_cache(tmp_path, argument, count=10, items=None, **options):
+    """Label; return the records, and [computed, from the cache]."""
+    setting = resources(Collection(), TeacherResources, cache=ScoreCache(str(tmp_path / "db")), **options)
+    labeler = Labeler([open_teacher(f"cmd:{argument}", setting)], cache=setting.cache)
+    done = list(labeler.label(items or records(count)))
+    return done, [labeler._computed, labeler._from_cache]
+
+
+def test_after_kills_a_program_scores_only_what_is_missing(tmp_path):
+    (tmp_path / "count.py").write_text(COUNTING)
+    (tmp_path / "in.jsonl").write_text(lines(200))
+    argument = f"cmd:{sys.executable} -I -S {tmp_path}/count.py {tmp_path}/log"
+    command = [BIN / "rd-label", "--teacher", argument, "--cache-key", "n", "--cache", tmp_path / "db", tmp_path / "in.jsonl", "-o", tmp_path / "out"]  # fmt: skip
+    log = tmp_path / "log"
+    for kill in (60, 120):
+        process = subprocess.Popen(command)
+        while not log.exists() or log.read_text().count("\n") < kill:
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        time.sleep(0.1)  # the program ends at the end of its input
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    scored = log.read_text().split()
+    assert sorted(set(scored), key=int) == [str(n) for n in range(200)]
+    assert len(scored) <= 200 + 2 * 3  # what the program had read when rd-label died
+    found = re.fullmatch(
+        r"rd-label: 200 records, 400 pairs: (\d+) scored, (\d+) from the cache, 200 without a score\n",
+        done.stderr,
+    )
+    assert int(found[1]) + int(found[2]) == 200
+    assert int(found[2]) >= 110
+    rows = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    assert [row["n"] for row in rows] == list(range(200))
+    assert all(
+        "score" not in row["docs"][0] and row["docs"][1]["score"] == len(row["docs"][1]["text"])
+        for row in rows
+    )
+    assert {row["score_scale"] for row in rows} == {"dot"}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_known_and_new_records_keep_their_order(name, tmp_path):
+    argument = cmd(PROGRAMS[name]).removeprefix("cmd:")
+    odd = [record for record in records(30) if record["n"] % 3 == 1]
+    assert with_cache(tmp_path, argument, items=odd)[1] == [20, 0]
+    done, counts = with_cache(tmp_path, argument, 30)
+    assert counts == [40, 20]
+    assert done == labelled(cmd(PROGRAMS[name]), 30)
+    done, counts = with_cache(tmp_path, argument, 30)
+    assert counts == [0, 60]
+    assert done == labelled(cmd(PROGRAMS[name]), 30)
+
+
+def test_a_program_with_nothing_to_score_does_not_start(tmp_path):
+    (tmp_path / "score").write_text(f"#!{sys.executable} -ISs\n{PROGRAMS['at once']}")
+    (tmp_path / "score").chmod(0o755)
+    assert with_cache(tmp_path, f"{tmp_path}/score", 3, cache_key="one")[1] == [6, 0]
+    (tmp_path / "score").unlink()
+    assert with_cache(tmp_path, f"{tmp_path}/score", 3, cache_key="one")[1] == [0, 6]
+    with pytest.raises(RdError, match="cannot be run"):
+        with_cache(tmp_path, f"{tmp_path}/score", 4, cache_key="one")
+
+
+def test_the_key_of_a_program_is_its_words_and_files_or_its_name(tmp_path):
+    script = tmp_path / "score.py"
+    script.write_text(PROGRAMS["at once"])
+    program = f"{sys.executable} -I -S {script}"
+    counts = [with_cache(tmp_path, program, 1)[1], with_cache(tmp_path, program, 1)[1]]
+    assert counts == [[2, 0], [0, 2]]
+    assert with_cache(tmp_path, f"{program} more", 1)[1] == [2, 0]
+    assert with_cache(tmp_path, program, 1, cache_key="A")[1] == [2, 0]
+    script.write_text(PROGRAMS["at once"] + "\n")  # another script under the same words
+    assert with_cache(tmp_path, program, 1)[1] == [2, 0]
+    assert with_cache(tmp_path, f"{program} more", 1, cache_key="A")[1] == [0, 2]
+    (changed,) = records(1)
+    changed["n"] = "another field, which the program reads"
+    assert with_cache(tmp_path, program, items=[changed])[1] == [2, 0]
+
+
+def test_a_known_answer_takes_the_scale_that_is_stated_now(tmp_path):
+    argument = cmd(PROGRAMS["at once"]).removeprefix("cmd:")
+    assert with_cache(tmp_path, argument, 1)[0][0]["score_scale"] == "unknown"
+    done, counts = with_cache(tmp_path, argument, 1, score_scale="logit")
+    assert (done[0]["score_scale"], counts) == ("logit", [0, 2])
+
+
+@pytest.mark.parametrize(
+    "teachers", [[], ["--teacher", "qrels"], ["--teacher", "cmd:a", "--teacher", "cmd:b"]]
+)
+def test_a_name_is_for_one_program(run, teachers):
+    done = run("rd-label", *teachers, "--cache", "db", "--cache-key", "x", stdin=lines(1))
+    assert done.returncode == 2
+    count = f"{'2' if 'cmd:b' in teachers else '0'} programs"
+    assert done.stderr.startswith(f"rd-label: --cache-key names one program; the teachers have {count}\n")
+
+
+# patience, and what a program says
+
+STALLS = {
+    "stalls": "import sys, time; sys.stdin.readline(); time.sleep(60)",
+    "stalls at the end": "import sys, time; sys.stdin.read(); time.sleep(60)",
+    "closes its output and stays": EACH.format(then="print(json.dumps(record), flush=True)")
+    + "\nimport os, time; os.close(1); time.sleep(60)",
+}
+
+
+@pytest.mark.parametrize("name", STALLS)
+def test_a_silent_program_is_given_up(name, monkeypatch):
+    monkeypatch.setattr(program_module, "_PATIENCE_SECONDS", 0.1)
+    started = time.monotonic()
+    with pytest.raises(RdError) as caught:
+        labelled(cmd(STALLS[name]), 5000 if name == "stalls" else 5, timeout=0.4)
+    assert time.monotonic() - started < 10
+    assert str(caught.value) == (
+        f"{cmd(STALLS[name])}: neither read nor wrote for 0.4 seconds, which --timeout allows (it had to be stopped)"
+    )
+
+
+def test_what_a_program_says_cannot_command_the_terminal(capfd):
+    says = (
+        "\nimport sys; sys.stderr.buffer.write('\\x1b[31mé\\x9b2J\\u202e\\r\\n\\t'.encode() + b'\\xff\\n'); "
+    )
+    labelled(cmd(says + PROGRAMS["at once"]), 1)
+    assert capfd.readouterr().err == "\\x1b[31mé\\x9b2J\\u202e\r\n\t\\xff\n"

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from rdtools.core.records import Record
 from rdtools.core.registry import resolve, split_spec
 from rdtools.label.prompts import Prompt
 from rdtools.search.resources import Resources
+
+if TYPE_CHECKING:
+    from rdtools.label.score_cache import ScoreCache
 
 TEACHERS = {
     "ce": "rdtools.label.teachers.cross_encoder:CrossEncoderTeacher",
@@ -33,6 +36,18 @@ class TextPair(NamedTuple):
     query: str
     text: str
     relevance: int | None = None
+
+
+class RecordScores(NamedTuple):
+    """The scores of a record's documents, and their scale.
+
+    `companion` is the JSON value that came with the record; `cached` is True if the cache had the scores.
+    """
+
+    companion: Any
+    scores: list[float | None]
+    scale: str
+    cached: bool = False
 
 
 Scored = tuple[Sequence[int], Sequence[float | None]]
@@ -65,17 +80,33 @@ class RecordTeacher(Protocol):
     name: str
     needs_text: bool
 
-    def score_records(
-        self, records: Iterable[tuple[Record, Any]]
-    ) -> Iterator[tuple[Any, list[float | None], str]]:
-        """Yield the JSON value that came with each record, the scores of its documents, and their scale."""
+    def score_records(self, records: Iterable[tuple[Record, Any]]) -> Iterator[RecordScores]:
+        """Yield the scores of each record, which comes with a JSON value, in order."""
+
+
+@runtime_checkable
+class ReportingTeacher(Protocol):
+    """A teacher that counts what it did."""
+
+    def report(self) -> None:
+        """Print the counts on stderr."""
 
 
 @dataclass(frozen=True, eq=False)
 class TeacherResources(Resources):
-    """`Resources` with the prompt of `llm`; `paper_compat`: compute as the code of the paper does."""
+    """`Resources` with what some teachers need besides.
+
+    Attributes:
+        prompt: the prompt of `llm`, `t5` and `api`.
+        cache, cache_key: where answers are saved; the name of `cmd` there instead of its words.
+        timeout: the number of seconds after which a silent program or server is given up.
+        paper_compat: compute as the code of the paper does.
+    """
 
     prompt: Prompt = Prompt()
+    cache: ScoreCache | None = None
+    cache_key: str | None = None
+    timeout: float | None = None
     paper_compat: bool = False
 
 
