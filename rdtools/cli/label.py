@@ -43,6 +43,7 @@ def label(
       ce[:MODEL]  cross-encoder: its logit; of two labels the second logit minus the first
       be:MODEL    bi-encoder: cosine or dot product, as the model defines
       llm:MODEL   causal model: logit(yes) - logit(no) after the prompt
+      t5:MODEL    T5-like model: logit(true) - logit(false) of the first token that it would write
       bm25        BM25 with the statistics of --corpus, --dataset or --index
       run:FILE    the scores of a run; the negated ranks of an MS MARCO run
       qrels       the grade in --qrels, --dataset or the record; 0 for unjudged documents
@@ -72,6 +73,11 @@ def label(
     The default --prompt of llm (\\n is a line end):
       Document: {document}\\n\\nQuery: {query}\\n\\n
       Does the document answer the query? Answer yes or no.\\nAnswer:
+
+    \b
+    Those of t5 (monot5 and, with --prompt-preset rankt5, its answer's logit alone):
+      Query: {query} Document: {document} Relevant:
+      Query: {query} Document: {document}
 
     If the prompt is too long for the model, the end of the document is truncated. A chat template is used
     only with --chat, because many models without chat training have one too.

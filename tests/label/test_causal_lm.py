@@ -12,7 +12,7 @@ from settings import resources
 from rdtools.core.errors import RdError, UsageError
 from rdtools.data.collection import Collection
 from rdtools.label.labeler import Labeler
-from rdtools.label.prompts import DEFAULT_TEMPLATE, Prompt
+from rdtools.label.prompts import DEFAULT_TEMPLATE, Prompt, Question, unescape
 from rdtools.label.score_cache import ScoreCache
 from rdtools.label.teachers import TeacherResources, TextPair, open_teacher
 from rdtools.models.loading import fingerprint
@@ -34,7 +34,20 @@ def _tokenizer(chat: bool, bos: bool):
     from transformers import PreTrainedTokenizerFast
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = ["ye", "yes", "Ġyes", "no", "Ġno", "Ġy", "<|end|>", "<|user|>", "<|assistant|>", "<s>"]
+    words = [
+        "ye",
+        "yes",
+        "Ġyes",
+        "no",
+        "Ġno",
+        "Ġy",
+        "<|end|>",
+        "<|user|>",
+        "<|assistant|>",
+        "<s>",
+        "<|im_start|>",
+        "<|im_end|>",
+    ]
     vocabulary = {token: number for number, token in enumerate(letters + words)}
     merges = [("y", "e"), ("ye", "s"), ("Ġ", "yes"), ("n", "o"), ("Ġ", "no")]
     fast = Tokenizer(models.BPE(vocabulary, merges))
@@ -46,7 +59,7 @@ def _tokenizer(chat: bool, bos: bool):
         )
     return PreTrainedTokenizerFast(
         tokenizer_object=fast, eos_token="<|end|>", bos_token="<s>", chat_template=CHAT if chat else None,
-        additional_special_tokens=["<|user|>", "<|assistant|>"],
+        additional_special_tokens=["<|user|>", "<|assistant|>", "<|im_start|>", "<|im_end|>"],
     )  # fmt: skip
 
 
@@ -60,6 +73,8 @@ def models(tmp_path_factory):
         GPT2LMHeadModel,
         LlamaConfig,
         LlamaForCausalLM,
+        Qwen3Config,
+        Qwen3ForCausalLM,
     )
 
     size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -67,6 +82,7 @@ def models(tmp_path_factory):
         # tied head, learned positions; rotary positions and a token of the beginning; capped logits
         "gpt2": (GPT2LMHeadModel, GPT2Config, {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 256}),
         "llama": (LlamaForCausalLM, LlamaConfig, {**size, "num_key_value_heads": 1, "max_position_embeddings": 256}),
+        "qwen3": (Qwen3ForCausalLM, Qwen3Config, {**size, "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 1024}),
         "gemma2": (
             Gemma2ForCausalLM, Gemma2Config,
             {**size, "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 256, "final_logit_softcapping": 0.05},
@@ -103,12 +119,12 @@ def one_at_a_time(folder, prompts, yes, no, special=True):
         AutoTokenizer.from_pretrained(folder),
         AutoModelForCausalLM.from_pretrained(folder).eval(),
     )
-    yes, no = tokenizer.convert_tokens_to_ids([yes, no])
+    yes, no = (None if word is None else tokenizer.convert_tokens_to_ids(word) for word in (yes, no))
     values = []
     for prompt in prompts:
         with torch.no_grad():
             last = model(**tokenizer(prompt, return_tensors="pt", add_special_tokens=special)).logits[0, -1]
-        values.append(float(last[yes] - last[no]))
+        values.append(float(last[yes] - last[no] if no is not None else last[yes]))
     return values
 
 
@@ -265,13 +281,82 @@ def test_prompts_are_checked(template, problem):
 
 
 def test_braces_in_texts_are_text():
-    assert Prompt(template="{query}|{document}")("{document}", "{0} }{") == "{document}|{0} }{"
+    assert (
+        Prompt(template="{query}|{document}").question("llm")("{document}", "{0} }{") == "{document}|{0} }{"
+    )
+
+
+def test_a_prompt_of_the_command_line_has_line_ends_and_tabs(run, models, tmp_path):
+    assert unescape(r"a\nb\tc\\nd\x {query}") == "a\nb\tc\\nd\\x {query}"
+    line = json.dumps({"query_id": "q", "query": "wing", "docs": [{"doc_id": "d", "text": "jet"}]}) + "\n"
+    label = ("rd-label", "--teacher", f"llm:{models['gpt2']}", "--device", "cpu", "--prompt")
+    found = [
+        json.loads(run(*label, prompt, stdin=line, check=True).stdout)["docs"][0]["score"]
+        for prompt in (r"{query}\n\t{document}\\", "{query}\n\t{document}\\\\", "{query}n{document}")
+    ]
+    assert found[0] == pytest.approx(
+        one_at_a_time(models["gpt2"], ["wing\n\tjet\\"], "Ġyes", "Ġno")[0], abs=1e-5
+    )
+    assert found[0] == found[1] != found[2]
+
+
+def test_one_answer_alone_is_its_logit(models):
+    teacher = open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(answers=" yes")))
+    prompts = [DEFAULT_TEMPLATE.format(query=pair.query, document=pair.text) for pair in PAIRS]
+    np.testing.assert_allclose(
+        scores(teacher), one_at_a_time(models["gpt2"], prompts, "Ġyes", None), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("instruction", [None, "Find {what} is \n wanted"])
+def test_qwen3_reranker_scores_as_its_model_card_says(models, instruction):
+    """The card's code: prefix, pair and suffix tokenised apart, padding on the left, log-softmax of no and yes."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(models["qwen3"], padding_side="left")
+    tokenizer.pad_token = tokenizer.eos_token  # Qwen3 has one
+    model = AutoModelForCausalLM.from_pretrained(models["qwen3"]).eval()
+    before = tokenizer.encode(
+        "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+        'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n',
+        add_special_tokens=False,
+    )
+    after = tokenizer.encode(
+        "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n", add_special_tokens=False
+    )
+    task = instruction or "Given a web search query, retrieve relevant passages that answer the query"
+    texts = [f"<Instruct>: {task}\n<Query>: {pair.query}\n<Document>: {pair.text}" for pair in PAIRS]
+    inputs = tokenizer(
+        texts, padding=False, truncation="longest_first", return_attention_mask=False, max_length=900
+    )
+    ids = [before + each + after for each in inputs["input_ids"]]
+    batch = tokenizer.pad({"input_ids": ids}, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        logits = model(**batch).logits[:, -1]
+    no, yes = (tokenizer.convert_tokens_to_ids(word) for word in ("no", "yes"))
+    expected = torch.log_softmax(torch.stack([logits[:, no], logits[:, yes]], dim=1), dim=1)[:, 1].exp()
+    prompt = Prompt(preset="qwen3-reranker", instruction=instruction)
+    teacher = open_teacher(f"llm:{models['qwen3']}", setting(prompt=prompt, batch_tokens=3000))
+    found = torch.sigmoid(torch.tensor(scores(teacher)))
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-6)
+    assert np.ptp(found.numpy()) > 1e-4
+
+
+def test_a_preset_is_for_its_kind_of_model(models):
+    with pytest.raises(UsageError, match=r"^--prompt-preset monot5 is for t5:MODEL, not llm:MODEL$"):
+        open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(preset="monot5")))
+    for wrong in (Prompt, lambda **options: Prompt(preset="monot5", **options)):
+        with pytest.raises(UsageError, match=r"^--instruction: the prompt has no {instruction}"):
+            wrong(instruction="x")
+    own = Prompt(template="{instruction}: {query} {document}", instruction="{query}")
+    assert own.question("llm")("a", "b") == "{query}: a b"
 
 
 def test_answers_are_two():
-    assert (Prompt().template, Prompt().yes_and_no) == (DEFAULT_TEMPLATE, [" yes", " no"])
-    assert Prompt(answers="A,B").yes_and_no == ["A", "B"]
-    assert Prompt(chat=True).yes_and_no == ["yes", "no"]
-    for wrong in ("yes", "yes,", ",no", "a,b,c"):
-        with pytest.raises(UsageError, match=r"give two answers separated by a comma: YES,NO$"):
+    assert Prompt().question("llm") == Question(DEFAULT_TEMPLATE, (" yes", " no"))
+    assert Prompt(answers="A,B").question("llm").answers == ("A", "B")
+    assert Prompt(chat=True).question("llm") == Question(DEFAULT_TEMPLATE, ("yes", "no"), chat=True)
+    assert Prompt().question("api") == Question(DEFAULT_TEMPLATE, ("yes", "no"), chat=True)
+    for wrong in ("", "yes,", ",no", "a,b,c"):
+        with pytest.raises(UsageError, match=r"give two answers separated by a comma, YES,NO, or one alone$"):
             Prompt(answers=wrong)

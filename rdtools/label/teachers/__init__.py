@@ -21,6 +21,7 @@ TEACHERS = {
     "ce": "rdtools.label.teachers.cross_encoder:CrossEncoderTeacher",
     "be": "rdtools.label.teachers.bi_encoder:BiEncoderTeacher",
     "llm": "rdtools.label.teachers.causal_lm:CausalTeacher",
+    "t5": "rdtools.label.teachers.seq2seq:Seq2SeqTeacher",
     "bm25": "rdtools.label.teachers.bm25:Bm25Teacher",
     "run": "rdtools.label.teachers.run_file:RunTeacher",
     "qrels": "rdtools.label.teachers.qrels:QrelsTeacher",
