@@ -14,6 +14,7 @@ from rdtools.label.augment import Augmentation
 from rdtools.label.options import TeacherOptions
 from rdtools.label.prompts import Prompt
 from rdtools.label.targets import ScoreTarget
+from rdtools.label.teacher_options import ApiOptions, WindowOptions
 from rdtools.models.options import ModelOptions
 from rdtools.search.options import SearchOptions
 
@@ -23,6 +24,8 @@ def label(
     target: ScoreTarget,
     augmentation: Augmentation,
     prompt: Prompt,
+    windows: WindowOptions,
+    api: ApiOptions,
     where: CollectionOptions,
     search: SearchOptions,
     model: ModelOptions,
@@ -53,6 +56,15 @@ def label(
                   It starts once, without a shell (quotes group words), may write all at the end of its
                   input, and must end with status 0. In a --cache its key is ARGV and the contents of the
                   files in it, or --cache-key; a record whose fields have changed is scored again.
+      api:MODEL   a model behind a server with OpenAI's chat API: log P(yes) - log P(no) after the prompt.
+                  $OPENAI_API_KEY is its key; the package openai is needed (extra "api")
+      listwise-llm:MODEL, listwise-api:MODEL, listwise-cmd:ARGV
+                  models and programs that rank documents instead of scoring them: -1 for the best, -2 for
+                  the next. A window of --window documents moves from the end of the ranking to its
+                  beginning by --stride. Malformed answers are repaired and counted. The ranking begins by
+                  the record's scores, or its ranks; without either, in an order drawn from (seed, query_id).
+                  listwise-cmd reads a JSON line for each window, with "query", "docs" and the "messages" of
+                  the prompt, and answers each at once with {"ranking": "[2] > [1] > ..."}
 
     Scores are raw float32 numbers, without a sigmoid. The record names the teacher (teacher) and the scale
     (score_scale). Texts that records lack come from --dataset, --corpus and --queries. A score may depend on
@@ -112,8 +124,8 @@ def label(
         """Open the teachers when the first record is read: an empty stream loads no model."""
         scores = ScoreCache(options.cache) if options.cache else None
         resources = TeacherResources(
-            collection, search, model, reading, options.score_scale, target.seed, prompt, scores,
-            options.cache_key, options.timeout, target.paper_compat,
+            collection, search, model, reading, options.score_scale, target.seed, prompt, windows,
+            api, scores, options.cache_key, options.timeout, target.paper_compat,
         )  # fmt: skip
         teachers = [open_teacher(spec, resources) for spec in options.teachers]
         return Labeler(teachers, target, scores, replace(augmentation, seed=target.seed))

@@ -10,13 +10,15 @@ from typing import ClassVar
 
 from rdtools.core.errors import UsageError
 from rdtools.core.flags import OptionGroup, flag
-from rdtools.core.log import plural
 from rdtools.core.registry import split_spec
 from rdtools.core.scores import score_scale_flag
 from rdtools.label.teachers import TEACHERS
 
-PROGRAMS = ("cmd", "listwise-cmd")
-"""The teachers that are programs of the user."""
+_NAMED = ("cmd", "listwise-cmd", "api", "listwise-api")
+"""Teachers that cannot tell what their scores depend on."""
+
+
+_NEEDS_TIMEOUT = tuple(f"--teacher {name}:{'ARGV' if 'cmd' in name else 'MODEL'}" for name in _NAMED)
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class TeacherOptions(OptionGroup):
     teachers: tuple[str, ...] = flag(
         "--teacher", default=("ce",), metavar="TEACHER", choices=TEACHERS, kind="teacher", spec=True,
         help="ce (cross-encoder/ms-marco-MiniLM-L6-v2), ce:MODEL, be:MODEL, llm:MODEL, t5:MODEL, bm25, "
-        "run:FILE, qrels or cmd:ARGV (see above). May be repeated.",
+        "run:FILE, qrels, cmd:ARGV, api:MODEL, listwise-llm:MODEL, listwise-cmd:ARGV or listwise-api:MODEL "
+        "(see above). May be repeated.",
     )  # fmt: skip
     cache: str | None = flag(
         "--cache", default=None, metavar="FILE",
@@ -40,20 +43,18 @@ class TeacherOptions(OptionGroup):
     )  # fmt: skip
     cache_key: str | None = flag(
         "--cache-key", default=None, metavar="NAME", needs="--cache",
-        default_text="its words, and the contents of the files among them",
-        help="Name what the scores of the program in cmd depend on. Another name starts anew.",
+        default_text="words of the program and contents of the files among them; URL of the server",
+        help="Name the program or server in the cache. Change the name when its scores change.",
     )  # fmt: skip
     timeout: float | None = flag(
-        "--timeout", default=None, metavar="SECONDS", above=0, default_text="none",
-        needs="--teacher cmd:ARGV",
-        help="Give up a program that neither reads nor writes for so long.",
+        "--timeout", default=None, metavar="SECONDS", above=0,
+        default_text="none; for servers 120", needs=_NEEDS_TIMEOUT,
+        help="Give up a program, or send a request again, if nothing is read or written for so long.",
     )  # fmt: skip
     score_scale: str | None = score_scale_flag()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        programs = [spec for spec in self.teachers if split_spec(spec)[0] in PROGRAMS]
-        if self.cache_key is not None and len(programs) != 1:
-            raise UsageError(
-                f"--cache-key names one program; the teachers have {plural(len(programs), 'program')}"
-            )
+        named = sum(split_spec(spec)[0] in _NAMED for spec in self.teachers)
+        if self.cache_key is not None and named != 1:
+            raise UsageError(f"--cache-key names one program or server; the teachers have {named}")

@@ -14,14 +14,15 @@ from codecs import getincrementaldecoder
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Thread
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import log, plural, printable
 from rdtools.core.streams import awaited
 
-if TYPE_CHECKING:
-    from rdtools.label.teachers import TeacherResources
+from rdtools.core.errors import RdError, UsageError
+from rdtools.core.log import log, plural, printable
+from rdtools.core.streams import awaited
 
 _READ_BYTES = 2**16  # the capacity of a pipe
 _PATIENCE_SECONDS = 2
@@ -43,13 +44,13 @@ def words_of(teacher: str, argument: str) -> list[str]:
     return argv
 
 
-def program_key(teacher: str, argv: Sequence[str], resources: TeacherResources) -> str:
-    """Return what the answers of a program depend on: the name that --cache-key gives it, or its words.
+def program_key(teacher: str, argv: Sequence[str], name: str | None) -> str:
+    """Return what the answers of a program depend on: its `name`, if it has one, or its words.
 
     The contents of the files among the words count, so that answers of an older script are not used.
     """
-    if resources.cache_key is not None:
-        return f"{teacher} named {resources.cache_key}"
+    if name is not None:
+        return f"{teacher} named {name}"
     digest = hashlib.blake2b(digest_size=16)
     for path in filter(os.path.isfile, argv):
         with open(path, "rb") as file:
@@ -69,9 +70,11 @@ class Program:
         timeout: the number of seconds in which it must read, write or end.
     """
 
-    def __init__(self, argv: list[str], max_line: int, timeout: float | None = None) -> None:
+    def __init__(
+        self, argv: list[str], max_line: int, timeout: float | None = None, teacher: str = "cmd"
+    ) -> None:
         self._argv = argv
-        self._name = f"cmd:{shlex.join(argv)}"
+        self._name = f"{teacher}:{shlex.join(argv)}"
         self._max_line = max_line
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None

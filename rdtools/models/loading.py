@@ -88,7 +88,7 @@ def load_bi_encoder(name: str, loading: ModelOptions = ModelOptions()) -> Senten
             raise RdError(
                 f"model {name}: {pickle} is a pickle, which is never opened (save it as safetensors)"
             )
-    with _one_line_errors(name, "be"):
+    with one_line_errors(name, "be"):
         from sentence_transformers import SentenceTransformer
 
         if not loading.trust_remote_code:
@@ -130,14 +130,14 @@ def load_cross_encoder(
         RdError: the model cannot be loaded, has no head, or has more than two labels.
     """
     name = located(name)
-    with _one_line_errors(name, "ce"):
+    with one_line_errors(name, "ce"):
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         head = {} if num_labels is None else {"num_labels": num_labels}
         model, lacks = _load(AutoModelForSequenceClassification, name, loading, **head)
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=loading.trust_remote_code)
     if num_labels is None:
-        _check_whole(name, lacks, "cross-encoder")
+        check_whole(name, lacks, "cross-encoder")
     if model.config.num_labels > 2:
         raise RdError(f"model {name}: it has {model.config.num_labels} labels; a cross-encoder has 1 or 2")
     check_room(tokenizer, "--max-length", loading.max_length, pair=True)
@@ -157,12 +157,12 @@ def load_causal_model(
     Raises:
         RdError: the model cannot be loaded, or is not a causal one.
     """
-    with _one_line_errors(name, "llm"):
+    with one_line_errors(name, "llm"):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         model, lacks = _load(AutoModelForCausalLM, name, loading)
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=loading.trust_remote_code)
-    _check_whole(name, lacks, "causal model")
+    check_whole(name, lacks, "causal model")
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2048
     tokenizer.model_max_length = min(loading.max_length or tokenizer.model_max_length, limit)
     tokenizer.padding_side = "right"
@@ -179,7 +179,7 @@ def _load(kind: Any, name: str, loading: ModelOptions, **config: Any) -> tuple[A
     return model, sorted(info["missing_keys"])
 
 
-def _check_whole(name: str, lacks: list[str], kind: str) -> None:
+def check_whole(name: str, lacks: list[str], kind: str) -> None:
     """Refuse a model of another kind, whose missing weights the library fills at random."""
     if lacks:
         raise RdError(f"model {name}: it is not a {kind}: its files lack the weights {lacks[0]}")
@@ -249,7 +249,7 @@ def quiet_libraries() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _one_line_errors(name: str, kind: str) -> Iterator[None]:
+def one_line_errors(name: str, kind: str) -> Iterator[None]:
     """Turn any exception while the model `name` loads into one line that says what to do."""
     try:
         with quiet_libraries():

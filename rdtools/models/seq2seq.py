@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rdtools.models.loading import _check_whole, _load, _one_line_errors, pick_device
+import torch
+
+from rdtools.models.loading import check_whole, one_line_errors, pick_device
 from rdtools.models.options import ModelOptions
 
 if TYPE_CHECKING:
@@ -22,12 +24,15 @@ def load_seq2seq_model(
     Raises:
         RdError: the model cannot be loaded, or is not such a model.
     """
-    with _one_line_errors(name, "t5"):
+    with one_line_errors(name, "t5"):
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-        model, lacks = _load(AutoModelForSeq2SeqLM, name, loading)
+        model, info = AutoModelForSeq2SeqLM.from_pretrained(
+            name, use_safetensors=True, dtype=getattr(torch, loading.dtype), output_loading_info=True,
+            trust_remote_code=loading.trust_remote_code,
+        )  # fmt: skip
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=loading.trust_remote_code)
-    _check_whole(name, lacks, "sequence-to-sequence model")
+    check_whole(name, sorted(info["missing_keys"]), "sequence-to-sequence model")
     own = tokenizer.model_max_length
     tokenizer.model_max_length = loading.max_length or (own if own < 10**9 else _LENGTH)
     return model.to(pick_device(loading.device)).eval(), tokenizer

@@ -475,8 +475,10 @@ def test_a_known_answer_takes_the_scale_that_is_stated_now(tmp_path):
 def test_a_name_is_for_one_program(run, teachers):
     done = run("rd-label", *teachers, "--cache", "db", "--cache-key", "x", stdin=lines(1))
     assert done.returncode == 2
-    count = f"{'2' if 'cmd:b' in teachers else '0'} programs"
-    assert done.stderr.startswith(f"rd-label: --cache-key names one program; the teachers have {count}\n")
+    count = 2 if "cmd:b" in teachers else 0
+    assert done.stderr.startswith(
+        f"rd-label: --cache-key names one program or server; the teachers have {count}\n"
+    )
 
 
 # patience, and what a program says

@@ -534,7 +534,8 @@ def test_teachers_without_a_network(tmp_path):
 
 @pytest.mark.parametrize("name", TEACHERS)
 def test_every_teacher_refuses_a_wrong_argument_in_one_line(name):
-    bare = {"be": "be", "llm": "llm", "run": "run", "cmd": "cmd", "ce": "ce:no/such"}
+    bare = {"be": "be", "llm": "llm", "run": "run", "cmd": "cmd", "ce": "ce:no/such", "api": "api", "listwise-cmd": "listwise-cmd",
+            "listwise-api": "listwise-api"}  # fmt: skip
     wrong = bare.get(name, f"{name}:argument")
     with pytest.raises(RdError) as caught:
         open_teacher(wrong, CPU)

@@ -39,6 +39,7 @@ PAPER = "examples/paper.md"  # its commands run in test_examples.py
 ONLY_PARSED = {
     "irds:": "downloads a collection",
     "llm:MODEL": "needs a causal model (tests/label/test_causal_lm.py has tiny ones)",
+    "api:MODEL": "needs a server (tests/label/test_api.py has one)",
     "pyserini.search": "needs Java and pyserini",
     "make -j2 table": "hours; test_examples.py runs the Makefile in small",
     "make -s entropy": "reads what the line before made",

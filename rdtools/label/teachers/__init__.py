@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from rdtools.core.records import Record
 from rdtools.core.registry import resolve, split_spec
 from rdtools.label.prompts import Prompt
+from rdtools.label.teacher_options import ApiOptions, WindowOptions
 from rdtools.search.resources import Resources
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ TEACHERS = {
     "run": "rdtools.label.teachers.run_file:RunTeacher",
     "qrels": "rdtools.label.teachers.qrels:QrelsTeacher",
     "cmd": "rdtools.label.teachers.command:CommandTeacher",
+    "api": "rdtools.label.teachers.api:ApiTeacher",
+    "listwise-llm": "rdtools.label.teachers.listwise_llm:ListwiseCausalTeacher",
+    "listwise-cmd": "rdtools.label.teachers.listwise_command:ListwiseCommandTeacher",
+    "listwise-api": "rdtools.label.teachers.listwise_api:ListwiseApiTeacher",
 }
 
 
@@ -99,12 +104,16 @@ class TeacherResources(Resources):
 
     Attributes:
         prompt: the prompt of `llm`, `t5` and `api`.
-        cache, cache_key: where answers are saved; the name of `cmd` there instead of its words.
+        windows: the windows of teachers that rank lists.
+        api: the server of `api` and `listwise-api`.
+        cache, cache_key: where answers are saved; the name of a program or server in their keys.
         timeout: the number of seconds after which a silent program or server is given up.
         paper_compat: compute as the code of the paper does.
     """
 
     prompt: Prompt = Prompt()
+    windows: WindowOptions = WindowOptions()
+    api: ApiOptions = ApiOptions()
     cache: ScoreCache | None = None
     cache_key: str | None = None
     timeout: float | None = None

@@ -8,8 +8,14 @@ from functools import cached_property
 import torch
 
 from rdtools.core.errors import UsageError
-from rdtools.label.prompted import PromptTokens, check_answers, keep_rows, not_one_token, score_of_answers
 from rdtools.label.teachers import Scored, TeacherResources, TextPair
+from rdtools.label.teachers.prompted import (
+    PromptTokens,
+    check_answers,
+    keep_answers,
+    not_one_token,
+    score_of_answers,
+)
 from rdtools.models.encoding import default_batch_tokens, pad, token_batches
 from rdtools.models.loading import fingerprint, load_causal_model
 
@@ -37,7 +43,7 @@ class CausalTeacher:
         self._tokens = PromptTokens(argument, self._tokenizer, self._render, self._first_tokens())
         self._answers = [self._token(answer) for answer in self._question.answers]
         check_answers(argument, self._answers)
-        keep_rows(self._model, self._answers, argument)
+        keep_answers(self._model, self._answers, argument)
 
     @cached_property
     def key(self) -> str:

@@ -36,7 +36,7 @@ class CommandTeacher:
         self._max_line = resources.reading.max_line
         self._timeout = resources.timeout
         self._cache = resources.cache
-        self._key = program_key("cmd", self._argv, resources) if self._cache is not None else ""
+        self._key = program_key("cmd", self._argv, resources.cache_key) if self._cache is not None else ""
 
     def score_records(self, records: Iterable[tuple[Record, Any]]) -> Iterator[RecordScores]:
         waiting = _Waiting()

@@ -88,7 +88,7 @@ def not_one_token(name: str, answer: str, place: str, pieces: Sequence[str]) -> 
     )
 
 
-def keep_rows(model: torch.nn.Module, rows: Sequence[int], name: str) -> None:
+def keep_answers(model: torch.nn.Module, rows: Sequence[int], name: str) -> None:
     """Replace the model's head by its rows for the answers, in float32.
 
     The model still applies what follows its head, such as a scaling of logits.
