@@ -244,6 +244,9 @@ def test_servers_that_are_none_or_give_no_probabilities(server):
     server.behave = lambda number, body: (200, {"hello": 1})
     with pytest.raises(RdError, match=r"^api:m: http.*/: the answer is no chat completion$"):
         scores(open_api(server))
+    server.behave = lambda number, body: (200, b"{")
+    with pytest.raises(RdError, match=r"^api:m: http.*/: .*line 1 column"):
+        scores(open_api(server, more={"retries": 0}))
     server.behave = lambda number, body: (200, completion(body, {}))
     with pytest.raises(
         RdError, match=r"^api:m: the server gives no probabilities of tokens \(listwise-api:m needs none\)$"

@@ -117,7 +117,7 @@ class ChatClient:
     def _error(self, error: Exception) -> Exception:
         from openai import OpenAIError
 
-        if not isinstance(error, OpenAIError):
+        if not isinstance(error, OpenAIError | ValueError):  # ValueError: what came is no JSON
             return error
         return RdError(f"{self.name}: {self.url}: {error} (with --cache, the same command continues)")
 
