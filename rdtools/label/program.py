@@ -20,10 +20,6 @@ from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import log, plural, printable
 from rdtools.core.streams import awaited
 
-from rdtools.core.errors import RdError, UsageError
-from rdtools.core.log import log, plural, printable
-from rdtools.core.streams import awaited
-
 _READ_BYTES = 2**16  # the capacity of a pipe
 _PATIENCE_SECONDS = 2
 _ENDED_EARLY = "did not read all of its input"
