@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rdtools.cli.command import EntryPoint, need_input
-from rdtools.cli.options import Given
+from rdtools.cli.options import Given, any_of, refuse_idle
 from rdtools.core.errors import UsageError
 from rdtools.core.records import Record
+from rdtools.core.registry import split_spec
 from rdtools.data.options import CollectionOptions
 from rdtools.formats import Reading, Writing
 from rdtools.label.augment import Augmentation
@@ -113,8 +115,7 @@ def label(
     from rdtools.label.score_cache import ScoreCache
     from rdtools.label.teachers import TeacherResources, open_teacher
 
-    if "combine" in given and len(options.teachers) == 1:
-        raise UsageError("--combine needs several --teacher")
+    _refuse_idle(given, options.teachers, where)
     target.check(len(options.teachers))
     paths = need_input(options.files)
     collection = open_collection(where, reading)
@@ -131,15 +132,43 @@ def label(
         return Labeler(teachers, target, scores, replace(augmentation, seed=target.seed))
 
     def complete(record: Record) -> None:
-        if labeler().needs_text:
+        if labeler().needs_text or writing.needs_texts:
             collection.complete(record)
 
     records = unless_empty(read_records(paths, reading, complete))
     with open_output(writing.output) as out:
         if records is not None:
-            for data in encode(track(labeler().label(records), "labelling", "record"), writing.format):
+            labelled = track(labeler().label(records), "labelling", "record")
+            for data in encode(labelled, writing, reading.strict):
                 out.write(data)
             labeler().report()
+            collection.report_unread()
+
+
+_IDLE = {
+    "--teacher {} reads no index": ({"ce", "llm", "run", "qrels", "cmd"}, ("index",)),
+    "--teacher {} is not BM25": ({"ce", "be", "llm", "run", "qrels", "cmd"}, ("k1", "b")),
+    "--teacher {} is no model of ours": (
+        {"bm25", "run", "qrels", "cmd"},
+        ("device", "dtype", "max_length", "batch_tokens", "trust_remote_code"),
+    ),
+    "--teacher {} scores too fast for a cache": ({"bm25", "run", "qrels"}, ("cache",)),
+    "--teacher {} reads no judgements": ({"ce", "be", "llm", "bm25", "run", "cmd"}, ("qrels",)),
+    "--teacher {} knows the scale of its scores": ({"ce", "be", "llm", "bm25"}, ("score_scale",)),
+}
+"""Why options do nothing: the teachers that ignore them, and the options."""
+
+
+def _refuse_idle(given: Given, teachers: Sequence[str], where: CollectionOptions) -> None:
+    """Refuse options that none of the teachers reads."""
+    if "combine" in given and len(teachers) == 1:
+        raise UsageError("--combine needs several --teacher")
+    kinds = [split_spec(teacher)[0] for teacher in teachers]
+    for because, (ignorant, fields) in _IDLE.items():
+        if ignorant.issuperset(kinds):
+            refuse_idle(given, because.format(any_of(list(dict.fromkeys(kinds)))), *fields)
+    if "bm25" not in kinds and where.corpus is None and where.dataset is None:
+        refuse_idle(given, "an index belongs to a corpus (give --corpus or --dataset)", "index")
 
 
 main = EntryPoint("rd-label", label)

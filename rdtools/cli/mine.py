@@ -54,8 +54,7 @@ def mine(
     from rdtools.core.scores import state_scale
     from rdtools.core.streams import STDIN, unless_empty
     from rdtools.data.collection import open_collection
-    from rdtools.formats import encode
-    from rdtools.formats.runs import encode_runs
+    from rdtools.formats import encode, encode_runs
     from rdtools.mine.retrieval import Retrieval
     from rdtools.mine.sources import open_source, query_check
     from rdtools.mine.training_groups import TrainingGroups
@@ -77,9 +76,10 @@ def mine(
             kind = TrainingGroups if selection.is_group else Retrieval
             miner = kind(sources, selection, collection.qrels, corpus, as_run)
             if as_run:
-                lines = encode_runs(track(miner.runs(records), "mining", "query"), writing.format)
+                runs = track(miner.runs(records), "mining", "query")
+                lines = encode_runs(runs, writing.format, reading.strict)
             else:
-                lines = encode(track(miner.mine(records), "mining", "query"), writing.format)
+                lines = encode(track(miner.mine(records), "mining", "query"), writing, reading.strict)
             for data in lines:
                 out.write(data)
             miner.report()

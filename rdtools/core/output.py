@@ -16,6 +16,7 @@ from rdtools.core.atomic import beside
 from rdtools.core.errors import RdError
 from rdtools.core.flags import flag
 from rdtools.core.log import printable
+from rdtools.core.rows import PARQUET, ParquetSink
 from rdtools.core.streams import STDIN
 
 _BLOCK_LINES = 1024
@@ -61,13 +62,13 @@ def output_flag() -> Any:
         "-o",
         default=None,
         metavar="FILE",
-        help="Write to FILE, whole or not at all (.gz, .zst by name).",
+        help="Write to FILE, whole or not at all (.gz, .zst, .parquet by name).",
     )
 
 
 @contextmanager
 def open_output(path: str | None) -> Iterator[Output]:
-    """Open stdout, or FILE so that it appears whole or not at all (`.gz` and `.zst` by name).
+    """Open stdout, or FILE so that it appears whole or not at all (`.gz`, `.zst` and `.parquet` by name).
 
     What is written goes beside FILE and takes its name when the block ends without an error.
     """
@@ -128,6 +129,8 @@ def _writing(name: str) -> Iterator[None]:
 
 
 def _compressed(file: BinaryIO, path: str) -> BinaryIO:
+    if path.endswith(PARQUET):
+        return ParquetSink(file, path)  # type: ignore[return-value]
     if path.endswith(".gz"):
         # No name and no time in the header: the same input gives the same bytes.
         return gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)  # type: ignore[return-value]

@@ -23,6 +23,9 @@ class Doc(_DocId, total=False):
     """One document of a query's record."""
 
     text: str
+    """The title, if any, a space, and the text."""
+    title: str
+    """The title with which `text` begins, where a format keeps it apart."""
     relevance: int
     """Judged grade; absent where the document is not judged."""
     score: float

@@ -8,14 +8,15 @@ import os
 import stat
 import sys
 import zlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from rdtools.core.errors import BadLine, InputError, RdError
 from rdtools.core.log import log, plural
+from rdtools.core.rows import HUB, PARQUET_START, RowLines, hub_rows, parquet_rows
 
 STDIN = "-"
 DEFAULT_MAX_LINE = 64 * 2**20
@@ -30,29 +31,40 @@ _inputs: list[Lines] = []
 """Those being read, in the order in which they were opened."""
 
 
+class ByteBlocks(Protocol):
+    """A stream of bytes: a file, or rows."""
+
+    def read1(self, size: int, /) -> bytes:
+        """Return at most `size` bytes, those that are there; nothing at the end."""
+
+
 class Lines:
     """The lines of one input, without their ends, numbered from 1; blank lines are passed over.
 
     `parse` runs a parser on the current line and deals with a `BadLine` as `on_error` says:
-    "fail" raises `InputError` with file and line, "skip" counts it in `skipped`.
+    "fail" raises `InputError` with file and line, "skip" counts it in `skipped`. `left_out` counts what
+    records could not hold; with `strict` that is bad input.
     """
 
     def __init__(
         self,
-        stream: BinaryIO,
+        stream: ByteBlocks,
         source: str,
         *,
         max_line: int = DEFAULT_MAX_LINE,
         on_error: str = "fail",
+        strict: bool = False,
         descriptor: int | None = None,
     ) -> None:
         """`descriptor` is that of a pipe or terminal that `stream` reads and holds nothing back from."""
         self.source = source
         self.number = 0
         self.skipped = 0
+        self.left_out: Counter[tuple[str, str]] = Counter()
         self._stream = stream
         self._max_line = max_line
         self._skip = on_error == "skip"
+        self._strict = strict
         self._pushed: list[tuple[int, bytes]] = []
         self._complete: deque[bytes] = deque()
         self._rest = bytearray()  # the beginning of a line
@@ -89,6 +101,16 @@ class Lines:
         if not self._skip:
             raise InputError(self.source, self.number, problem, hint)
         self.skipped += 1
+
+    def leave_out(self, noun: str, what: str) -> None:
+        """Count a part of the current line that its record cannot hold: a `noun`, and `what` is with it.
+
+        Raises:
+            BadLine: the input is read strictly.
+        """
+        if self._strict:
+            raise BadLine(f"{noun} {what}", "it is left out without --strict")
+        self.left_out[noun, what] += 1
 
     def parse(self, parser: Callable[[bytes], T], line: bytes) -> T | None:
         """Return `parser(line)`, or None where the line was bad and is skipped."""
@@ -141,7 +163,7 @@ class Lines:
     def _read_block(self) -> bytes:
         """Return the bytes that are there; wait for some if there are none."""
         try:
-            return self._stream.read1(_BLOCK_BYTES)  # type: ignore[attr-defined,no-any-return]
+            return self._stream.read1(_BLOCK_BYTES)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError(self.source, self.number + 1, f"compressed data is damaged: {error}") from error
         except OSError as error:
@@ -153,20 +175,25 @@ class Lines:
 
 
 @contextmanager
-def open_lines(path: str, *, max_line: int = DEFAULT_MAX_LINE, on_error: str = "fail") -> Iterator[Lines]:
-    """Open FILE or `-` (stdin) and yield its `Lines`, decompressed where it is gzip or zstd.
+def open_lines(
+    path: str, *, max_line: int = DEFAULT_MAX_LINE, on_error: str = "fail", strict: bool = False
+) -> Iterator[Lines]:
+    """Open FILE, `-` (stdin) or `hf:NAME` and yield its `Lines`, decompressed where it is gzip or zstd.
 
-    Bad lines that were skipped are counted on stderr when the block ends.
+    A row of parquet or of a dataset of the hub is a line of JSON. Bad lines that were skipped, and what
+    records could not hold, are counted on stderr when the block ends.
     """
-    with _opened(path) as (file, source):
-        stream, plain = _decompressed(file)
-        descriptor = _pipe(file) if plain else None
-        lines = Lines(stream, source, max_line=max_line, on_error=on_error, descriptor=descriptor)
+    with _opened_lines(path) as (stream, source, descriptor):
+        lines = Lines(
+            stream, source, max_line=max_line, on_error=on_error, strict=strict, descriptor=descriptor
+        )
         _inputs.append(lines)
         try:
             yield lines
         finally:
             _inputs.remove(lines)
+    for (noun, what), count in lines.left_out.items():
+        log.warning("%s: %s %s: left out", source, plural(count, noun), what)
     if lines.skipped:
         log.warning("%s: %s skipped", source, plural(lines.skipped, "bad line"))
 
@@ -174,8 +201,8 @@ def open_lines(path: str, *, max_line: int = DEFAULT_MAX_LINE, on_error: str = "
 @contextmanager
 def open_bytes(path: str) -> Iterator[BinaryIO]:
     """Open FILE and yield its bytes, decompressed; errors of reading come as the libraries raise them."""
-    with _opened(path) as (file, _):
-        yield _decompressed(file)[0]
+    with _opened(path) as (file, source):
+        yield _decompressed(file, source)[0]
 
 
 def awaited() -> int | None:
@@ -184,6 +211,17 @@ def awaited() -> int | None:
     None: the line is here already, or it cannot be told (a file, compressed data, no input).
     """
     return _inputs[-1].awaits() if _inputs else None
+
+
+@contextmanager
+def _opened_lines(path: str) -> Iterator[tuple[ByteBlocks, str, int | None]]:
+    """Yield the stream of FILE or of a dataset of the hub, its name, and the descriptor of a plain pipe."""
+    if path.startswith(HUB):
+        yield RowLines(hub_rows(path)), path, None
+        return
+    with _opened(path) as (file, source):
+        stream, plain = _decompressed(file, source)
+        yield stream, source, _pipe(file) if plain else None
 
 
 @contextmanager
@@ -210,11 +248,14 @@ def _pipe(file: BinaryIO) -> int | None:
         return None
 
 
-def _decompressed(stream: BinaryIO) -> tuple[BinaryIO, bool]:
-    """Recognise gzip and zstd by their first bytes, whatever the name says; return whether it is neither."""
+def _decompressed(stream: BinaryIO, source: str) -> tuple[Any, bool]:
+    """Recognise gzip, zstd and parquet by their first bytes, whatever the name says.
+
+    Return whether it is none of them.
+    """
     buffered: Any = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
     try:
-        start = buffered.peek(4)[:4]
+        start = buffered.peek(5)[:5]
     except OSError:  # reading it reports what is wrong
         return buffered, False
     if _may_become(start):
@@ -222,10 +263,12 @@ def _decompressed(stream: BinaryIO) -> tuple[BinaryIO, bool]:
         while _may_become(start) and (byte := buffered.read(1)):
             start += byte
         buffered = io.BufferedReader(_Available(buffered, start))
+    if start == PARQUET_START:
+        return RowLines(parquet_rows(buffered, source)), False
     plain = False
     if start.startswith(_GZIP):
         buffered = gzip.GzipFile(fileobj=_Available(buffered))
-    elif start in _ZSTD:
+    elif start.startswith(_ZSTD):
         buffered = io.BufferedReader(_ZstdFrames(buffered))
     else:
         plain = True
@@ -233,7 +276,7 @@ def _decompressed(stream: BinaryIO) -> tuple[BinaryIO, bool]:
 
 
 def _may_become(start: bytes) -> bool:
-    return any(magic != start and magic.startswith(start) for magic in (_GZIP, *_ZSTD))
+    return any(magic != start and magic.startswith(start) for magic in (_GZIP, *_ZSTD, PARQUET_START))
 
 
 class _Available(io.RawIOBase):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from rdtools.core.errors import BadLine, RdError, UsageError
-from rdtools.core.log import track
+from rdtools.core.log import log, track
 from rdtools.core.records import Qrels, Record
 from rdtools.data.corpus import Corpus, read_corpus_file, require_text
 from rdtools.data.datasets import Dataset, open_dataset
@@ -86,6 +86,17 @@ class Collection:
     def _query_texts(self) -> dict[str, str]:
         records = self.queries([]) if self.has_queries else ()
         return {record["query_id"]: record["query"] for record in records if "query" in record}
+
+    def report_unread(self) -> None:
+        """Say which of the options brought nothing, because records have their texts."""
+        read = {name for name in ("corpus", "qrels", "_query_texts") if name in vars(self)}
+        for option, path, parts in (
+            ("--corpus", self.corpus_path, {"corpus"}),
+            ("--queries", self.queries_path, {"_query_texts"}),
+            ("--dataset", self.dataset_id, {"corpus", "qrels", "_query_texts"}),
+        ):
+            if path is not None and not read & parts:
+                log.info("%s %s was not needed: the records have all texts", option, path)
 
     def complete(self, record: Record) -> None:
         """Fill in the missing texts of a record: the query's and the documents'.

@@ -13,6 +13,7 @@ from typing import Protocol
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.records import Qrels, Record
 from rdtools.core.registry import resolve, split_spec
+from rdtools.core.rows import HUB
 from rdtools.formats import Reading
 from rdtools.formats.qrels import read_qrels
 
@@ -78,5 +79,5 @@ def open_judgements(file_or_dataset: str, reading: Reading = Reading()) -> tuple
 
 
 def is_file(path: str) -> bool:
-    """Return whether a path can be read: a file, or a pipe such as the shell's <(...)."""
-    return os.path.exists(path) and not os.path.isdir(path)
+    """Return whether a path can be read: a file, a pipe such as the shell's <(...), or hf:NAME."""
+    return path.startswith(HUB) or (os.path.exists(path) and not os.path.isdir(path))

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rdtools.core.errors import RdError
 from rdtools.core.log import log, plural
 from rdtools.core.records import Qrels
 from rdtools.data.datasets import is_file, read_judgements
@@ -49,6 +50,9 @@ def evaluate_runs(
         if options.depth is not None:
             run = run.truncate(options.depth)
         fields["run"] = fields["run"] or run.tag
+        if not run.rankings and not options.allow_empty:
+            problem = "none of the judged queries is in it" if run.tag or run.unjudged else "the run is empty"
+            raise RdError(f"{name or run.tag or '<stdin>'}: {problem} (--allow-empty accepts it)")
         if not fields["run"]:
             log.warning("<stdin>: no run")
             continue

@@ -79,6 +79,10 @@ class MeasureOptions(OptionGroup):
         "--run-queries-only", default=False,
         help="Ignore judged queries that a run lacks, as trec_eval without -c.",
     )  # fmt: skip
+    allow_empty: bool = flag(
+        "--allow-empty", default=False,
+        help="Accept a run without any judged query, such as an empty one; all its values are 0.",
+    )  # fmt: skip
     ignore_identical_ids: bool = flag(
         "--ignore-identical-ids", default=False,
         help="Ignore a retrieved document whose id is that of the query.",

@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from rdtools.core.errors import BadLine, InputError, RdError
+from rdtools.core.errors import BadLine, InputError
 from rdtools.core.flags import OptionGroup, flag
-from rdtools.core.log import log
-from rdtools.core.output import output_flag
 from rdtools.core.records import Record
 from rdtools.core.registry import resolve
 from rdtools.core.streams import DEFAULT_MAX_LINE, STDIN, Lines, open_lines
 from rdtools.formats.recognise import recognised
-from rdtools.formats.table import FORMATS, READERS, WRITERS
+from rdtools.formats.table import FORMATS, READERS
+from rdtools.formats.writing import Writing, encode, encode_runs, writer
 
 if TYPE_CHECKING:
     from rdtools.formats.scored import ScoredRecord
 
 T = TypeVar("T")
+__all__ = ["Reading", "Writing", "encode", "encode_runs", "read_records", "read_scores", "writer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,21 +48,12 @@ class Reading(OptionGroup):
         kind="way to treat errors",
         help="A bad record ends the command (fail) or is dropped and counted (skip).",
     )  # fmt: skip
+    strict: bool = flag(
+        "--strict", default=False,
+        help="Refuse what a record or the output format cannot hold whole; else it is left out and counted.",
+    )  # fmt: skip
     together: bool = True
     ranked: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Writing(OptionGroup):
-    """The output file and format of records."""
-
-    heading: ClassVar[str] = "Output"
-
-    format: str = flag(
-        "--format", "-f", default="jsonl", metavar="NAME", choices=WRITERS, kind="format",
-        help=f"Format of the output: {', '.join(WRITERS)}.",
-    )  # fmt: skip
-    output: str | None = output_flag()
 
 
 def read_records(
@@ -91,7 +82,9 @@ def read_scores(
 def _inputs(paths: Iterable[str], reading: Reading) -> Iterator[tuple[Lines, str]]:
     """Open FILES in turn and yield the lines and the format of each; skip empty ones."""
     for path in list(paths) or [STDIN]:
-        with open_lines(path, max_line=reading.max_line, on_error=reading.on_error) as lines:
+        with open_lines(
+            path, max_line=reading.max_line, on_error=reading.on_error, strict=reading.strict
+        ) as lines:
             name = reading.input_format or recognised(lines)
             if name is None:
                 continue
@@ -116,40 +109,3 @@ def _checked(records: Iterable[T], check: Callable[[T], None], lines: Lines) -> 
             lines.bad(error.problem, error.hint)
         else:
             yield record
-
-
-def writer(name: str) -> Callable[[Record], bytes]:
-    """Return the function that turns a record into the bytes of format `name`.
-
-    It raises `RdError` where the format cannot hold a record.
-    """
-    write: Callable[[Record], bytes] = resolve(WRITERS, name, "format")
-
-    def checked(record: Record) -> bytes:
-        try:
-            data = write(record)
-        except BadLine as error:
-            raise error.for_query(record["query_id"]) from None
-        if not data:  # a query without a positive in a format of pairs, or without a document in a run
-            log.debug('query "%s": %s has nothing to hold of it', record["query_id"], name)
-        return data
-
-    return checked
-
-
-def encode(records: Iterable[Record], name: str) -> Iterator[bytes]:
-    """Yield the bytes of each record in format `name`; together they are a file of that format."""
-    write = writer(name)
-    opening, between, closing = FORMATS[name].frame
-    before = opening
-    seen: set[str] = set()
-    for record in records:
-        if opening:
-            if record["query_id"] in seen:  # of a key that an object has twice, readers keep the last
-                raise RdError(f'query "{record["query_id"]}" is repeated; {name} allows one record per query')
-            seen.add(record["query_id"])
-        data = write(record)
-        yield before + data if data else data
-        before = between if data else before
-    if closing:
-        yield (opening if before == opening else b"") + closing

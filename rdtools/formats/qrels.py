@@ -1,14 +1,15 @@
-"""Judgements: TREC's four columns, BEIR's TSV with a header, or records whose docs carry relevance."""
+"""Judgements: TREC's four columns, BEIR's TSV with a header, JSON rows, or records with relevance."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from rdtools.core.errors import BadLine
 from rdtools.core.records import Qrels
 from rdtools.core.streams import Lines, open_lines
 from rdtools.formats import Reading
-from rdtools.formats.records import read_jsonl
+from rdtools.formats.records import identifier, is_score, parse_object, read_jsonl, show
 from rdtools.formats.runs import whole_number
 from rdtools.formats.texts import decode
 
@@ -30,6 +31,9 @@ def _judgements(lines: Lines) -> Iterator[tuple[str, str, int]]:
     first = lines.first()
     if first is None:
         return
+    if first.lstrip().startswith(b"{") and b'"corpus-id"' in first:
+        yield from lines.parsed(_parse_row)
+        return
     if first.lstrip().startswith(b"{"):
         for record in read_jsonl(lines):
             for doc in record["docs"]:
@@ -39,6 +43,15 @@ def _judgements(lines: Lines) -> Iterator[tuple[str, str, int]]:
     if first.lower().startswith((b"query-id\t", b"query_id\t")):
         next(iter(lines))
     yield from lines.parsed(_parse)
+
+
+def _parse_row(line: bytes) -> tuple[str, str, int]:
+    """`{"query-id", "corpus-id", "score"}`: the rows of BEIR's judgements on the hub."""
+    fields = parse_object(line)
+    grade: Any = fields.get("score")
+    if not is_score(grade) or grade != int(grade):
+        raise BadLine(f'"score" must be a whole number, not {show(grade)}')
+    return identifier(fields, "query-id"), identifier(fields, "corpus-id"), int(grade)
 
 
 def _parse(line: bytes) -> tuple[str, str, int]:

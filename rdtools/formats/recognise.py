@@ -34,15 +34,12 @@ def recognise(line: bytes, lines: Lines) -> str:
             lines.source, lines.number, "a pickle, which is never opened", "write it as JSON lines or TSV"
         )
     words, columns = line.split(), line.split(b"\t")
-    if len(words) == 6 and words[1].upper() == b"Q0":
+    if len(words) == 6 and (words[1].upper() == b"Q0" or _is_trec(words, len(columns))):
         return "trec"
     if words[1:2] == [b"Q0"] and len(columns) in (1, len(words)):
         return "trec"  # whose reader says how many columns there should be
-    if len(columns) == 3 and _is_number(columns[2]):
-        if _is_fraction(columns[2]):
-            return "tsv"
-        problem = f"the third column ({columns[2].decode(errors='replace')}) may be a rank or a score"
-        raise InputError(lines.source, lines.number, problem, "give --input-format msmarco-run or tsv")
+    if len(columns) == 3 and (name := _recognise_three(columns, lines)):
+        return name
     if len(columns) == 4 and _is_fraction(columns[3]):
         return "gpl"
     if len(columns) == 5 and _is_fraction(columns[3]) and _is_fraction(columns[4]):
@@ -51,6 +48,29 @@ def recognise(line: bytes, lines: Lines) -> str:
         return "tsv-queries"
     known = ", ".join(READERS)
     raise BadLine("format not recognised", f"give --input-format: {known}")
+
+
+def _is_trec(words: list[bytes], columns: int) -> bool:
+    """Return whether six words are a line of a run with any second column: nobody reads that one."""
+    return columns in (1, 6) and words[3].removeprefix(b"-").isdigit() and _is_number(words[4])
+
+
+def _recognise_three(columns: list[bytes], lines: Lines) -> str | None:
+    """Tell three columns apart: a score, a rank or an id may end them, and they may be texts."""
+    last = columns[2]
+    if _is_fraction(last):
+        return "tsv"
+    if _is_number(last):
+        problem = f"the third column ({last.decode(errors='replace')}) may be a rank, a score or an id"
+        hint = "give --input-format msmarco-run, tsv or msmarco-triples"
+        raise InputError(lines.source, lines.number, problem, hint)
+    if all(len(column.split()) == 1 and any(map(_is_digit, column)) for column in columns):
+        return "msmarco-triples"  # ids such as D1234
+    return "msmarco-text-triples" if all(b" " in column.strip() for column in columns[1:]) else None
+
+
+def _is_digit(character: int) -> bool:
+    return 48 <= character <= 57
 
 
 def _recognise_object(line: bytes) -> str:
@@ -70,6 +90,8 @@ def _recognise_array(line: bytes, lines: Lines) -> str:
     """Tell ColBERT's arrays apart: plain ids, [doc_id, score] pairs, [score, doc_id] pairs."""
     from rdtools.formats.records import parse_json
 
+    if line.lstrip()[1:].lstrip()[:1] in (b"", b"{"):
+        return "rank-llm"  # a file that is one array of objects
     rest = parse_json(line)[1:]
     if not any(isinstance(item, list) for item in rest):
         return "colbert-triples"

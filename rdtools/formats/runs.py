@@ -10,8 +10,8 @@ from typing import NamedTuple
 from rdtools.core.errors import BadLine
 from rdtools.core.records import QRELS_SOURCE, Doc, Record
 from rdtools.core.streams import Lines
-from rdtools.formats.records import dump, is_score
-from rdtools.formats.texts import decode
+from rdtools.formats.records import dump, identifier, is_score, parse_object, show
+from rdtools.formats.texts import decode, string, titled_text
 
 _NOT_IN_CELLS = "\t\r\n"
 
@@ -100,13 +100,18 @@ def write_tsv(record: Record) -> bytes:
     return _tsv_lines(run_columns(record))
 
 
-def encode_runs(runs: Iterable[RunColumns], name: str) -> Iterator[bytes]:
-    """Yield the lines of each ranking in format `name`, trec or tsv.
+def write_jsonl_run(record: Record) -> bytes:
+    """Return the lines `{"qid", "docno", "score", "rank"}` of a record; ranks start at 1."""
+    return _jsonl_lines(run_columns(record))
+
+
+def encode_rankings(runs: Iterable[RunColumns], name: str) -> Iterator[bytes]:
+    """Yield the lines of each ranking in format `name`, trec, tsv or jsonl-run.
 
     Raises:
         RdError: the format cannot hold an id.
     """
-    lines = {"trec": _trec_lines, "tsv": _tsv_lines}[name]
+    lines = {"trec": _trec_lines, "tsv": _tsv_lines, "jsonl-run": _jsonl_lines}[name]
     for run in runs:
         try:
             yield lines(run)
@@ -129,6 +134,14 @@ def _tsv_lines(run: RunColumns) -> bytes:
         for doc_id in run.doc_ids:
             run_cell(doc_id)
     return _rows(start, "\n", run.doc_ids, ["\t"] * len(run.doc_ids), _score_texts(run.scores))
+
+
+def _jsonl_lines(run: RunColumns) -> bytes:
+    rows = zip(run.doc_ids, run.scores, strict=True)
+    return b"".join(
+        dump({"qid": run.query_id, "docno": doc_id, "score": score, "rank": rank})
+        for rank, (doc_id, score) in enumerate(rows, start=1)
+    )
 
 
 def _rows(start: str, end: str, *columns: list[str]) -> bytes:
@@ -164,11 +177,17 @@ def read_tsv(lines: Lines, together: bool = True) -> Iterator[Record]:
     return _grouped(lines, _parse_tsv, together)
 
 
+def read_jsonl_run(lines: Lines, together: bool = True) -> Iterator[Record]:
+    """`{"qid", "docno", "score", "rank"}`: a run in JSON lines, or in the rows of parquet."""
+    return _grouped(lines, _parse_jsonl_run, together)
+
+
 def read_msmarco(lines: Lines, together: bool = True) -> Iterator[Record]:
     return _grouped(lines, _parse_msmarco, together)
 
 
-_Row = tuple[str, Doc, str]  # query_id, document, tag
+_Row = tuple[str, Doc, dict[str, str]]
+"""query_id, document, further fields of the record."""
 
 
 def _grouped(lines: Lines, parse: Callable[[bytes], _Row], together: bool) -> Iterator[Record]:
@@ -181,7 +200,7 @@ def _grouped(lines: Lines, parse: Callable[[bytes], _Row], together: bool) -> It
         row = lines.parse(parse, line)
         if row is None:
             continue
-        query_id, doc, tag = row
+        query_id, doc, others = row
         if record is None or query_id != record["query_id"]:
             if together and query_id in finished:
                 lines.bad(f'the lines of query "{query_id}" are not together', "sort by query first")
@@ -194,8 +213,7 @@ def _grouped(lines: Lines, parse: Callable[[bytes], _Row], together: bool) -> It
             docs, start = {}, lines.number
             scale = "unknown" if "score" in doc else "rank"
             record = {"query_id": query_id, "docs": [], "score_scale": scale}
-            if tag:
-                record["tag"] = tag  # type: ignore[typeddict-unknown-key]
+            record.update(others)  # type: ignore[typeddict-item]
         if doc["doc_id"] in docs:
             lines.bad(f'duplicate document "{doc["doc_id"]}" for query "{query_id}"')
             continue
@@ -215,18 +233,35 @@ def _parse_trec(line: bytes) -> _Row:
     return (
         query_id,
         {"doc_id": doc_id, "score": number(score, "score"), "rank": whole_number(rank, "rank")},
-        tag,
+        {"tag": tag},
     )
 
 
 def _parse_tsv(line: bytes) -> _Row:
     query_id, doc_id, score = _three_columns(line, "score")
-    return query_id, {"doc_id": doc_id, "score": number(score, "score")}, ""
+    return query_id, {"doc_id": doc_id, "score": number(score, "score")}, {}
 
 
 def _parse_msmarco(line: bytes) -> _Row:
     query_id, doc_id, rank = _three_columns(line, "rank")
-    return query_id, {"doc_id": doc_id, "rank": whole_number(rank, "rank")}, ""
+    return query_id, {"doc_id": doc_id, "rank": whole_number(rank, "rank")}, {}
+
+
+def _parse_jsonl_run(line: bytes) -> _Row:
+    fields = parse_object(line)
+    query_id = identifier(fields, "qid", "query_id")
+    doc: Doc = {"doc_id": identifier(fields, "docno", "docid", "doc_id")}
+    if fields.get("score") is not None:
+        if not is_score(fields["score"]):
+            raise BadLine(f'"score" is not a finite number but {show(fields["score"])}')
+        doc["score"] = fields["score"]
+    if fields.get("rank") is not None:
+        doc["rank"] = whole_number(str(fields["rank"]), "rank")
+    if len(doc) == 1:
+        raise BadLine('missing "score" or "rank"')
+    if fields.get("text") is not None:
+        doc["text"] = titled_text(fields)
+    return query_id, doc, {} if fields.get("query") is None else {"query": string(fields, "query")}
 
 
 def _three_columns(line: bytes, last: str) -> list[str]:

@@ -41,6 +41,7 @@ _ABSENT = Raw(b"[]")
 
 class _Doc(PlainDoc, gc=False, forbid_unknown_fields=True):
     relabelled: bool = False
+    title: str = ""
 
 
 class _Record(Struct, gc=False, forbid_unknown_fields=True):

@@ -11,12 +11,16 @@ from rdtools.core.streams import Lines
 from rdtools.formats.records import check_record, identifier, parse_object, show
 
 _IDS = "id _id qid query_id query-id did pid doc_id doc-id docid docno".split()
+_DOC_IDS = "_id doc_id document_id docid docno pid id".split()
 _TEXTS = "text query title contents passage document".split()
 _HEADERS = {f"{name}\t{text}".encode() for name in _IDS for text in _TEXTS}
 
 
 def read_beir_queries(lines: Lines) -> Iterator[Record]:
-    """`{"_id": …, "text": …}`. Other fields stay, except BEIR's `metadata`, which may hold answers."""
+    """`{"_id": …, "text": …}`. Other fields stay, except BEIR's `metadata`.
+
+    It may hold answers and judgements (in SciFact those of the query), which must not travel with a query.
+    """
     return lines.parsed(_beir_query)
 
 
@@ -74,15 +78,15 @@ def decode(line: bytes) -> str:
 
 def _beir_query(line: bytes) -> Record:
     fields = parse_object(line)
-    query_id, text = identifier(fields, "_id", "query_id"), string(fields, "text")
-    known = ("_id", "query_id", "query", "text", "metadata", "docs")
+    query_id, text = identifier(fields, "_id", "query_id", "qid", "id"), string(fields, "text")
+    known = ("_id", "query_id", "qid", "id", "query", "text", "metadata", "docs")
     others = {key: value for key, value in fields.items() if key not in known}
     return check_record({"query_id": query_id, "query": text, **others})
 
 
 def _beir_doc(line: bytes) -> tuple[str, str]:
     fields = parse_object(line)
-    return identifier(fields, "_id", "doc_id"), titled_text(fields)
+    return identifier(fields, *_DOC_IDS), titled_text(fields)
 
 
 def _two_columns(line: bytes) -> tuple[str, str]:

@@ -186,14 +186,33 @@ def test_same_stems_are_told_apart_by_path(run, files):
 
 def test_an_empty_file_is_a_run_without_documents(run, files):
     (files / "none.run").touch()
-    done = run("rd-eval", "qrels", "none.run", "-m", "RR", check=True)
+    refused = run("rd-eval", "qrels", "good.run", "none.run", "-m", "RR")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "rd-eval: none: the run is empty (--allow-empty accepts it)\n"
+    done = run("rd-eval", "qrels", "none.run", "-m", "RR", "--allow-empty", check=True)
     assert done.stdout == "none\tRR\t0.0000\n"
     assert done.stderr == "rd-eval: warning: none: none of the judged queries is in the run\n"
 
 
+def test_a_run_without_any_judged_query_is_refused(run, files):
+    (files / "other.run").write_text(GOOD.replace("q", "x"))
+    refused = run("rd-eval", "qrels", "other.run", "-m", "RR")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    message = "rd-eval: other: none of the judged queries is in it (--allow-empty accepts it)\n"
+    assert refused.stderr == message
+    assert run("rd-eval", "qrels", "-m", "RR", stdin="x0 0 d 1 2 tag\n").stderr == message.replace(
+        "other", "tag"
+    )
+    done = run("rd-eval", "qrels", "other.run", "-m", "RR", "--allow-empty", check=True)
+    assert done.stdout == "other\tRR\t0.0000\n"
+
+
 @pytest.mark.parametrize("format", ["tsv", "jsonl", "markdown", "latex"])
 def test_an_empty_stdin_is_no_run(run, files, format):
-    done = run("rd-eval", "qrels", "--equivalence", 1, "-f", format, check=True)
+    refused = run("rd-eval", "qrels", "-f", format)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "rd-eval: <stdin>: the run is empty (--allow-empty accepts it)\n"
+    done = run("rd-eval", "qrels", "--equivalence", 1, "-f", format, "--allow-empty", check=True)
     assert (done.stdout, done.stderr) == ("", "rd-eval: warning: <stdin>: no run\n")
 
 

@@ -282,10 +282,11 @@ def test_several_files_each_have_their_own_format(put):
 
 
 @pytest.mark.parametrize("third", ["1", "12", "-3", "1000"])
-def test_a_third_column_that_may_be_rank_or_score_is_asked_about(put, third):
+def test_a_third_column_that_may_be_rank_score_or_id_is_asked_about(put, third):
     path = put(f"q\td\t{third}")
     expected = (
-        f"1: the third column ({third}) may be a rank or a score (give --input-format msmarco-run or tsv)"
+        f"1: the third column ({third}) may be a rank, a score or an id "
+        "(give --input-format msmarco-run, tsv or msmarco-triples)"
     )
     assert error(path) == expected
     if int(third) > 0:
@@ -297,6 +298,8 @@ def test_a_third_column_that_may_be_rank_or_score_is_asked_about(put, third):
         }
     (record,) = read(path, input_format="tsv")
     assert record["docs"] == [{"doc_id": "d", "score": float(third)}]
+    (record,) = read(path, input_format="msmarco-triples")
+    assert record["docs"] == [{"doc_id": "d", "relevance": 1}, {"doc_id": third}]
 
 
 @pytest.mark.parametrize("third", ["1.0", "1e3", "-2.5E-4", ".5"])
@@ -333,6 +336,21 @@ def test_trec_run(put):
             "tag": "other",
         },
     ]
+
+
+@pytest.mark.parametrize("second", ["0", "1", "Q1", "a", "x-y"])
+@pytest.mark.parametrize("gap", [" ", "\t"])
+def test_nobody_reads_the_second_column_of_a_trec_run(put, second, gap):
+    path = put(gap.join(["q1", second, "d2", "1", "9.5", "bm25"]))
+    (record,) = read(path)
+    assert record["docs"] == [{"doc_id": "d2", "score": 9.5, "rank": 1}]
+    assert read(path, input_format="trec") == [record]
+
+
+@pytest.mark.parametrize("line", ["4\tis it 3 2.5 long", "4\tis 0 d2 1 2.5"])
+def test_six_words_in_two_columns_are_a_query(put, line):
+    (record,) = read(put(line))
+    assert record == {"query_id": "4", "query": line[2:], "docs": []}
 
 
 @pytest.mark.parametrize(
@@ -594,11 +612,6 @@ def test_skipped_judgements_are_counted(put, logged):
     path = put("q 0 d 1", "bad")
     read_qrels(path, Reading(on_error="skip"))
     assert logged.messages == [f"{path}: 1 bad line skipped"]
-
-
-def test_a_query_that_a_format_has_nothing_of_is_named_in_detail(logged):
-    assert writer("trec")({"query_id": "q", "docs": []}) == b""
-    assert logged.messages == ['query "q": trec has nothing to hold of it']
 
 
 # --- whatever the bytes are, the only way to fail is one line

@@ -24,7 +24,7 @@ from rdtools.core.errors import RdError
 from rdtools.core.streams import open_lines
 from rdtools.diagnose.correlation import read_metrics
 from rdtools.evaluate.rankings import read_any_rankings, read_rankings
-from rdtools.formats import Reading, encode, read_records
+from rdtools.formats import Reading, Writing, encode, read_records
 from rdtools.formats.qrels import read_qrels
 from rdtools.formats.records import check_record, is_score
 from rdtools.formats.runs import ranking
@@ -151,7 +151,7 @@ record = st.fixed_dictionaries(
 @given(written=st.lists(record, max_size=3))
 def test_records_come_back_as_they_were(tmp_path, written):
     path = tmp_path / "out"
-    path.write_bytes(b"".join(encode(written, "jsonl")))
+    path.write_bytes(b"".join(encode(written, Writing())))
     assert list(read_records([str(path)], Reading(input_format="records"))) == written
 
 
@@ -161,7 +161,7 @@ def test_records_come_back_as_they_were(tmp_path, written):
 def test_runs_come_back_in_their_order_with_their_scores(tmp_path, format, written):
     path = tmp_path / "out"
     try:
-        path.write_bytes(b"".join(encode([written], format)))
+        path.write_bytes(b"".join(encode([written], Writing(format=format))))
     except RdError as error:
         assert "white space" in str(error) or "a tab or a line end" in str(error)  # noqa: PT017
         return
@@ -177,7 +177,7 @@ def test_runs_come_back_in_their_order_with_their_scores(tmp_path, format, writt
 def test_what_any_writer_writes_its_reader_reads(tmp_path, format, written):
     path = tmp_path / "out"
     try:
-        path.write_bytes(b"".join(encode(written, format)))
+        path.write_bytes(b"".join(encode(written, Writing(format=format))))
     except RdError:
         return
     name = {"jsonl": "records"}.get(format, format)

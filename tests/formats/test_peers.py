@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rdtools.core.errors import InputError, RdError
-from rdtools.formats import Reading, encode, read_records, writer
+from rdtools.formats import Reading, Writing, encode, read_records, writer
 from rdtools.formats.table import READERS, WRITERS
 
 
@@ -28,7 +28,7 @@ def error(tmp_path: Path, line: str, format: str | None = None) -> str:
 
 
 def write(format: str, record: dict) -> list[str]:
-    return writer(format)(record).decode().splitlines()
+    return b"".join(encode([record], Writing(format=format))).decode().splitlines()
 
 
 def hash16(text: str) -> str:
@@ -141,6 +141,23 @@ GOLDEN = {
             "score_scale": "unknown",
         },
     ),
+    "rank-llm": (
+        '{"query":{"text":"tea","qid":"7"},"candidates":[{"docid":"12","score":9.1,"doc":{"text":"Tea is…"}},'
+        '{"docid":"40","score":-3.2,"doc":{"text":"Car…"}}]}',
+        {
+            "query_id": "7",
+            "query": "tea",
+            "docs": [
+                {"doc_id": "12", "rank": 1, "score": 9.1, "text": "Tea is…"},
+                {"doc_id": "40", "rank": 2, "score": -3.2, "text": "Car…"},
+            ],
+            "score_scale": "unknown",
+        },
+    ),
+    "jsonl-run": (
+        '{"qid":"7","docno":"12","score":9.1,"rank":1}',
+        {"query_id": "7", "docs": [{"doc_id": "12", "score": 9.1, "rank": 1}], "score_scale": "unknown"},
+    ),
     "splade": (
         "tea\tTea is…\tCar…\t9.1\t-3.2",
         {
@@ -172,7 +189,7 @@ def test_golden_line_is_written_back_to_the_byte(tmp_path, format):
 def test_every_peer_format_has_a_golden_line():
     others = {
         *("records", "trec", "tsv", "msmarco-run", "beir-queries", "tsv-queries"),  # test_formats.py
-        *("paper-scores", "gpl-hard-negatives"),  # below
+        *("paper-scores", "gpl-hard-negatives", "msmarco-triples", "msmarco-text-triples"),  # below
     }
     assert set(GOLDEN) | others == set(READERS)
     below = {
@@ -180,6 +197,7 @@ def test_every_peer_format_has_a_golden_line():
         "sentence-transformers-list",
         "ms-swift",
         "gpl-hard-negatives",
+        "msmarco-triples",
         "paper-scores",
     }
     assert set(GOLDEN) | below | {"jsonl", "trec", "tsv"} == set(WRITERS)
@@ -209,9 +227,12 @@ IDS = {"query_id": "7", "docs": [{"doc_id": "12", "relevance": 1}, {"doc_id": "4
                 '{"query_id":"7","doc_id_a":"d9","doc_id_b":["40","51"]}',
             ],
         ),
-        ("colbert-triples", ["[7,12,40]", "[7,12,51]", '[7,"d9",40]', '[7,"d9",51]']),
-        ("colbert-nway", ['[7,[12,9.5],["d9",4.0],[40,-3.25],[51,-8.0]]']),
-        ("colbert-scores", ['[7,[[9.5,12],[-3.25,40],[4.0,"d9"],[-8.0,51]]]']),
+        (
+            "colbert-triples",
+            ['["7","12","40"]', '["7","12","51"]', '["7","d9","40"]', '["7","d9","51"]'],
+        ),
+        ("colbert-nway", ['["7",["12",9.5],["d9",4.0],["40",-3.25],["51",-8.0]]']),
+        ("colbert-scores", ['["7",[[9.5,"12"],[4.0,"d9"],[-3.25,"40"],[-8.0,"51"]]]']),
         ("gpl", ["7\t12\t40\t12.75", "7\t12\t51\t17.5", "7\td9\t40\t7.25", "7\td9\t51\t12.0"]),
         (
             "splade",
@@ -222,7 +243,7 @@ IDS = {"query_id": "7", "docs": [{"doc_id": "12", "relevance": 1}, {"doc_id": "4
                 "tea\tCup…\tCat…\t4.0\t-8.0",
             ],
         ),
-        ("msmarco-hard-negatives", ['{"qid":7,"pos":[12,"d9"],"neg":{"bm25":[40],"random":[51]}}']),
+        ("msmarco-hard-negatives", ['{"qid":"7","pos":["12","d9"],"neg":{"bm25":["40"],"random":["51"]}}']),
         ("gpl-hard-negatives", ['{"qid":"7","pos":["12","d9"],"neg":{"bm25":["40"],"random":["51"]}}']),
         (
             "flagembedding",
@@ -259,7 +280,23 @@ IDS = {"query_id": "7", "docs": [{"doc_id": "12", "relevance": 1}, {"doc_id": "4
                 '"negative_messages":[[{"role":"assistant","content":"Car…"}],[{"role":"assistant","content":"Cat…"}]]}'
             ],
         ),
-        ("pylate", ['{"query_id":7,"document_ids":[12,40,"d9",51],"scores":[9.5,-3.25,4.0,-8.0]}']),
+        ("pylate", ['{"query_id":"7","document_ids":["12","d9","40","51"],"scores":[9.5,4.0,-3.25,-8.0]}']),
+        (
+            "tevatron-kd",
+            [
+                '{"query_id":"7","query":"tea","passages":[{"docid":"12","title":"","text":"Tea is…"},'
+                '{"docid":"d9","title":"","text":"Cup…"},{"docid":"40","title":"","text":"Car…"},'
+                '{"docid":"51","title":"","text":"Cat…"}],"scores":[9.5,4.0,-3.25,-8.0]}'
+            ],
+        ),
+        ("msmarco-triples", ["7\t12\t40", "7\t12\t51", "7\td9\t40", "7\td9\t51"]),
+        (
+            "rank-llm",
+            [
+                '{"query":{"text":"tea","qid":"7"},"candidates":[{"docid":"d9","score":4.0,"doc":{"text":"Cup…"}},'
+                '{"docid":"40","score":-3.25,"doc":{"text":"Car…"}},{"docid":"51","score":-8.0,"doc":{"text":"Cat…"}}]}'
+            ],
+        ),
     ],
 )
 def test_a_full_record_is_written(format, lines):
@@ -289,7 +326,10 @@ def test_what_is_missing_is_said_in_one_line(format):
     }
 
 
-IDS_ONLY = {"paper-triples", "colbert-triples", "msmarco-hard-negatives", "gpl-hard-negatives"}
+IDS_ONLY = {
+    *("jsonl-run", "paper-triples", "colbert-triples"),
+    *("msmarco-hard-negatives", "gpl-hard-negatives", "msmarco-triples"),
+}
 
 
 def test_no_text_is_said_where_only_the_documents_lack_it():
@@ -324,10 +364,16 @@ def test_integer_and_string_ids_are_the_same_ids(tmp_path):
 
 
 @pytest.mark.parametrize("doc_id", ["012", "+1", "1.0", "١", "9" * 30, "d1", "-"])
-def test_only_plain_numbers_are_written_as_integers(doc_id):
-    record = {"query_id": "q", "docs": [{"doc_id": doc_id, "score": 1.0}]}
-    assert json.loads(write("pylate", record)[0])["document_ids"] == [doc_id]
-    assert json.loads(write("colbert-nway", record)[0]) == ["q", [doc_id, 1.0]]
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_ids_are_integers_only_if_all_of_the_file_are_plain_numbers(doc_id, place):
+    ids = ["12", "40", "51"]
+    numbers = [{"query_id": str(n), "docs": [{"doc_id": i, "score": 1.0}]} for n, i in enumerate(ids)]
+    ids[place] = doc_id
+    mixed = [{"query_id": str(n), "docs": [{"doc_id": i, "score": 1.0}]} for n, i in enumerate(ids)]
+    lines = b"".join(encode(mixed, Writing(format="colbert-nway"))).splitlines()
+    assert [json.loads(line) for line in lines] == [[str(n), [i, 1.0]] for n, i in enumerate(ids)]
+    lines = b"".join(encode(numbers, Writing(format="colbert-nway"))).splitlines()
+    assert [json.loads(line) for line in lines] == [[0, [12, 1.0]], [1, [40, 1.0]], [2, [51, 1.0]]]
 
 
 @pytest.mark.parametrize("ids", ["[12, 40]", "['12', '40']", '[\\"12\\", \\"40\\"]'])
@@ -448,7 +494,7 @@ def test_tevatron_kd_without_docids_and_titles(tmp_path):
     (record,) = read(tmp_path, line)
     assert record["docs"] == [
         {"doc_id": GOOD, "text": "Tea is…", "score": 4.2},
-        {"doc_id": hash16("Car Wheels"), "text": "Car Wheels", "score": 1},
+        {"doc_id": hash16("Car Wheels"), "text": "Car Wheels", "title": "Car", "score": 1},
     ]
 
 
@@ -616,19 +662,19 @@ def test_paper_scores_are_written_as_one_object(tmp_path):
         {"query_id": "7", "docs": [{"doc_id": "12", "score": 9.5}, {"doc_id": "40", "score": -3.0}]},
         {"query_id": '"9', "docs": [{"doc_id": "51", "score": -0.25}]},
     ]
-    data = b"".join(encode(iter(records), "paper-scores"))
+    data = b"".join(encode(iter(records), Writing(format="paper-scores")))
     assert data == b'{"7":{"12":9.5,"40":-3.0},"\\"9":{"51":-0.25}}\n'
     (tmp_path / "scores.json").write_bytes(data)
     back = read_records([str(tmp_path / "scores.json")], Reading(input_format="paper-scores"))
     assert list(back) == [{**record, "score_scale": "unknown"} for record in records]
-    assert b"".join(encode(iter([]), "paper-scores")) == b"{}\n"
+    assert b"".join(encode(iter([]), Writing(format="paper-scores"))) == b"{}\n"
 
 
 def test_a_query_that_stands_twice_is_no_key_twice():
     record = {"query_id": "q", "docs": [{"doc_id": "d", "score": 1.0}]}
     with pytest.raises(RdError, match=r'^query "q" is repeated; paper-scores allows one record per query$'):
-        list(encode([record, record], "paper-scores"))
-    assert len(b"".join(encode([record, record], "trec")).splitlines()) == 2
+        list(encode([record, record], Writing(format="paper-scores")))
+    assert len(b"".join(encode([record, record], Writing(format="trec"))).splitlines()) == 2
 
 
 def test_splade_has_no_empty_columns():

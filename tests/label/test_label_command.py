@@ -98,6 +98,19 @@ def test_empty_input_is_empty_output_whatever_the_teacher(run):
         (["--teacher", "llm:m", "--prompt-preset", "qwen3-reranker", "--prompt", "{query}{document}"], "", 2,
          "rd-label: --prompt-preset cannot be combined with --prompt, which has a prompt\n"),
         (["--teacher", "llm:m", "--prompt-preset", "monot"], "", 2, "rd-label: unknown preset 'monot'; did you mean 'monot5'?"),
+        (["--teacher", "be:m", "--index", "i"], "", 2,
+         "rd-label: --index does nothing here: an index belongs to a corpus (give --corpus or --dataset)\n"),
+        (["--teacher", "ce:m", "--index", "i", "--corpus", "c.tsv"], "", 2,
+         "rd-label: --index does nothing here: --teacher ce reads no index\n"),
+        (["--teacher", "be:m", "--k1", "2"], "", 2, "rd-label: --k1 does nothing here: --teacher be is not BM25\n"),
+        (["--teacher", "qrels", "--teacher", "run:r", "--device", "cpu"], "", 2,
+         "rd-label: --device does nothing here: --teacher qrels or run is no model of ours\n"),
+        (["--teacher", "bm25", "--cache", "c.db"], "", 2,
+         "rd-label: --cache does nothing here: --teacher bm25 scores too fast for a cache\n"),
+        (["--teacher", "ce:m", "--qrels", "q"], "", 2,
+         "rd-label: --qrels does nothing here: --teacher ce reads no judgements\n"),
+        (["--teacher", "ce:m", "--score-scale", "logit"], "", 2,
+         "rd-label: --score-scale does nothing here: --teacher ce knows the scale of its scores\n"),
         (["--combine", "mean"], "", 2, "rd-label: --combine needs several --teacher\n"),
         (["--augmented-text", "both"], "", 2, "rd-label: --augmented-text needs --augment-query or --augment-doc\n"),
         (["--teacher", "qrels", "--augment-doc", "drop:0.5"], '{"query_id":"q","docs":[]}\n', 2,
@@ -219,13 +232,13 @@ def test_options_of_models_reach_the_teachers(tmp_path, monkeypatch):
     (tmp_path / "records.jsonl").write_text(RECORDS)
     main.app()(
         [
-            str(tmp_path / "records.jsonl"), "--teacher", "llm:model", "--prompt", "{query} {document}", "--answers", "A,B",
+            str(tmp_path / "records.jsonl"), "--teacher", "llm:model", "--teacher", "bm25", "--teacher", "cmd:x", "--prompt", "{query} {document}", "--answers", "A,B",
             "--chat", "--paper-compat", "--seed", "4", "--dtype", "bf16", "--max-length", "9", "--k1", "2", "--index", "ix",
             "--score-scale", "logit", "-o", str(tmp_path / "out.jsonl"),
         ],
         standalone_mode=False,
     )  # fmt: skip
-    ((spec, resources),) = opened
+    ((spec, resources), *_) = opened
     assert spec == "llm:model"
     assert resources.prompt == Prompt(template="{query} {document}", answers="A,B", chat=True)
     assert (resources.paper_compat, resources.seed, resources.score_scale) == (True, 4, "logit")

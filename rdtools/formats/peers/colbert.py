@@ -14,10 +14,8 @@ from rdtools.formats.peers.parts import (
     as_relevant,
     by_id,
     joined,
-    negatives_of,
-    number_id,
     pairs_of,
-    positives_of,
+    positives_first,
     score_of,
     take_list,
     take_query,
@@ -35,7 +33,7 @@ def read_pylate(lines: Lines) -> Iterator[Record]:
             if isinstance(fields.get(key), str):
                 fields[key] = _literal(fields[key], key)
         docs = with_scores(by_id(take_list(fields, "document_ids")), fields.pop("scores", None), "scores")
-        return joined(take_query(fields, "query"), docs, fields)
+        return joined(lines, take_query(fields, "query"), docs, fields)
 
     return lines.parsed(parse)
 
@@ -48,11 +46,12 @@ def _literal(text: str, key: str) -> Any:
 
 
 def write_pylate(record: Record) -> bytes:
-    docs = record["docs"]
+    """Positives first: PyLate reads the first `n_ways` documents."""
+    docs = positives_first(record)
     return dump(
         {
-            "query_id": number_id(record["query_id"]),
-            "document_ids": [number_id(doc["doc_id"]) for doc in docs],
+            "query_id": record["query_id"],
+            "document_ids": [doc["doc_id"] for doc in docs],
             "scores": [score_of(doc) for doc in docs],
         }
     )
@@ -63,7 +62,7 @@ def read_colbert_triples(lines: Lines) -> Iterator[Record]:
 
     def parse(line: bytes) -> Record:
         query, (positive, *negatives) = _array(line, "[query_id, positive id, negative id, …]")
-        return joined(query, as_relevant(by_id([positive])) + by_id(negatives))
+        return joined(lines, query, as_relevant(by_id([positive])) + by_id(negatives))
 
     return lines.parsed(parse)
 
@@ -74,7 +73,7 @@ def read_colbert_nway(lines: Lines) -> Iterator[Record]:
 
     def parse(line: bytes) -> Record:
         query, pairs = _array(line, shape)
-        return joined(query, [_pair(pair, "doc_id", "score", shape) for pair in pairs])
+        return joined(lines, query, [_pair(pair, "doc_id", "score", shape) for pair in pairs])
 
     return lines.parsed(parse)
 
@@ -91,7 +90,7 @@ def read_colbert_scores(lines: Lines) -> Iterator[Record]:
             and all(isinstance(pair, list) for pair in pairs[0])
         ):
             pairs = pairs[0]
-        return joined(query, [_pair(pair, "score", "doc_id", shape) for pair in pairs])
+        return joined(lines, query, [_pair(pair, "score", "doc_id", shape) for pair in pairs])
 
     return lines.parsed(parse)
 
@@ -111,22 +110,17 @@ def _pair(pair: Any, first: str, second: str, shape: str) -> Fields:
 
 def write_colbert_triples(record: Record) -> bytes:
     """One line per positive and negative."""
-    query_id = number_id(record["query_id"])
+    query_id = record["query_id"]
     return b"".join(
-        dump([query_id, number_id(positive["doc_id"]), number_id(negative["doc_id"])])
-        for positive, negative in pairs_of(record)
+        dump([query_id, positive["doc_id"], negative["doc_id"]]) for positive, negative in pairs_of(record)
     )
 
 
 def write_colbert_nway(record: Record) -> bytes:
     """Positives first, as ColBERT takes the first for the relevant one."""
-    docs = positives_of(record) + negatives_of(record)
-    if not docs:
-        return b""
-    return dump([number_id(record["query_id"]), *([number_id(doc["doc_id"]), score_of(doc)] for doc in docs)])
+    docs = positives_first(record)
+    return dump([record["query_id"], *([doc["doc_id"], score_of(doc)] for doc in docs)])
 
 
 def write_colbert_scores(record: Record) -> bytes:
-    return dump(
-        [number_id(record["query_id"]), [[score_of(doc), number_id(doc["doc_id"])] for doc in record["docs"]]]
-    )
+    return dump([record["query_id"], [[score_of(doc), doc["doc_id"]] for doc in positives_first(record)]])

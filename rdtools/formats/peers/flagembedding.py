@@ -34,7 +34,7 @@ def read_flagembedding(lines: Lines) -> Iterator[Record]:
         if scores != [None, None]:  # an empty list may stand for none
             positives = with_scores(positives, scores[0] or [], "pos_scores")
             negatives = with_scores(negatives, scores[1] or [], "neg_scores")
-        return joined(take_query(fields, "query"), as_relevant(positives) + negatives, fields)
+        return joined(lines, take_query(fields, "query"), as_relevant(positives) + negatives, fields)
 
     return lines.parsed(parse)
 

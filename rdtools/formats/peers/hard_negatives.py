@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from rdtools.core.errors import BadLine
@@ -15,7 +15,6 @@ from rdtools.formats.peers.parts import (
     columns_of,
     joined,
     negatives_of,
-    number_id,
     pairs_of,
     positives_of,
     score_of,
@@ -46,7 +45,7 @@ def read_hard_negatives(lines: Lines) -> Iterator[Record]:
             for system, entries in systems.items()
             for rank, entry in enumerate(entries, start=1)
         ]
-        return joined(take_query(fields, "query"), as_relevant(positives) + negatives, fields)
+        return joined(lines, take_query(fields, "query"), as_relevant(positives) + negatives, fields)
 
     return lines.parsed(parse)
 
@@ -58,21 +57,12 @@ def _entry(entry: Any) -> Fields:
     return {"doc_id": identifier(entry, "pid"), **score}
 
 
-def write_msmarco_hard_negatives(record: Record) -> bytes:
-    return dump(_hard_negatives(record, number_id))
-
-
-def write_gpl_hard_negatives(record: Record) -> bytes:
-    """GPL looks ids up in BEIR files, where they are strings."""
-    return dump(_hard_negatives(record, str))
-
-
-def _hard_negatives(record: Record, as_id: Callable[[str], int | str]) -> Fields:
-    systems: dict[str, list[int | str]] = {}
+def write_hard_negatives(record: Record) -> bytes:
+    systems: dict[str, list[str]] = {}
     for doc in negatives_of(record):
-        systems.setdefault(doc.get("source", "unknown"), []).append(as_id(doc["doc_id"]))
-    positives = [as_id(doc["doc_id"]) for doc in positives_of(record)]
-    return {"qid": as_id(record["query_id"]), "pos": positives, "neg": systems}
+        systems.setdefault(doc.get("source", "unknown"), []).append(doc["doc_id"])
+    positives = [doc["doc_id"] for doc in positives_of(record)]
+    return dump({"qid": record["query_id"], "pos": positives, "neg": systems})
 
 
 def read_gpl(lines: Lines) -> Iterator[Record]:
@@ -85,9 +75,27 @@ def read_gpl(lines: Lines) -> Iterator[Record]:
         query_id, positive, negative, margin = columns_of(line, "query_id, positive id, negative id, margin")
         scores = [0.0, -number(margin, "margin")]
         docs = with_scores(by_id([positive, negative]), scores, "margin")
-        return joined({"query_id": query_id}, as_relevant(docs[:1]) + docs[1:])
+        return joined(lines, {"query_id": query_id}, as_relevant(docs[:1]) + docs[1:])
 
     return lines.parsed(parse)
+
+
+def read_msmarco_triples(lines: Lines) -> Iterator[Record]:
+    """`query_id⇥positive id⇥negative id`."""
+
+    def parse(line: bytes) -> Record:
+        query_id, positive, negative = columns_of(line, "query_id, positive id, negative id")
+        return joined(lines, {"query_id": query_id}, as_relevant(by_id([positive])) + by_id([negative]))
+
+    return lines.parsed(parse)
+
+
+def write_msmarco_triples(record: Record) -> bytes:
+    """One line per positive and negative."""
+    return "".join(
+        f"{run_cell(record['query_id'])}\t{run_cell(positive['doc_id'])}\t{run_cell(negative['doc_id'])}\n"
+        for positive, negative in pairs_of(record)
+    ).encode()
 
 
 def write_gpl(record: Record) -> bytes:

@@ -26,7 +26,7 @@ def read_paper_triples(lines: Lines) -> Iterator[Record]:
         fields = parse_object(line)
         sides = [fields.pop(key, None) for key in ("doc_id_a", "doc_id_b")]
         positives, negatives = (by_id(side if isinstance(side, list) else [side]) for side in sides)
-        return joined(take_query(fields, "query"), as_relevant(positives) + negatives, fields)
+        return joined(lines, take_query(fields, "query"), as_relevant(positives) + negatives, fields)
 
     return lines.parsed(parse)
 
@@ -48,15 +48,15 @@ def write_paper_scores(record: Record) -> bytes:
 
 def read_paper_scores(lines: Lines) -> Iterator[Record]:
     """`{query_id: {doc_id: score, …}, …}`, one object in a line: a record per query."""
-    for queries in lines.parsed(_paper_scores):
+
+    def parse(line: bytes) -> list[Record]:
+        records = []
+        for query_id, scores in parse_object(line).items():
+            if not isinstance(scores, dict):
+                raise BadLine(f'"{query_id}" must be an object of scores by doc_id, not {show(scores)}')
+            docs = [{"doc_id": doc_id, "score": score} for doc_id, score in scores.items()]
+            records.append(joined(lines, {"query_id": query_id}, docs))
+        return records
+
+    for queries in lines.parsed(parse):
         yield from queries
-
-
-def _paper_scores(line: bytes) -> list[Record]:
-    records = []
-    for query_id, scores in parse_object(line).items():
-        if not isinstance(scores, dict):
-            raise BadLine(f'"{query_id}" must be an object of scores by doc_id, not {show(scores)}')
-        docs = [{"doc_id": doc_id, "score": score} for doc_id, score in scores.items()]
-        records.append(joined({"query_id": query_id}, docs))
-    return records

@@ -9,6 +9,7 @@ from typing import Any
 
 from rdtools.core.errors import BadLine
 from rdtools.core.records import Doc, Record
+from rdtools.core.streams import Lines
 from rdtools.formats.records import check_record, identifier, show
 from rdtools.formats.texts import decode, string
 
@@ -44,11 +45,13 @@ def as_relevant(docs: list[Fields]) -> list[Fields]:
     return [{**doc, "relevance": 1} for doc in docs]
 
 
-def joined(query: Fields, docs: Iterable[Fields], others: Fields | None = None) -> Record:
+def joined(lines: Lines, query: Fields, docs: Iterable[Fields], others: Fields | None = None) -> Record:
     """Check the parts as a record and put them together, each document once."""
     first: dict[str, Fields] = {}
     for doc in docs:
-        first.setdefault(identifier(doc, "doc_id"), doc)
+        known = first.setdefault(identifier(doc, "doc_id"), doc)
+        if known.get("score") != doc.get("score"):
+            lines.leave_out("repeated document", "with another score")
     record = {**query, "docs": list(first.values())}
     if any("score" in doc for doc in first.values()):
         record["score_scale"] = "unknown"
@@ -99,12 +102,25 @@ def pairs_of(record: Record) -> Iterator[tuple[Doc, Doc]]:
     return product(positives_of(record), negatives_of(record))
 
 
+def positives_first(record: Record) -> list[Doc]:
+    """Return the documents with the positives in front, where loaders that read a part of the list look."""
+    return positives_of(record) + negatives_of(record)
+
+
 def text_of(doc: Doc) -> str:
     if "text" not in doc:
         raise BadLine(
             f'document "{doc["doc_id"]}" has no text, which this format needs', "leave out --no-text"
         )
     return doc["text"]
+
+
+def title_and_text(doc: Doc) -> tuple[str, str]:
+    """Return the title of a document and its text without the title; most documents have no title."""
+    title, text = doc.get("title"), text_of(doc)
+    if isinstance(title, str) and title and f"{text} ".startswith(f"{title} "):
+        return title, text[len(title) + 1 :]
+    return "", text
 
 
 def query_text(record: Record) -> str:
@@ -124,12 +140,6 @@ def score_of(doc: Doc) -> float:
 def all_scored(docs: Sequence[Doc]) -> bool:
     """True if every document has a score."""
     return bool(docs) and all("score" in doc for doc in docs)
-
-
-def number_id(identifier: str) -> int | str:
-    """An id that is a plain number as an integer: `12`, but not `012`."""
-    plain = identifier.isdecimal() and len(identifier) < 19 and str(int(identifier)) == identifier
-    return int(identifier) if plain else identifier
 
 
 def single_spaced(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from rdtools.core.records import Doc, Record
@@ -11,6 +12,7 @@ from rdtools.formats.peers.parts import (
     Fields,
     all_scored,
     as_relevant,
+    by_id,
     by_text,
     joined,
     negatives_of,
@@ -34,26 +36,33 @@ def read_sentence_transformers(lines: Lines) -> Iterator[Record]:
       gets the score 0 and a negative minus its margin, as only differences are known;
     - a pair of `anchor` and `positive` with `label` (its relevance) or `score`;
     - `query`, `docs` and `labels` or `scores`, lists of equal length.
+
+    Where the query is a whole number, it and the documents are ids.
     """
-    return lines.parsed(_sentence_transformers)
+    return lines.parsed(partial(_sentence_transformers, lines))
 
 
-def _sentence_transformers(line: bytes) -> Record:
+def _sentence_transformers(lines: Lines, line: bytes) -> Record:
     fields = parse_object(line)
+    has_ids = any(isinstance(fields.get(key), int) for key in ("anchor", "query"))
+    if has_ids:
+        fields["query_id"] = fields.pop("anchor", fields.pop("query", None))
+    as_docs = by_id if has_ids else by_text
     query = take_query(fields, "anchor", "query")
     many = next((key for key in ("docs", "documents") if key in fields), None)
     if many is not None:
-        docs = by_text(take_list(fields, many))
+        docs = as_docs(take_list(fields, many))
         if "labels" in fields:
             docs = _labelled(with_scores(docs, fields.pop("labels"), "labels"))
         if "scores" in fields:
             docs = with_scores(docs, fields.pop("scores"), "scores")
-        return joined(query, docs, fields)
+        return joined(lines, query, docs, fields)
     positive_key = "positive" if "positive" in fields else "answer"
-    (positive,) = by_text([string(fields, positive_key)])
-    del fields[positive_key]
+    if not has_ids:
+        string(fields, positive_key)
+    (positive,) = as_docs([fields.pop(positive_key, None)])
     names = [name for name in fields if name == "negative" or name.removeprefix("negative_").isdecimal()]
-    negatives = by_text(fields.pop(name) for name in names)
+    negatives = as_docs(fields.pop(name) for name in names)
     value_key = next(
         (key for key in ("scores", "score", "labels", "label") if fields.get(key) is not None), None
     )
@@ -61,12 +70,12 @@ def _sentence_transformers(line: bytes) -> Record:
     values: list[Any] = value if isinstance(value, list) else [value]
     if not negatives and value_key is not None:
         docs = with_scores([positive], values, value_key)
-        return joined(query, _labelled(docs) if value_key == "label" else docs, fields)
+        return joined(lines, query, _labelled(docs) if value_key == "label" else docs, fields)
     if value_key is not None:
         if len(values) == len(negatives):
             values = [0.0, *(-margin if is_score(margin) else margin for margin in values)]
         positive, *negatives = with_scores([positive, *negatives], values, value_key)
-    return joined(query, as_relevant([positive]) + negatives, fields)
+    return joined(lines, query, as_relevant([positive]) + negatives, fields)
 
 
 def _labelled(docs: list[Fields]) -> list[Fields]:
@@ -75,7 +84,7 @@ def _labelled(docs: list[Fields]) -> list[Fields]:
     if any(isinstance(label, float) and label != int(label) for label in labels if is_score(label)):
         return docs
     return [
-        {**{key: doc[key] for key in ("doc_id", "text")}, "relevance": label}
+        {**{key: doc[key] for key in ("doc_id", "text") if key in doc}, "relevance": label}
         for doc, label in zip(docs, labels, strict=True)
     ]
 
@@ -95,13 +104,14 @@ def write_triplet(record: Record) -> bytes:
 
 def _tuples(record: Record, groups: Callable[[list[Doc]], list[list[Doc]]], numbered: bool = True) -> bytes:
     rows = []
+    scored = all_scored(record["docs"])
     for positive in positives_of(record):
         for negatives in groups(negatives_of(record)):
             docs = [positive, *negatives]
             row: Fields = {"anchor": query_text(record), "positive": text_of(positive)}
             for place, doc in enumerate(negatives, start=1):
                 row[f"negative_{place}" if numbered else "negative"] = text_of(doc)
-            if all_scored(docs):
+            if scored:
                 row["scores"] = [doc["score"] for doc in docs]
             rows.append(dump(row))
     return b"".join(rows)

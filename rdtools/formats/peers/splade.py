@@ -1,4 +1,4 @@
-"""SPLADE's training files: a query, two documents and their scores per line."""
+"""Tables of texts: SPLADE's training files with two scores per line, and MS MARCO's triples without."""
 
 from __future__ import annotations
 
@@ -32,7 +32,18 @@ def read_splade(lines: Lines) -> Iterator[Record]:
         docs = with_scores(
             by_text([positive, negative]), [number(score, "score") for score in scores], "scores"
         )
-        return joined({"query_id": text_id(query), "query": query}, as_relevant(docs[:1]) + docs[1:])
+        return joined(lines, {"query_id": text_id(query), "query": query}, as_relevant(docs[:1]) + docs[1:])
+
+    return lines.parsed(parse)
+
+
+def read_msmarco_text_triples(lines: Lines) -> Iterator[Record]:
+    """`query⇥positive⇥negative`, all of them texts, as MS MARCO publishes them."""
+
+    def parse(line: bytes) -> Record:
+        query, positive, negative = columns_of(line, "query, positive, negative")
+        docs = by_text([positive, negative])
+        return joined(lines, {"query_id": text_id(query), "query": query}, as_relevant(docs[:1]) + docs[1:])
 
     return lines.parsed(parse)
 

@@ -14,13 +14,14 @@ from rdtools.formats.peers.parts import (
     by_id,
     joined,
     negatives_of,
+    positives_first,
     positives_of,
     query_text,
     score_of,
     take_list,
     take_query,
     text_id,
-    text_of,
+    title_and_text,
     with_scores,
 )
 from rdtools.formats.records import dump, identifier, parse_object, show
@@ -34,7 +35,7 @@ def read_tevatron(lines: Lines) -> Iterator[Record]:
         fields = parse_object(line)
         positives = [_passage(passage) for passage in take_list(fields, "positive_passages")]
         negatives = [_passage(passage) for passage in take_list(fields, "negative_passages")]
-        return joined(take_query(fields, "query"), as_relevant(positives) + negatives, fields)
+        return joined(lines, take_query(fields, "query"), as_relevant(positives) + negatives, fields)
 
     return lines.parsed(parse)
 
@@ -44,8 +45,9 @@ def _passage(passage: Any) -> Fields:
         raise BadLine(f"a passage must be an object, not {show(passage)}")
     text = titled_text(passage)
     others = {key: value for key, value in passage.items() if key not in ("docid", "title", "text")}
+    title = {"title": passage["title"]} if passage.get("title") else {}
     doc_id = identifier(passage, "docid") if passage.get("docid") is not None else text_id(text)
-    return {"doc_id": doc_id, "text": text, **others}
+    return {"doc_id": doc_id, "text": text, **title, **others}
 
 
 def write_tevatron(record: Record) -> bytes:
@@ -53,7 +55,8 @@ def write_tevatron(record: Record) -> bytes:
 
     def passage(doc: Doc) -> Fields:
         score = {"score": doc["score"]} if "score" in doc else {}
-        return {"docid": doc["doc_id"], "title": "", "text": text_of(doc), **score}
+        title, text = title_and_text(doc)
+        return {"docid": doc["doc_id"], "title": title, "text": text, **score}
 
     return dump(
         {
@@ -72,7 +75,7 @@ def read_tevatron_ids(lines: Lines) -> Iterator[Record]:
         fields = parse_object(line)
         positives = by_id(take_list(fields, "positive_document_ids"))
         negatives = by_id(take_list(fields, "negative_document_ids"))
-        return joined(take_query(fields, "query_text"), as_relevant(positives) + negatives, fields)
+        return joined(lines, take_query(fields, "query_text"), as_relevant(positives) + negatives, fields)
 
     return lines.parsed(parse)
 
@@ -95,18 +98,23 @@ def read_tevatron_kd(lines: Lines) -> Iterator[Record]:
         fields = parse_object(line)
         passages = [_passage(passage) for passage in take_list(fields, "passages")]
         docs = with_scores(passages, fields.pop("scores", None), "scores")
-        return joined(take_query(fields, "query"), docs, fields)
+        return joined(lines, take_query(fields, "query"), docs, fields)
 
     return lines.parsed(parse)
 
 
 def write_tevatron_kd(record: Record) -> bytes:
-    docs = record["docs"]
+    """Positives first."""
+    query, docs = query_text(record), positives_first(record)
+    passages = [
+        {"docid": doc["doc_id"], "title": title, "text": text}
+        for doc, (title, text) in zip(docs, map(title_and_text, docs), strict=True)
+    ]
     return dump(
         {
             "query_id": record["query_id"],
-            "query": query_text(record),
-            "passages": [{"docid": doc["doc_id"], "title": "", "text": text_of(doc)} for doc in docs],
+            "query": query,
+            "passages": passages,
             "scores": [score_of(doc) for doc in docs],
         }
     )
