@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rdtools.core.errors import BadLine, InputError
 from rdtools.core.streams import Lines
 from rdtools.formats.table import FORMATS, READERS
@@ -80,10 +82,16 @@ def _recognise_object(line: bytes) -> str:
     for name, each in FORMATS.items():
         if any(fields.keys() >= {*keys.split()} for keys in each.keys):
             return name
-    if "query_id" not in fields and "_id" in fields:
+    if ("query_id" not in fields and "_id" in fields) or _is_query(fields):
         return "beir-queries"
     nested = fields and all(isinstance(value, dict) for value in fields.values())
     return "paper-scores" if nested else "records"
+
+
+def _is_query(fields: dict[str, Any]) -> bool:
+    """Return whether an object is an id and a text, under the names that datasets of the hub give them."""
+    has_id = not fields.keys().isdisjoint(("query_id", "qid", "id"))
+    return has_id and "text" in fields and "query" not in fields
 
 
 def _recognise_array(line: bytes, lines: Lines) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import logging
+from collections.abc import Callable
 
 import pytest
 
-from rdtools.formats import Reading, read_records
+from rdtools.core.errors import RdError
+from rdtools.formats import Writing, encode
 from rdtools.formats.table import FORMATS, WRITERS
 
 
@@ -61,79 +63,115 @@ def test_the_table_has_every_format():
     assert {*LEFT_OUT, "jsonl"} == {*WRITERS}
 
 
-def counted(done, format: str, left_out: str) -> bool:
-    return f"rd-mine: warning: {format} cannot hold, so these are left out: {left_out}\n" in done.stderr
+Encoded = Callable[..., tuple[str, list[str]]]
+
+
+@pytest.fixture
+def encoded(caplog, monkeypatch) -> Encoded:
+    """Return the lines of records in a format, and what is said on stderr."""
+    monkeypatch.setattr(logging.getLogger("rdtools"), "propagate", True)
+
+    def encode_lines(format: str, records: str, strict: bool = False) -> tuple[str, list[str]]:
+        caplog.clear()
+        parsed = [json.loads(line) for line in records.splitlines()]
+        return b"".join(encode(parsed, Writing(format=format), strict)).decode(), caplog.messages[:]
+
+    return encode_lines
+
+
+def counted(format: str, left_out: str) -> list[str]:
+    return [f"{format} cannot hold, so these are left out: {left_out}"]
 
 
 @pytest.mark.parametrize("format", LEFT_OUT)
-def test_queries_that_a_format_cannot_hold_are_counted(run, format):
-    done = run(*RECORDS, format, stdin=INPUT, check=True)
-    assert counted(done, format, LEFT_OUT[format])
-    whole = run(*RECORDS, format, stdin=WHOLE, check=True)
-    assert "left out" not in whole.stderr
+def test_queries_that_a_format_cannot_hold_are_counted(encoded, format):
+    lines, said = encoded(format, INPUT)
+    assert said == counted(format, LEFT_OUT[format])
+    whole, said = encoded(format, WHOLE)
+    assert said == []
     if not FORMATS[format].frame[0]:
-        assert done.stdout.startswith(whole.stdout)
+        assert lines.startswith(whole)
     for queries in ('"pos":[]', '"positive_passages":[]', '"negative_passages":[]', '"neg":[]'):
-        assert queries not in done.stdout
+        assert queries not in lines
 
 
-@pytest.mark.parametrize("format", ["flagembedding", "tevatron", "colbert-triples", "gpl", "trec"])
-def test_strict_refuses_them(run, tmp_path, format):
-    done = run(*RECORDS, format, "--strict", "-o", "out", stdin=INPUT)
-    what, query_id = ("ranking", "q4") if format == "trec" else ("positive", "q2")
+@pytest.mark.parametrize("format", LEFT_OUT)
+def test_strict_refuses_them(encoded, format):
+    with pytest.raises(RdError) as error:
+        encoded(format, INPUT, strict=True)
+    first = LEFT_OUT[format].split(",")[0].split(" ", 2)[2]
+    query_id = "q2" if first == "without a positive" else "q4"
+    message = f'query "{query_id}": {format} cannot hold a query {first} (without --strict it is left out)'
+    assert str(error.value) == message
+    assert encoded(format, WHOLE, strict=True) == encoded(format, WHOLE)
+
+
+def test_the_commands_count_and_refuse(run, tmp_path):
+    done = run(*RECORDS, "flagembedding", "-o", "out", stdin=INPUT, check=True)
+    assert f"rd-mine: warning: {counted('flagembedding', PAIRS)[0]}\n" in done.stderr
+    (tmp_path / "out").unlink()
+    done = run(*RECORDS, "flagembedding", "--strict", "-o", "out", stdin=INPUT)
     message = (
-        f'query "{query_id}": {format} cannot hold a query without a {what} (without --strict it is left out)'
+        'query "q2": flagembedding cannot hold a query without a positive (without --strict it is left out)'
     )
     assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"rd-mine: {message}")
     assert not (tmp_path / "out").exists()
-    assert run(*RECORDS, format, "--strict", stdin=WHOLE).returncode == 0
-    assert run(*RECORDS, "jsonl", "--strict", stdin=INPUT).returncode == 0
+    done = run(*RECORDS, "trec", stdin=INPUT, check=True)
+    assert f"rd-mine: warning: {counted('trec', '1 query without a ranking')[0]}\n" in done.stderr
+    assert run(*RECORDS, "jsonl", "--strict", stdin=INPUT, check=True).stdout.count("\n") == 4
 
 
-def test_a_file_without_any_query_is_an_error(run, tmp_path):
-    done = run(*RECORDS, "flagembedding", "-o", "out", stdin=NO_POSITIVE)
-    message = "rd-mine: flagembedding can hold none of the queries: 1 query without a positive"
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, message)
-    assert not (tmp_path / "out").exists()
+def test_a_file_without_any_query_is_an_error(encoded):
+    with pytest.raises(RdError) as error:
+        encoded("flagembedding", NO_POSITIVE)
+    assert str(error.value) == "flagembedding can hold none of the queries: 1 query without a positive"
+    assert encoded("trec", NO_DOCS) == ("", counted("trec", "1 query without a ranking"))
 
 
-def test_the_first_query_decides_how_many_negatives_the_others_have(run):
+def test_the_first_query_decides_how_many_negatives_the_others_have(encoded):
     longer = record("q2", doc("d", 1.0, positive=True), *(doc(f"e{n}", 0.5) for n in range(4)))
     shorter = record("q3", doc("f", 1.0, positive=True), doc("g", 0.5))
-    done = run(*RECORDS, "sentence-transformers", stdin=WHOLE + longer + shorter, check=True)
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    lines, said = encoded("sentence-transformers", WHOLE + longer + shorter)
+    rows = [json.loads(line) for line in lines.splitlines()]
     assert [{*row} for row in rows] == [{"anchor", "positive", "negative_1", "negative_2", "scores"}] * 2
-    assert counted(
-        done, "sentence-transformers",
-        "2 negatives beyond the 2 of the first query, 1 query with fewer negatives than the first (2)",
-    )  # fmt: skip
+    beyond, fewer = (
+        "2 negatives beyond the 2 of the first query",
+        "1 query with fewer negatives than the first (2)",
+    )
+    assert said == counted("sentence-transformers", f"{beyond}, {fewer}")
 
 
-@pytest.mark.parametrize(
-    "format",
-    ["flagembedding", "sentence-transformers", "sentence-transformers-triplet", "sentence-transformers-list"],
-)
-def test_all_queries_have_scores_or_none(run, format):
+EVEN = [name for name, each in FORMATS.items() if "scores" in each.even]
+
+
+@pytest.mark.parametrize("format", EVEN)
+def test_all_queries_have_scores_or_none(encoded, format):
     some = record("q2", doc("d", 2.0, positive=True), doc("e"), doc("f", 1.0))
     none = record("q3", doc("g", positive=True), doc("h"), doc("i"))
-    done = run(*RECORDS, format, stdin=WHOLE + some + none, check=True)
-    assert counted(done, format, "2 queries with unscored documents, which the first has not")
-    done = run(*RECORDS, format, stdin=some + WHOLE + none, check=True)
-    assert counted(
-        done, format,
-        "1 list of scores, as some of its documents have none, 1 list of scores, as documents of the first query have none",
-    )  # fmt: skip
-    assert "scores" not in done.stdout
-    assert run(*RECORDS, format, "--strict", stdin=some).returncode == 1
+    lines, said = encoded(format, WHOLE + some + none)
+    assert said == counted(format, "2 queries with unscored documents, which the first has not")
+    assert lines == encoded(format, WHOLE)[0]
+    lines, said = encoded(format, some + WHOLE + none)
+    because = "some of its documents have none, 1 list of scores, as documents of the first query have none"
+    assert said == counted(format, f"1 list of scores, as {because}")
+    assert "scores" not in lines
+    with pytest.raises(RdError, match="cannot hold a list of scores, as some of its documents have none"):
+        encoded(format, some, strict=True)
 
 
 @pytest.mark.parametrize("format", ["pylate", "tevatron-kd", "colbert-nway", "gpl", "rank-llm", "trec"])
-def test_documents_without_a_score_are_left_out_among_others_with_one(run, format):
+def test_documents_without_a_score_are_left_out_among_others_with_one(encoded, format):
     some = record("q2", doc("d", 2.0, positive=True), doc("e"), doc("f", 1.0))
-    done = run(*RECORDS, format, stdin=WHOLE + some, check=True)
-    assert counted(done, format, "1 document without a score")
-    assert '"e"' not in done.stdout
-    assert " e " not in done.stdout
+    none = record("q3", doc("g", positive=True), doc("h"), doc("i"))
+    lines, said = encoded(format, WHOLE + some)
+    assert said == counted(format, "1 document without a score")
+    assert lines == encoded(format, WHOLE + some.replace(json.dumps(doc("e")) + ", ", ""))[0]
+    if "scores" in FORMATS[format].needs:
+        what = "positive" if format == "gpl" else "document"
+        said = encoded(format, WHOLE + none)[1]
+        assert said == counted(format, f"3 documents without a score, 1 query without a {what}")
+        with pytest.raises(RdError, match="has no score, which this format needs"):
+            encoded(format, none)
 
 
 def test_a_repeated_passage_with_another_score_is_counted(run, tmp_path):
@@ -149,10 +187,6 @@ def test_a_repeated_passage_with_another_score_is_counted(run, tmp_path):
 
 
 # Texts that belong to ids
-
-
-def read(path: Path, **reading: str) -> list[dict]:
-    return list(read_records([str(path)], Reading(**reading)))
 
 
 def numbers(*rows: str) -> list[list]:
@@ -198,7 +232,7 @@ def test_texts_of_pylate_have_ids_of_the_same_type(run, tmp_path, prefix):
     assert rows("train.jsonl") == [{"query_id": as_id("7"), "document_ids": ids, "scores": [9.0, 3.0]}]
     assert rows("texts/queries.jsonl") == [{"query_id": as_id("7"), "text": "query 7"}]
     assert rows("texts/documents.jsonl") == [
-        {"document_id": as_id("12"), "text": "text of 12"}, {"document_id": ids[0], "text": f"text of {prefix}40"}
+        {"document_id": ids[0], "text": f"text of {prefix}40"}, {"document_id": ids[1], "text": "text of 12"}
     ]  # fmt: skip
     again = run(
         "rd-label", "train.jsonl", "--teacher", "bm25", "--corpus", "texts/documents.jsonl",

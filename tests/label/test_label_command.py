@@ -220,9 +220,10 @@ def test_options_of_models_reach_the_teachers(tmp_path, monkeypatch):
     opened = []
 
     class Nothing:
-        name, scale, key, needs_text = "nothing", "logit", None, False
+        scale, key, needs_text = "logit", None, False
 
         def __init__(self, spec, resources):
+            self.name = spec
             opened.append((spec, resources))
 
         def score(self, pairs):
