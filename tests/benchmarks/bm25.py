@@ -201,8 +201,7 @@ def opened(folder: Path) -> Any:
 
 def open_rdtools(folder: Path, threads: int, negatives: int | None) -> Search:
     """What the command does once the corpus and its index are there."""
-    from rdtools.formats import encode
-    from rdtools.formats.runs import encode_runs
+    from rdtools.formats import encode, encode_runs
     from rdtools.mine.options import Selection
     from rdtools.mine.retrieval import Retrieval
     from rdtools.mine.sources import open_source

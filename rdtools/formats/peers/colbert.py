@@ -15,7 +15,7 @@ from rdtools.formats.peers.parts import (
     by_id,
     joined,
     pairs_of,
-    positives_first,
+    positives_leading,
     score_of,
     take_list,
     take_query,
@@ -47,7 +47,7 @@ def _literal(text: str, key: str) -> Any:
 
 def write_pylate(record: Record) -> bytes:
     """Positives first: PyLate reads the first `n_ways` documents."""
-    docs = positives_first(record)
+    docs = positives_leading(record)
     return dump(
         {
             "query_id": record["query_id"],
@@ -118,9 +118,9 @@ def write_colbert_triples(record: Record) -> bytes:
 
 def write_colbert_nway(record: Record) -> bytes:
     """Positives first, as ColBERT takes the first for the relevant one."""
-    docs = positives_first(record)
+    docs = positives_leading(record)
     return dump([record["query_id"], *([doc["doc_id"], score_of(doc)] for doc in docs)])
 
 
 def write_colbert_scores(record: Record) -> bytes:
-    return dump([record["query_id"], [[score_of(doc), doc["doc_id"]] for doc in positives_first(record)]])
+    return dump([record["query_id"], [[score_of(doc), doc["doc_id"]] for doc in positives_leading(record)]])

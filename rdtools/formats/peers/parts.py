@@ -102,7 +102,7 @@ def pairs_of(record: Record) -> Iterator[tuple[Doc, Doc]]:
     return product(positives_of(record), negatives_of(record))
 
 
-def positives_first(record: Record) -> list[Doc]:
+def positives_leading(record: Record) -> list[Doc]:
     """Return the documents with the positives in front, where loaders that read a part of the list look."""
     return positives_of(record) + negatives_of(record)
 

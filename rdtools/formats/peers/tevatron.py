@@ -14,7 +14,7 @@ from rdtools.formats.peers.parts import (
     by_id,
     joined,
     negatives_of,
-    positives_first,
+    positives_leading,
     positives_of,
     query_text,
     score_of,
@@ -105,7 +105,7 @@ def read_tevatron_kd(lines: Lines) -> Iterator[Record]:
 
 def write_tevatron_kd(record: Record) -> bytes:
     """Positives first."""
-    query, docs = query_text(record), positives_first(record)
+    query, docs = query_text(record), positives_leading(record)
     passages = [
         {"docid": doc["doc_id"], "title": title, "text": text}
         for doc, (title, text) in zip(docs, map(title_and_text, docs), strict=True)
