@@ -201,7 +201,7 @@ def opened(folder: Path) -> Any:
 
 def open_rdtools(folder: Path, threads: int, negatives: int | None) -> Search:
     """What the command does once the corpus and its index are there."""
-    from rdtools.formats import encode, encode_runs
+    from rdtools.formats import Writing, encode, encode_runs
     from rdtools.mine.options import Selection
     from rdtools.mine.retrieval import Retrieval
     from rdtools.mine.sources import open_source
@@ -217,7 +217,7 @@ def open_rdtools(folder: Path, threads: int, negatives: int | None) -> Search:
         if negatives is None:
             lines = encode_runs(Retrieval(*options, as_run=True).runs(queries), "trec")
         else:
-            lines = encode(TrainingGroups(*options).mine(queries), "jsonl")
+            lines = encode(TrainingGroups(*options).mine(queries), Writing())
         file.writelines(lines)
 
     return search

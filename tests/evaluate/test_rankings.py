@@ -131,7 +131,6 @@ GOOD = "q1 Q0 d1 1 2.5 tag\nq1 Q0 d2 2 1.5 tag\n"
         GOOD.replace("1.5", ".5"),
         GOOD.replace("1.5", "1e999"),
         "\ufeff" + GOOD,
-        GOOD.replace(" Q0 ", " 0 "),
         "{" + GOOD,
         GOOD.replace("\n", "\r"),
         "q1\td1\t2.5\n",
@@ -142,6 +141,14 @@ def test_the_fast_reader_refuses_irregular_files(tmp_path, text):
     path = tmp_path / "run"
     path.write_bytes(text.encode())
     assert read_grouped_trec(str(path), QRELS, Reading()) is None
+
+
+def test_the_fast_reader_takes_any_second_column(tmp_path):
+    path = tmp_path / "run"
+    path.write_text(GOOD.replace(" Q0 ", " 0 "))
+    fast = read_grouped_trec(str(path), QRELS, Reading())
+    assert fast is not None
+    assert fast == read_any_rankings(str(path), QRELS, Reading())
 
 
 def test_the_fast_reader_refuses_long_lines_pipes_and_other_formats(tmp_path):

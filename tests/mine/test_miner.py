@@ -12,9 +12,9 @@ from settings import resources
 from rdtools.core.errors import RdError, UsageError
 from rdtools.data.collection import Collection
 from rdtools.data.corpus import Corpus
-from rdtools.formats import writer
+from rdtools.formats import encode_runs, writer
 from rdtools.formats.records import dump
-from rdtools.formats.runs import RunColumns, encode_runs, ranking, run_columns
+from rdtools.formats.runs import RunColumns, ranking, run_columns
 from rdtools.mine.options import Selection
 from rdtools.mine.retrieval import Retrieval
 from rdtools.mine.sources import SOURCES, SearchRequest, SourceRanking, open_source, search_index
@@ -111,7 +111,7 @@ def test_other_runs_have_the_bytes_of_their_records_too(ties, options):
             ["d 1"],
             r"id 'd 1' has white space, which a TREC run cannot hold \(use -f tsv or jsonl\)",
         ),
-        ("trec", "q q", [], "id 'q q' has white space"),
+        ("trec", "q q", ["d"], "id 'q q' has white space"),
         ("tsv", "q", ["d\t1"], r"id 'd\\t1' has a tab or a line end, which TSV cannot hold \(use -f jsonl\)"),
     ],
 )
@@ -284,7 +284,7 @@ def test_runs_are_sources_whatever_their_format(setting, tmp_path):
     assert open_source(f"run:{tmp_path}/run.trec", setting).search([request(query_id="none")]) == [
         SourceRanking([])
     ]
-    with pytest.raises(RdError, match="may be a rank or a score"):
+    with pytest.raises(RdError, match="may be a rank, a score or an id"):
         open_source(f"run:{tmp_path}/run.tsv", setting)
 
 
