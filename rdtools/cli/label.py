@@ -145,17 +145,22 @@ def label(
             collection.report_unread()
 
 
+_LISTWISE = {"listwise-llm", "listwise-cmd", "listwise-api"}
+_NO_MODEL = {"bm25", "run", "qrels", "cmd", "api", "listwise-cmd", "listwise-api"}
 _IDLE = {
-    "--teacher {} reads no index": ({"ce", "llm", "run", "qrels", "cmd"}, ("index",)),
-    "--teacher {} is not BM25": ({"ce", "be", "llm", "run", "qrels", "cmd"}, ("k1", "b")),
-    "--teacher {} is no model of ours": (
-        {"bm25", "run", "qrels", "cmd"},
-        ("device", "dtype", "max_length", "batch_tokens", "trust_remote_code"),
+    "--teacher {} reads no index": ({"ce", "llm", "t5"} | _NO_MODEL - {"bm25"} | _LISTWISE, ("index",)),
+    "--teacher {} is not BM25": ({"ce", "be", "llm", "t5"} | _NO_MODEL - {"bm25"} | _LISTWISE, ("k1", "b")),
+    "--teacher {} loads no model": (
+        _NO_MODEL, ("device", "dtype", "max_length", "batch_tokens", "trust_remote_code")
     ),
     "--teacher {} scores too fast for a cache": ({"bm25", "run", "qrels"}, ("cache",)),
-    "--teacher {} reads no judgements": ({"ce", "be", "llm", "bm25", "run", "cmd"}, ("qrels",)),
-    "--teacher {} knows the scale of its scores": ({"ce", "be", "llm", "bm25"}, ("score_scale",)),
-}
+    "--teacher {} reads no judgements": (
+        {"ce", "be", "llm", "t5", "bm25", "run", "cmd", "api"} | _LISTWISE, ("qrels",)
+    ),
+    "--teacher {} knows the scale of its scores": (
+        {"ce", "be", "llm", "t5", "bm25", "api"} | _LISTWISE, ("score_scale",)
+    ),
+}  # fmt: skip
 """Why options do nothing: the teachers that ignore them, and the options."""
 
 

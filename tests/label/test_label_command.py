@@ -104,7 +104,7 @@ def test_empty_input_is_empty_output_whatever_the_teacher(run):
          "rd-label: --index does nothing here: --teacher ce reads no index\n"),
         (["--teacher", "be:m", "--k1", "2"], "", 2, "rd-label: --k1 does nothing here: --teacher be is not BM25\n"),
         (["--teacher", "qrels", "--teacher", "run:r", "--device", "cpu"], "", 2,
-         "rd-label: --device does nothing here: --teacher qrels or run is no model of ours\n"),
+         "rd-label: --device does nothing here: --teacher qrels or run loads no model\n"),
         (["--teacher", "bm25", "--cache", "c.db"], "", 2,
          "rd-label: --cache does nothing here: --teacher bm25 scores too fast for a cache\n"),
         (["--teacher", "ce:m", "--qrels", "q"], "", 2,
