@@ -1,56 +1,126 @@
 # TAB completion of rd-mine, rd-label, rd-train, rd-eval, rd-entropy for bash: source this file.
 
-_rd_mine_completion() {
-    local IFS=$'
-'
-    COMPREPLY=( $( env COMP_WORDS="${COMP_WORDS[*]}" \
-                   COMP_CWORD=$COMP_CWORD \
-                   _RD_MINE_COMPLETE=complete_bash $1 ) )
-    return 0
+_rd_mine() {
+    local line=${COMP_LINE:0:COMP_POINT} current=${COMP_WORDS[COMP_CWORD]} word kept= found candidate
+    word=${line##*[[:space:]]}
+    if [[ $current != [\"\']* ]]; then
+        kept=${word%"${word##*["$COMP_WORDBREAKS"]}"}
+        kept=${kept%@}
+    fi
+    COMPREPLY=()
+    found=$(RDTOOLS_COMPLETE=bash "$1" "$line" 2>/dev/null)
+    if (( $? == 3 )); then
+        return  # bash offers files where nothing else is offered
+    fi
+    while IFS=$'\t' read -r candidate _; do
+        COMPREPLY+=("${candidate#"$kept"}")
+    done <<< "$found"
+    if [[ -z $found ]]; then
+        COMPREPLY=()
+        compopt +o default 2>/dev/null
+    elif (( ${#COMPREPLY[@]} == 1 )) && [[ $found == *[:/=@] ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
 }
 
-complete -o default -F _rd_mine_completion rd-mine
+complete -o default -F _rd_mine rd-mine
 
-_rd_label_completion() {
-    local IFS=$'
-'
-    COMPREPLY=( $( env COMP_WORDS="${COMP_WORDS[*]}" \
-                   COMP_CWORD=$COMP_CWORD \
-                   _RD_LABEL_COMPLETE=complete_bash $1 ) )
-    return 0
+_rd_label() {
+    local line=${COMP_LINE:0:COMP_POINT} current=${COMP_WORDS[COMP_CWORD]} word kept= found candidate
+    word=${line##*[[:space:]]}
+    if [[ $current != [\"\']* ]]; then
+        kept=${word%"${word##*["$COMP_WORDBREAKS"]}"}
+        kept=${kept%@}
+    fi
+    COMPREPLY=()
+    found=$(RDTOOLS_COMPLETE=bash "$1" "$line" 2>/dev/null)
+    if (( $? == 3 )); then
+        return  # bash offers files where nothing else is offered
+    fi
+    while IFS=$'\t' read -r candidate _; do
+        COMPREPLY+=("${candidate#"$kept"}")
+    done <<< "$found"
+    if [[ -z $found ]]; then
+        COMPREPLY=()
+        compopt +o default 2>/dev/null
+    elif (( ${#COMPREPLY[@]} == 1 )) && [[ $found == *[:/=@] ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
 }
 
-complete -o default -F _rd_label_completion rd-label
+complete -o default -F _rd_label rd-label
 
-_rd_train_completion() {
-    local IFS=$'
-'
-    COMPREPLY=( $( env COMP_WORDS="${COMP_WORDS[*]}" \
-                   COMP_CWORD=$COMP_CWORD \
-                   _RD_TRAIN_COMPLETE=complete_bash $1 ) )
-    return 0
+_rd_train() {
+    local line=${COMP_LINE:0:COMP_POINT} current=${COMP_WORDS[COMP_CWORD]} word kept= found candidate
+    word=${line##*[[:space:]]}
+    if [[ $current != [\"\']* ]]; then
+        kept=${word%"${word##*["$COMP_WORDBREAKS"]}"}
+        kept=${kept%@}
+    fi
+    COMPREPLY=()
+    found=$(RDTOOLS_COMPLETE=bash "$1" "$line" 2>/dev/null)
+    if (( $? == 3 )); then
+        return  # bash offers files where nothing else is offered
+    fi
+    while IFS=$'\t' read -r candidate _; do
+        COMPREPLY+=("${candidate#"$kept"}")
+    done <<< "$found"
+    if [[ -z $found ]]; then
+        COMPREPLY=()
+        compopt +o default 2>/dev/null
+    elif (( ${#COMPREPLY[@]} == 1 )) && [[ $found == *[:/=@] ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
 }
 
-complete -o default -F _rd_train_completion rd-train
+complete -o default -F _rd_train rd-train
 
-_rd_eval_completion() {
-    local IFS=$'
-'
-    COMPREPLY=( $( env COMP_WORDS="${COMP_WORDS[*]}" \
-                   COMP_CWORD=$COMP_CWORD \
-                   _RD_EVAL_COMPLETE=complete_bash $1 ) )
-    return 0
+_rd_eval() {
+    local line=${COMP_LINE:0:COMP_POINT} current=${COMP_WORDS[COMP_CWORD]} word kept= found candidate
+    word=${line##*[[:space:]]}
+    if [[ $current != [\"\']* ]]; then
+        kept=${word%"${word##*["$COMP_WORDBREAKS"]}"}
+        kept=${kept%@}
+    fi
+    COMPREPLY=()
+    found=$(RDTOOLS_COMPLETE=bash "$1" "$line" 2>/dev/null)
+    if (( $? == 3 )); then
+        return  # bash offers files where nothing else is offered
+    fi
+    while IFS=$'\t' read -r candidate _; do
+        COMPREPLY+=("${candidate#"$kept"}")
+    done <<< "$found"
+    if [[ -z $found ]]; then
+        COMPREPLY=()
+        compopt +o default 2>/dev/null
+    elif (( ${#COMPREPLY[@]} == 1 )) && [[ $found == *[:/=@] ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
 }
 
-complete -o default -F _rd_eval_completion rd-eval
+complete -o default -F _rd_eval rd-eval
 
-_rd_entropy_completion() {
-    local IFS=$'
-'
-    COMPREPLY=( $( env COMP_WORDS="${COMP_WORDS[*]}" \
-                   COMP_CWORD=$COMP_CWORD \
-                   _RD_ENTROPY_COMPLETE=complete_bash $1 ) )
-    return 0
+_rd_entropy() {
+    local line=${COMP_LINE:0:COMP_POINT} current=${COMP_WORDS[COMP_CWORD]} word kept= found candidate
+    word=${line##*[[:space:]]}
+    if [[ $current != [\"\']* ]]; then
+        kept=${word%"${word##*["$COMP_WORDBREAKS"]}"}
+        kept=${kept%@}
+    fi
+    COMPREPLY=()
+    found=$(RDTOOLS_COMPLETE=bash "$1" "$line" 2>/dev/null)
+    if (( $? == 3 )); then
+        return  # bash offers files where nothing else is offered
+    fi
+    while IFS=$'\t' read -r candidate _; do
+        COMPREPLY+=("${candidate#"$kept"}")
+    done <<< "$found"
+    if [[ -z $found ]]; then
+        COMPREPLY=()
+        compopt +o default 2>/dev/null
+    elif (( ${#COMPREPLY[@]} == 1 )) && [[ $found == *[:/=@] ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
 }
 
-complete -o default -F _rd_entropy_completion rd-entropy
+complete -o default -F _rd_entropy rd-entropy

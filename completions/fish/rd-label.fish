@@ -1,1 +1,11 @@
-complete --command rd-label --no-files --arguments "(env _RD_LABEL_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) rd-label)" --condition "env _RD_LABEL_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) rd-label"
+function _rd_label
+    set -l word (commandline -ct | string trim --left --chars '"\'')
+    set -l found (RDTOOLS_COMPLETE=fish rd-label (commandline -opc)[2..] "$word" 2>/dev/null)
+    if test $status -eq 3
+        __fish_complete_path (commandline -ct)
+    else
+        string join -- \n $found
+    end
+end
+
+complete --command rd-label --no-files --arguments '(_rd_label)'

@@ -19,6 +19,7 @@ import typer
 
 from rdtools import __version__
 from rdtools.cli import options
+from rdtools.cli.completing import VARIABLE, print_candidates
 from rdtools.core import log
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.flags import OptionGroup, flag
@@ -116,6 +117,8 @@ class EntryPoint:
                     signal.signal(number, signal.SIG_DFL)
 
     def _parse_and_run(self) -> None:
+        if shell := os.environ.get(VARIABLE):
+            sys.exit(print_candidates(self.groups, sys.argv[1:], shell))
         try:
             status = self.app()(prog_name=self.name, standalone_mode=False)
         except options.ParserError as error:
@@ -134,7 +137,7 @@ class EntryPoint:
 
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+        app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
         app.command(self.name, cls=options.grouped(self.groups))(run)
         return app
 

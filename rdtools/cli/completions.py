@@ -1,37 +1,109 @@
-"""The completion scripts of all commands for bash, zsh and fish."""
+"""The completion scripts of all commands for bash, zsh and fish.
+
+They ask the command itself for candidates (`rdtools.cli.completing`), and offer files if it wants them.
+"""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
+
+from rdtools.cli.completing import VARIABLE, WANTS_FILES
 
 COMMANDS = ("rd-mine", "rd-label", "rd-train", "rd-eval", "rd-entropy")
 SHELLS = ("bash", "zsh", "fish")
 _INSTALLED = {"bash": "{}", "zsh": "_{}", "fish": "{}.fish"}
 """The name under which a shell looks for the script of a command."""
 
+# bash splits words at COMP_WORDBREAKS, such as : and =, and replaces only the part behind the last one; @
+# belongs to that part.
+_BASH = """\
+_FUNCTION() {
+    local line=${COMP_LINE:0:COMP_POINT} current=${COMP_WORDS[COMP_CWORD]} word kept= found candidate
+    word=${line##*[[:space:]]}
+    if [[ $current != [\\"\\']* ]]; then
+        kept=${word%"${word##*["$COMP_WORDBREAKS"]}"}
+        kept=${kept%@}
+    fi
+    COMPREPLY=()
+    found=$(VARIABLE=bash "$1" "$line" 2>/dev/null)
+    if (( $? == WANTS_FILES )); then
+        return  # bash offers files where nothing else is offered
+    fi
+    while IFS=$'\\t' read -r candidate _; do
+        COMPREPLY+=("${candidate#"$kept"}")
+    done <<< "$found"
+    if [[ -z $found ]]; then
+        COMPREPLY=()
+        compopt +o default 2>/dev/null
+    elif (( ${#COMPREPLY[@]} == 1 )) && [[ $found == *[:/=@] ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
+}
+
+complete -o default -F _FUNCTION COMMAND
+"""
+
+_ZSH = """\
+_FUNCTION() {
+    local found line
+    local -a closed open
+    found=$(VARIABLE=zsh ${~words[1]} "${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null)
+    if (( $? == WANTS_FILES )); then
+        _files
+        return
+    fi
+    for line in ${(f)found}; do
+        local word=${line%%$'\\t'*} about=
+        [[ $line == *$'\\t'* ]] && about=:${line#*$'\\t'}
+        if [[ $word == *[:/=@] ]]; then
+            open+=("${word//:/\\\\:}$about")
+        else
+            closed+=("${word//:/\\\\:}$about")
+        fi
+    done
+    _describe value closed -- open -S ''
+}
+"""
+
+_FISH = """\
+function _FUNCTION
+    set -l word (commandline -ct | string trim --left --chars '"\\'')
+    set -l found (VARIABLE=fish COMMAND (commandline -opc)[2..] "$word" 2>/dev/null)
+    if test $status -eq WANTS_FILES
+        __fish_complete_path (commandline -ct)
+    else
+        string join -- \\n $found
+    end
+end
+
+complete --command COMMAND --no-files --arguments '(_FUNCTION)'
+"""
+
+_SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+
 
 def script_of(command: str, shell: str) -> str:
-    """Return the script that completes one command, as the command itself prints it."""
-    variable = f"_{command.upper().replace('-', '_')}_COMPLETE"
-    done = subprocess.run(
-        [Path(sys.executable).parent / command],
-        env={**os.environ, variable: f"source_{shell}"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines()) + "\n"
+    """Return the script that completes one command."""
+    text = _function_of(command, shell)
+    if shell != "zsh":
+        return text
+    # zsh takes such a file for the body of a function of its name.
+    return f'#compdef {command}\n\n{text}\n_{command.replace("-", "_")} "$@"\n'
 
 
 def script(shell: str) -> str:
     """Return the script that completes all commands in `shell`."""
     parts = [f"# TAB completion of {', '.join(COMMANDS)} for {shell}: source this file.\n"]
-    parts += [script_of(command, shell).replace(f"#compdef {command}\n", "") for command in COMMANDS]
+    for command in COMMANDS:
+        parts.append(_function_of(command, shell))
+        if shell == "zsh":
+            parts.append(f"compdef _{command.replace('-', '_')} {command}\n")
     return "\n".join(parts)
+
+
+def _function_of(command: str, shell: str) -> str:
+    text = _SCRIPTS[shell].replace("_FUNCTION", "_" + command.replace("-", "_")).replace("COMMAND", command)
+    return text.replace("VARIABLE", VARIABLE).replace("WANTS_FILES", str(WANTS_FILES))
 
 
 def scripts() -> Iterator[tuple[str, str]]:

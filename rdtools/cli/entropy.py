@@ -21,7 +21,8 @@ from rdtools.diagnose.columns import (
     refuse_unused,
 )
 from rdtools.diagnose.columns.score_shares import SCORE_SHARE_ENTROPY, PaperOptions
-from rdtools.diagnose.options import CutOptions, DiagnosisOptions, TableOutput
+from rdtools.diagnose.cut_options import CutOptions
+from rdtools.diagnose.options import DiagnosisOptions, TableOutput
 from rdtools.formats import Reading, read_records
 from rdtools.models.options import ModelOptions
 from rdtools.search.options import IndexOptions

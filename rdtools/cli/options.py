@@ -34,11 +34,10 @@ def _parameter(option: Option) -> Parameter:
         "metavar": one.title if one.is_argument else one.metavar,
         "callback": _act(one) if one.act else _check_choice(one) if one.choices else None,
         "is_eager": one.act is not None,
-        "autocompletion": _completion(one),
     }
     info = typer.Argument(**settings) if one.is_argument else typer.Option(*one.names, **settings)
     default: Any = Parameter.empty if option.default is MISSING else None
-    kind: Any = list[str] if _is_repeated(option.type) else str
+    kind: Any = list[str] if is_repeated(option.type) else str
     if option.type is bool:
         kind, default = bool, option.default
     elif option.default is not MISSING:
@@ -46,7 +45,7 @@ def _parameter(option: Option) -> Parameter:
     return Parameter(option.field, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
 
 
-def _is_repeated(kind: Any) -> bool:
+def is_repeated(kind: Any) -> bool:
     return typing.get_origin(kind) is tuple
 
 
@@ -66,16 +65,6 @@ def _act(one: Flag) -> Any:
             raise typer.Exit
 
     return act
-
-
-def _completion(one: Flag) -> Any:
-    if one.complete is not None:
-        return one.complete
-    return (
-        (lambda incomplete: [name for name in one.choices if name.startswith(incomplete)])
-        if one.choices
-        else None
-    )
 
 
 _HYPHEN = "\N{NON-BREAKING HYPHEN}"
@@ -214,7 +203,7 @@ def _value(option: Option, value: Any) -> Any:
     one = option.flag
     if value is None or value == []:
         return option.default
-    if _is_repeated(option.type):
+    if is_repeated(option.type):
         return tuple(map(one.parse, value)) if one.parse else tuple(value)
     if option.type is bool:
         return value

@@ -58,26 +58,6 @@ class DiagnosisOptions(OptionGroup):
 
 
 @dataclass(frozen=True)
-class CutOptions(OptionGroup):
-    """The part of the records that is written instead of diagnostics."""
-
-    heading: ClassVar[str] = "Cut"
-
-    cut: str | None = flag(
-        "--cut", default=None, metavar="PART",
-        excludes=(
-            "writes records", ("--by-query", "--format", "--against", "--plot", "--confidence")
-        ),
-        help="Write the records of one part: low, middle, high, below-median, above-median, inlier, "
-        "outlier, or quantiles A:B.",
-    )  # fmt: skip
-    by: str | None = flag(
-        "--by", default=None, metavar="COLUMN", default_text="pairwise_entropy_bits", needs="--cut",
-        help="Column to cut by.",
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
 class TableOutput(OptionGroup):
     """The output, and the format of a table."""
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rdtools.core.flags import OptionGroup, flag, seed_flag
+from rdtools.core.measure_names import complete_measure
 from rdtools.core.output import output_flag
+from rdtools.data.options import complete_dataset
 from rdtools.evaluate.contrasts import Contrast, parse_contrast
 
 DEFAULT_MEASURES = ("nDCG@10", "RR@10", "AP", "R@100")
@@ -48,7 +50,7 @@ class RunOptions(OptionGroup):
     heading: ClassVar[str] = "Judgements and runs"
 
     qrels: str = flag(
-        "QRELS",
+        "QRELS", metavar="FILE|DATASET", complete=complete_dataset,
         help="Judgements (TREC, BEIR TSV, records) or a dataset (DIR:test, pydoc:test). May contain fields "
         "of --fields: 'qrels/{collection}.txt'.",
     )  # fmt: skip
@@ -68,8 +70,9 @@ class MeasureOptions(OptionGroup):
 
     measures: tuple[str, ...] = flag(
         "--measure", "-m", default=DEFAULT_MEASURES, default_text=" ".join(DEFAULT_MEASURES),
-        metavar="MEASURE",
-        help="A measure by its ir-measures name: nDCG@10, 'AP(rel=2)'. May be repeated.",
+        metavar="MEASURE", complete=complete_measure,
+        help="A measure by its name in ir-measures (nDCG@10, 'AP(rel=2)') or in trec_eval (ndcg_cut_10). May "
+        "be repeated.",
     )  # fmt: skip
     depth: int | None = flag(
         "--depth", default=None, metavar="N", min=1,

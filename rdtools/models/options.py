@@ -15,6 +15,7 @@ DTYPES = {
     "fp16": "float16",
     "fp32": "float32",
 }
+_DEVICES = ("cpu", "cuda", *(f"cuda:{number}" for number in range(8)), "mps")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class LoadingOptions(OptionGroup):
         "--device",
         default=None,
         metavar="NAME",
+        complete=lambda incomplete: [name for name in _DEVICES if name.startswith(incomplete)],
         default_text="a GPU if there is one",
         help="cpu, cuda, cuda:1, mps.",
     )

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rdtools.core.flags import OptionGroup, flag
+from rdtools.core.measure_names import complete_measure
 from rdtools.core.pictures import plot_target
+from rdtools.data.options import complete_dataset
 
 _NEEDS = ("--dev", "--dev-share")
 DEFAULT_MEASURE = "nDCG@10"
@@ -25,7 +27,7 @@ class DevOptions(OptionGroup):
     heading: ClassVar[str] = "Dev set"
 
     dev: str | None = flag(
-        "--dev", default=None, metavar="DATASET|FILE",
+        "--dev", default=None, metavar="DATASET|FILE", complete=complete_dataset,
         excludes=("names the queries to measure", ("--dev-share",)),
         help="Measure the student on a dataset (DIR:dev) or on the judged documents of a FILE of records, "
         "and save the weights of the best measurement.",
@@ -37,6 +39,7 @@ class DevOptions(OptionGroup):
     )  # fmt: skip
     dev_measure: str | None = flag(
         "--dev-measure", default=None, metavar="MEASURE", default_text=DEFAULT_MEASURE, needs=_NEEDS,
+        complete=complete_measure,
         help="What to measure: an ir-measures name, such as RR@10, of which larger is better.",
     )  # fmt: skip
     dev_every: int | None = flag(

@@ -10,6 +10,7 @@ from rdtools.core.errors import UsageError
 from rdtools.core.flags import OptionGroup, flag, options_of, seed_flag
 from rdtools.core.registry import split_spec
 from rdtools.core.scores import score_scale_flag
+from rdtools.data.options import complete_dataset
 from rdtools.models.options import DTYPES
 from rdtools.train.losses.objective import Objective, complete_loss, explain_objective, objective
 from rdtools.train.losses.table import LOSSES, SUMS
@@ -264,7 +265,7 @@ class TrainingInput(OptionGroup):
     )
     score_scale: str | None = score_scale_flag()
     check_against: str | None = flag(
-        "--check-against", default=None, metavar="QRELS",
+        "--check-against", default=None, metavar="QRELS", complete=complete_dataset,
         help="Warn if queries or relevant documents of these judgements (a file, or a dataset such as "
         "DIR:test, whose texts are compared too) are in the training data.",
     )  # fmt: skip

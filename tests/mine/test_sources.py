@@ -70,7 +70,7 @@ def test_a_source_in_the_table_is_mined(mine_with_first):
 
 def test_a_source_in_the_table_is_in_the_help_and_completed(mine_with_first):
     assert "first (the start of the corpus)" in " ".join(mine_with_first("--help").stdout.split())
-    done = mine_with_first(_RD_MINE_COMPLETE="complete_bash", COMP_WORDS="rd-mine --from fir", COMP_CWORD="2")
+    done = mine_with_first("rd-mine --from fir", RDTOOLS_COMPLETE="bash")
     assert done.stdout.split() == ["first"]
 
 
