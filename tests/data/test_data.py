@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import sys
-from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -214,30 +212,3 @@ def test_pydoc_splits_are_disjoint_whole_and_stable(pydoc):
     # Pinned: a query must never change sides.
     names = ("heapq.heapreplace", "bz2.BZ2File.close", "ftplib")
     assert [split_of(name) for name in names] == ["train", "test", "train"]
-
-
-def test_irds_reads_what_ir_datasets_gives(monkeypatch):
-    class Fake:
-        has_docs = has_queries = has_qrels = staticmethod(lambda: True)
-
-        def docs_iter(self):
-            yield SimpleNamespace(doc_id="d1", default_text=lambda: "title text")
-
-        def queries_iter(self):
-            yield SimpleNamespace(query_id="1", default_text=lambda: "what")
-
-        def qrels_iter(self):
-            yield SimpleNamespace(query_id="1", doc_id="d1", relevance=2)
-
-    module = ModuleType("ir_datasets")
-    module.load = lambda name: {"toy/dev": Fake()}[name]
-    monkeypatch.setitem(sys.modules, "ir_datasets", module)
-    dataset = open_dataset("irds:toy/dev")
-    assert dict(dataset.documents()) == {"d1": "title text"}
-    assert list(dataset.queries()) == [{"query_id": "1", "query": "what", "docs": []}]
-    assert dataset.qrels() == {"1": {"d1": 2}}
-    with pytest.raises(UsageError, match="irds:none: unknown to ir-datasets"):
-        open_dataset("irds:none")
-    monkeypatch.setitem(sys.modules, "ir_datasets", None)
-    with pytest.raises(UsageError, match="pip install ir-datasets"):
-        open_dataset("irds:toy/dev")
