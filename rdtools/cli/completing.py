@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rdtools.cli.options import help_of, is_repeated
+from rdtools.cli.options import help_of, is_repeated, spec_forms
 from rdtools.core.flags import Flag, Option, OptionGroup, options_of
 
 VARIABLE = "RDTOOLS_COMPLETE"
@@ -120,13 +120,6 @@ def _values(one: Flag, begun: str) -> list[Candidate] | None:
     if what == "MODEL":
         return [Candidate(name) for name in _models(begun)]
     return None if one.is_argument or _FILES.search(what) else []
-
-
-def spec_forms(one: Flag) -> list[tuple[str, str]]:
-    """Return the forms of a value as the help words them: ("ce", "") for ce, ("ce", "MODEL") for ce:MODEL."""
-    name, end = r"(?<![\w:/-])([a-z][\w-]*(?::[a-z][\w-]*)*)", r"(?=[,;.]| \(| or |$)"
-    words = re.findall(rf"{name}(?::([A-Z]+)(?![\w:/-])|{end})", one.help)
-    return [(name, what) for name, what in dict.fromkeys(words) if name.partition(":")[0] in one.choices]
 
 
 def _specs(one: Flag, begun: str) -> list[Candidate]:

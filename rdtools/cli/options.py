@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING
@@ -13,7 +14,7 @@ from typer.core import TyperCommand
 
 from rdtools.core.errors import UsageError
 from rdtools.core.flags import Flag, Option, OptionGroup, options_of
-from rdtools.core.registry import check_name, split_spec
+from rdtools.core.registry import check_name, close_name, split_spec
 
 ParserError: type[Any] = typing.cast(Any, typer.BadParameter.__base__)
 """The UsageError of click, which some versions of Typer contain and others import."""
@@ -52,10 +53,46 @@ def is_repeated(kind: Any) -> bool:
 def _check_choice(one: Flag) -> Any:
     def check(value: str | list[str] | None) -> str | list[str] | None:
         for text in value if isinstance(value, list) else [] if value is None else [value]:
-            check_name(one.choices, split_spec(text)[0] if one.spec else text, one.kind)
+            if one.spec:
+                _check_spec(one, text)
+            else:
+                check_name(one.choices, text, one.kind)
         return value
 
     return check
+
+
+def _check_spec(one: Flag, text: str) -> None:
+    """Check the name before the colon; a model without one is told the names that it may need.
+
+    Raises:
+        UsageError: the name is unknown.
+    """
+    name = split_spec(text)[0]
+    kinds = [form for form, what in spec_forms(one) if what == "MODEL" and ":" not in form]
+    if name in one.choices or not kinds or close_name(one.choices, name):
+        check_name(one.choices, name, one.kind)
+        return
+    scored_in_pairs = "ce" in kinds and _PAIRS.search(text) is not None
+    embeds = [kind for kind in kinds if kind in ("be", "dense")]
+    model = split_spec(text)[1] or text
+    likely = ["ce"] if scored_in_pairs else embeds if _TEXTS.search(text) else kinds
+    meant = " or ".join(repr(f"{kind}:{model}") for kind in likely)
+    raise UsageError(
+        f"unknown {one.kind} {text!r}; did you mean {meant}? (choose from {', '.join(one.choices)})"
+    )
+
+
+_PAIRS = re.compile(r"cross-?encoder|re-?rank|mono(bert|electra|t5)", re.IGNORECASE)
+_TEXTS = re.compile(r"sentence-transformers/|bi-?encoder|embed|retriev", re.IGNORECASE)
+"""Words in the names of models that tell their kind: cross-encoders, and encoders of texts."""
+
+
+def spec_forms(one: Flag) -> list[tuple[str, str]]:
+    """Return the forms of a value as the help words them: ("ce", "") for ce, ("ce", "MODEL") for ce:MODEL."""
+    name, end = r"(?<![\w:/-])([a-z][\w-]*(?::[a-z][\w-]*)*)", r"(?=[,;.]| \(| or |$)"
+    words = re.findall(rf"{name}(?::([A-Z]+)(?![\w:/-])|{end})", one.help)
+    return [(name, what) for name, what in dict.fromkeys(words) if name.partition(":")[0] in one.choices]
 
 
 def _act(one: Flag) -> Any:

@@ -18,9 +18,14 @@ def check_name(names: Iterable[str], name: str, kind: str) -> str:
     names = list(names)
     if name in names:
         return name
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    meant = f"; did you mean {near[0]!r}?" if near else ""
+    near = close_name(names, name)
+    meant = f"; did you mean {near!r}?" if near else ""
     raise UsageError(f"unknown {kind} {name!r}{meant} (choose from {', '.join(names)})")
+
+
+def close_name(names: Iterable[str], name: str) -> str | None:
+    """Return the one of `names` that is most like `name`, if one is."""
+    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)), None)
 
 
 def resolve(table: Mapping[str, str], name: str, kind: str) -> Any:

@@ -31,9 +31,39 @@ def parse_measures(names: Iterable[str]) -> list[Any]:
         UsageError: a name is unknown, its parameters are invalid, or no installed provider computes it.
     """
     # A blank inside parentheses, as in "AP(rel=2, judged_only=True)", is no separator.
-    words = [word for name in names for word in re.split(r"\s+(?![^(]*\))", name.strip()) if word]
+    written = [word for name in names for word in re.split(r"\s+(?![^(]*\))", name.strip()) if word]
+    words = [word for name in written for word in _from_trec_eval(name)]
     names = {str(formulas.parse_formula(word) or _parse_measure(word)): word for word in words}
     return [formulas.parse_formula(name) or _parse_measure(word) for name, word in names.items()]
+
+
+_TREC_EVAL = {
+    "ndcg_cut": "nDCG@{}", "recall": "R@{}", "P": "P@{}", "map_cut": "AP@{}", "success": "Success@{}",
+    "iprec_at_recall": "IPrec@{}",
+}  # fmt: skip
+"""Names of trec_eval that take a parameter, and the same measures in ir-measures."""
+_TREC_EVAL_PLAIN = {
+    "ndcg": "nDCG", "recip_rank": "RR", "map": "AP", "Rprec": "Rprec", "bpref": "Bpref", "infAP": "infAP",
+    "num_q": "NumQ", "num_ret": "NumRet", "num_rel": "NumRel", "num_rel_ret": "NumRelRet",
+    "set_P": "SetP", "set_recall": "SetR", "set_F": "SetF", "set_map": "SetAP", "set_relative_P": "SetRelP",
+}  # fmt: skip
+
+
+def _from_trec_eval(name: str) -> list[str]:
+    """Return the ir-measures names of a measure of trec_eval: nDCG@10 for ndcg_cut_10 or ndcg_cut.10.
+
+    `ndcg_cut.5,10` is several measures. Any other name is returned as it is.
+    """
+    if name in _TREC_EVAL_PLAIN:
+        return [_TREC_EVAL_PLAIN[name]]
+    matched = re.fullmatch(r"(\w+?)[._](\d+(?:\.\d+)?(?:,\d+(?:\.\d+)?)*)", name)
+    if matched is None or matched[1] not in _TREC_EVAL:
+        return [name]
+    return [_TREC_EVAL[matched[1]].format(value) for value in matched[2].split(",")]
+
+
+_OTHER_NAMES = {"mrr": "RR", "map": "AP", "recall": "R", "precision": "P", "ndcg": "nDCG", "hit": "Success"}
+"""Words for measures, in small letters, that differ from their ir-measures names."""
 
 
 def _parse_measure(name: str) -> Any:
@@ -44,8 +74,9 @@ def _parse_measure(name: str) -> Any:
         measure.validate_params()
     except NameError:
         word = re.split(r"[@(]", name)[0]
-        known = {key.lower(): key for key in sorted(ir_measures.measures.registry)}
-        if (cut := re.fullmatch(r"(\D+)(\d+)", name)) and cut[1].lower() in known:  # nDCG10
+        known = {key.lower(): key for key in sorted(ir_measures.measures.registry)} | _OTHER_NAMES
+        cut = re.fullmatch(r"([^\W\d]+?)(?:_cut|_at)?[@_.]*(\d+)", name)
+        if cut and cut[1].lower() in known:  # nDCG10, ndcg_10
             raise UsageError(
                 f"unknown measure {name!r}; did you mean '{known[cut[1].lower()]}@{cut[2]}'?"
             ) from None

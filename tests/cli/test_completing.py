@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rdtools.cli.completing import candidates, print_candidates, spec_forms
+from rdtools.cli.completing import candidates, print_candidates
 from rdtools.cli.completions import COMMANDS
 from rdtools.cli.manual import open_entry_point
+from rdtools.cli.options import spec_forms
 from rdtools.core.flags import options_of
 from rdtools.core.measure_names import WITH_CUTOFF, WITHOUT_CUTOFF
 from rdtools.evaluate.measures import parse_measures

@@ -268,6 +268,11 @@ def test_names_are_split_at_blanks_outside_parentheses():
         ("nDCG10", "unknown measure 'nDCG10'; did you mean 'nDCG@10'?"),
         ("ndcg10", "unknown measure 'ndcg10'; did you mean 'nDCG@10'?"),
         ("p5", "unknown measure 'p5'; did you mean 'P@5'?"),
+        ("ndcg_10", "unknown measure 'ndcg_10'; did you mean 'nDCG@10'?"),
+        ("recall@100", "unknown measure 'recall@100'; did you mean 'R@100'?"),
+        ("mrr@10", "unknown measure 'mrr@10'; did you mean 'RR@10'?"),
+        ("hit@1", "unknown measure 'hit@1'; did you mean 'Success@1'?"),
+        ("map@10", "unknown measure 'map@10'; did you mean 'AP@10'?"),
         ("xyzzy", "unknown measure 'xyzzy'"),
         ("P", "measure 'P': it needs cutoff"),
         ("P@0", "measure 'P@0': the cutoff must be at least 1"),
@@ -278,6 +283,18 @@ def test_names_that_do_not_do(name, message):
     with pytest.raises(UsageError) as error:
         parse_measures([name])
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ndcg_cut_10", "ndcg_cut.5,10", "recall_100", "P_5", "map_cut_100", "success_1"),
+        *("iprec_at_recall_0.1", "map", "ndcg", "recip_rank", "Rprec", "bpref", "infAP", "num_q", "num_ret"),
+        *("num_rel", "num_rel_ret", "set_P", "set_recall", "set_F", "set_map", "set_relative_P"),
+    ],
+)
+def test_names_of_trec_eval_are_those_of_ir_measures(name):
+    assert list(map(str, parse_measures([name]))) == list(map(str, ir_measures.parse_trec_measure(name)))
 
 
 def test_runs_are_named_by_stem_or_in_full():
