@@ -78,13 +78,12 @@ def _check_spec(one: Flag, text: str) -> None:
     model = split_spec(text)[1] or text
     likely = ["ce"] if scored_in_pairs else embeds if _TEXTS.search(text) else kinds
     meant = " or ".join(repr(f"{kind}:{model}") for kind in likely)
-    raise UsageError(
-        f"unknown {one.kind} {text!r}; did you mean {meant}? (choose from {', '.join(one.choices)})"
-    )
+    choices = ", ".join(one.choices)
+    raise UsageError(f"unknown {one.kind} {text!r}; did you mean {meant}? (choose from {choices})")
 
 
 _PAIRS = re.compile(r"cross-?encoder|re-?rank|mono(bert|electra|t5)", re.IGNORECASE)
-_TEXTS = re.compile(r"sentence-transformers/|bi-?encoder|embed|retriev", re.IGNORECASE)
+_TEXTS = re.compile(r"sentence-transformers/|bi-?encoder|embed", re.IGNORECASE)
 """Words in the names of models that tell their kind: cross-encoders, and encoders of texts."""
 
 

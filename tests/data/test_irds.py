@@ -134,5 +134,6 @@ def test_the_library_itself_offline(name, status, says, tmp_path):
     )
     assert (done.returncode, done.stdout) == (status, "")
     first, *rest = done.stderr.splitlines(keepends=True)
-    assert first.startswith(f"rd-mine: dataset irds:{name}") and says in first
+    assert first.startswith(f"rd-mine: dataset irds:{name}")
+    assert says in first
     assert rest == (["Try 'rd-mine --help' for help.\n"] if status == 2 else [])
