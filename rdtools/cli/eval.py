@@ -76,6 +76,10 @@ def evaluate(
     same for each pair of runs: run, baseline (the other run), collection, measure, delta (run minus
     baseline), and so on.
 
+    --plot draws the mean over queries and seeds of each run with its t interval, which counts the variance
+    between seeds as the tests do. With --baseline it also draws, for each measure, the differences of all
+    queries, sorted, and the number of queries that are better, equal and worse.
+
     --paper-compat adds letters without a test of equivalence: unpaired tests with the bound 0.1 % of the
     observed difference (or --equivalence BOUND: 0.01 in the paper's BEIR tables). Two runs are linked if
     both one-sided p exceed --alpha (default 0.1); each connected set of linked runs gets one letter.
@@ -99,6 +103,7 @@ def evaluate(
         layout = table_layout(table.rows, table.columns, patterns, table.by_query)
     by_path = evaluate_runs(paths, runs.qrels, patterns, measures, reading)
     systems = list(dict.fromkeys(by_path.values()))
+    name = by_path[baseline].name if baseline in by_path else baseline
     if comparisons.contrasts:
         results = contrast_rows(systems, patterns, comparisons, letters, tests.correction)
     elif comparisons.pairs:
@@ -107,15 +112,17 @@ def evaluate(
         results = rows.query_rows(systems, patterns)
     else:
         results = rows.mean_rows(systems, patterns)
-        name = None
-        if baseline is not None:
-            name = by_path[baseline].name if baseline in by_path else baseline
+        if name is not None:
             rows.add_tests(results, systems, name, tests)
         rows.add_letters(results, systems, letters, name)
     layout = labelled(layout, tests.correction, letters.equivalence_correction)
     write = resolve(TABLE_FORMATS, table.format, "format")
     with open_output(table.output) as out:
         out.write(write(results, layout, table.places))
+    if table.plot is not None:
+        from rdtools.evaluate.plot import plot_systems
+
+        plot_systems(systems, name, table.plot)
 
 
 main = EntryPoint("rd-eval", evaluate)

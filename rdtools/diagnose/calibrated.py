@@ -22,11 +22,11 @@ from rdtools.core.calibration import (
     temperature_curve,
 )
 from rdtools.core.log import log
-from rdtools.core.pictures import bars, put_drawing, stroke
+from rdtools.core.pictures import bars, draw_panels, put_drawing, stroke
 from rdtools.core.provenance import Provenance, provenance_of, warn_if_mixed
 from rdtools.core.streams import STDIN
 from rdtools.diagnose.diagnosis import Diagnosis
-from rdtools.diagnose.plot import Panel, draw_panels
+from rdtools.diagnose.plot import Panel
 from rdtools.formats import Reading, read_records
 
 _POINTS = 61
@@ -112,8 +112,10 @@ def plot_curves(curves: Curves, target: str) -> None:
     if not named:
         return
     panels: list[Panel] = [partial(_panel, name, own) for name, own in named.items()]
-    files = max(map(len, named.values()))
-    put_drawing(target, lambda format: draw_panels(panels, files, format), lambda: sketch_curves(named))
+    legend = min(4, max(map(len, named.values())))
+    put_drawing(
+        target, lambda format: draw_panels(panels, format, legend=legend), lambda: sketch_curves(named)
+    )
 
 
 def _panel(name: str, curves: Sequence[TemperatureCurve], axes: Any) -> None:

@@ -52,7 +52,7 @@ class DiagnosisOptions(OptionGroup):
     plot: str | None = flag(
         "--plot", default=None, metavar="FILE|terminal", parse=plot_target,
         help="Draw the distribution of every column, or with --calibrate the curves over T, to FILE.png, "
-        "FILE.svg, or as text on stderr.",
+        ".svg or .pdf, or as text on stderr.",
     )  # fmt: skip
     seed: int = seed_flag()
 

@@ -1,8 +1,7 @@
-"""Plots of the distribution of each column, with a line per file: PNG, SVG or text."""
+"""Plots of the distribution of each column, with a line per file: a picture or text."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rdtools.core.pictures import bars, picture, put_drawing, stroke
+from rdtools.core.pictures import bars, draw_panels, put_drawing, stroke
 from rdtools.diagnose.diagnosis import Diagnosis
 from rdtools.diagnose.entropy import Floats
 
@@ -46,28 +45,10 @@ def plot_diagnosis(diagnosis: Diagnosis, target: str) -> None:
 
 
 def draw(columns: Sequence[str], files: Sequence[FileValues], format: str, caption: str = "") -> bytes:
-    """Return a `png` or `svg` of the columns that have values. The same input gives the same bytes."""
+    """Return a picture of the columns that have values. The same input gives the same bytes."""
     places = [place for place in range(len(columns)) if any(_finite(v, place).size for _, v in files)]
     panels: list[Panel] = [partial(_panel, columns[place], files, place) for place in places]
-    return draw_panels(panels, len(files), format, caption)
-
-
-def draw_panels(panels: Sequence[Panel], files: int, format: str, caption: str = "") -> bytes:
-    """Return a `png` or `svg` of panels, which have a labelled line for each of `files` files."""
-    wide = min(3, max(1, len(panels)))
-    high = max(1, math.ceil(len(panels) / wide))
-
-    def fill(figure: Any) -> None:
-        for number, draw_on in enumerate(panels, start=1):
-            axes = figure.add_subplot(high, wide, number)
-            draw_on(axes)
-            axes.spines[["top", "right"]].set_visible(False)
-        if panels:
-            handles, labels = figure.axes[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside upper center", ncols=min(4, files), frameon=False)
-        figure.supxlabel(caption, fontsize="small")
-
-    return picture((3.6 * wide, 2.7 * high + 0.4), format, fill)
+    return draw_panels(panels, format, legend=min(4, len(files)), caption=caption)
 
 
 def _panel(column: str, files: Sequence[FileValues], place: int, axes: Any) -> None:
@@ -77,6 +58,7 @@ def _panel(column: str, files: Sequence[FileValues], place: int, axes: Any) -> N
         axes.stairs(100 * shares, edges, label=file, linewidth=1.3, **stroke(number))
     if _spans_decades(edges):
         axes.set_xscale("log")
+    axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel(column)
     axes.set_ylabel("% of queries")
     axes.set_ylim(bottom=0)
@@ -110,7 +92,9 @@ def _edges(files: Sequence[FileValues], place: int, bins: int = _BINS) -> Floats
         return np.linspace(0, 1, bins + 1)
     low, high = float(values.min()), float(values.max())
     if low == high:
-        reach = abs(low) / 2 or 0.5
+        if 0 <= low <= 1:
+            return np.linspace(0, 1, bins + 1)
+        reach = abs(low) / 2
         return np.linspace(low - reach, high + reach, bins + 1)
     if low > 0 and high / low > 1e3:
         edges = np.geomspace(low, high, bins + 1)

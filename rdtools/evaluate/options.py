@@ -9,6 +9,7 @@ from typing import ClassVar
 from rdtools.core.flags import OptionGroup, flag, seed_flag
 from rdtools.core.measure_names import complete_measure
 from rdtools.core.output import output_flag
+from rdtools.core.pictures import plot_target
 from rdtools.data.options import complete_dataset
 from rdtools.evaluate.contrasts import Contrast, parse_contrast
 
@@ -125,6 +126,12 @@ class TableOptions(OptionGroup):
         needs=("--format markdown", "--format latex"),
         excludes=("arranges means", ("--by-query", "--contrast", "--pairs")),
         help="Fields that name the columns of a markdown or latex table, the outermost first.",
+    )  # fmt: skip
+    plot: str | None = flag(
+        "--plot", default=None, metavar="FILE|terminal", parse=plot_target,
+        excludes=("draws means and differences from --baseline", ("--contrast", "--pairs")),
+        help="Draw the mean of each run with its 95 % interval, and with --baseline the sorted differences "
+        "of queries, to FILE.png, .svg or .pdf, or as text on stderr.",
     )  # fmt: skip
     output: str | None = output_flag()
 

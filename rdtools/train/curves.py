@@ -1,11 +1,12 @@
-"""The picture of a run (`--plot`): loss and dev values by step, as PNG, SVG or text."""
+"""The picture of a run (`--plot`): loss and dev values by step, as a picture or text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from rdtools.core.pictures import bars, picture, put_drawing, stroke
+from rdtools.core.pictures import bars, draw_panels, put_drawing, stroke
 from rdtools.train.history import History
 
 WIDTH = 40
@@ -22,24 +23,34 @@ def plot_history(history: History, measure: str, target: str) -> None:
 
 
 def draw_history(history: History, measure: str, format: str) -> bytes:
-    """Return a `png` or `svg` with the loss and, if there is a dev set, its values and the saved step."""
-    curves = _curves(history, measure)
+    """Return a picture of the loss and, if there is a dev set, of its values and the saved step."""
+    panels = [
+        partial(_panel, history, name, curve, number)
+        for number, (name, curve) in enumerate(_curves(history, measure).items())
+    ]
+    return draw_panels(panels, format)
 
-    def fill(figure: Any) -> None:
-        for number, (name, curve) in enumerate(curves.items()):
-            axes = figure.add_subplot(1, len(curves), number + 1)
-            mark = "o" if curve is history.dev or len(curve) == 1 else ""
-            axes.plot(*zip(*curve, strict=True), marker=mark, markersize=3, linewidth=1.3, **stroke(number))
-            axes.set_xlabel("step")
-            axes.set_ylabel(name)
-            axes.spines[["top", "right"]].set_visible(False)
-            if curve is history.dev:
-                axes.axhline(history.untrained, color="0.6", linewidth=0.8, linestyle=":")
-                if len(curve) > 1:
-                    step, value = history.best_measurement
-                    axes.annotate(f"{value:.4f}", (step, value), textcoords="offset points", xytext=(0, 5))
 
-    return picture((3.6 * max(1, len(curves)), 2.7), format, fill)
+def _panel(history: History, name: str, curve: Curve, number: int, axes: Any) -> None:
+    mark = "o" if curve is history.dev or len(curve) == 1 else ""
+    steps, values = zip(*curve, strict=True)
+    axes.plot(steps, values, marker=mark, markersize=3, linewidth=1.3, clip_on=False, **stroke(number))
+    axes.set_xlabel("step")
+    axes.set_ylabel(name)
+    if curve is history.dev:
+        axes.axhline(history.untrained, color="0.6", linewidth=0.8, linestyle=":")
+        place = (1, history.untrained)
+        axes.annotate(
+            "untrained", place, xycoords=("axes fraction", "data"), xytext=(0, 2), ha="right", **_BESIDE
+        )
+        if len(curve) > 1:
+            step, value = history.best_measurement
+            axes.annotate(f"{value:.4f}", (step, value), xytext=(0, 5), ha="center", **_BESIDE)
+    if min(values) >= 0:
+        axes.set_ylim(bottom=max(0.0, axes.get_ylim()[0]))
+
+
+_BESIDE: dict[str, Any] = {"textcoords": "offset points", "fontsize": "small"}
 
 
 def sketch_history(history: History, measure: str) -> Iterator[str]:

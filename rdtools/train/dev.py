@@ -52,7 +52,7 @@ class DevOptions(OptionGroup):
     )  # fmt: skip
     plot: str | None = flag(
         "--plot", default=None, metavar="FILE|terminal", parse=plot_target,
-        help="Draw the loss and the dev values by step, to FILE.png, FILE.svg, or as text on stderr.",
+        help="Draw the loss and the dev values by step, to FILE.png, .svg or .pdf, or as text on stderr.",
     )  # fmt: skip
 
     @property

@@ -199,7 +199,7 @@ def test_a_cut_is_within_one_scale(run):
         (["--encoder", "m", "--index", "i"], "--index needs --density-among corpus"),
         (["--encoder", "m", "--alpha", "1.5"], "--alpha must be above 0 and at most 1, not 1.5"),
         (["--compare", "--pairs-per-second", "0"], "--pairs-per-second must be above 0, not 0"),
-        (["--plot", "x.pdf"], "--plot x.pdf: a FILE.png, a FILE.svg or terminal is needed"),
+        (["--plot", "x.eps"], "--plot x.eps: FILE.png, FILE.svg, FILE.pdf or terminal is needed"),
         (["--cut", "low", "--by", "diameter"], "--by diameter needs --encoder"),
         (["--cut", "0.9:0.1"], "cut '0.9:0.1': A:B are two quantiles with 0 <= A < B <= 1, such as 0.1:0.9"),
         (

@@ -20,12 +20,17 @@ FILES = [
 ]
 
 
-@pytest.mark.parametrize("format", ["svg", "png"])
+STARTS = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}
+
+
+@pytest.mark.parametrize("format", STARTS)
 def test_the_same_values_give_the_same_bytes(format):
     picture = draw(COLUMNS, FILES, format, "temperature 1.0")
     assert picture == draw(COLUMNS, FILES, format, "temperature 1.0")
     assert picture != draw(COLUMNS, FILES[:1], format, "temperature 1.0")
-    assert picture.startswith(b"<?xml" if format == "svg" else b"\x89PNG")
+    assert picture.startswith(STARTS[format])
+    assert b"/CreationDate" not in picture
+    assert b"Type3" not in picture  # publishers refuse such fonts
 
 
 def test_a_panel_a_column_and_a_line_a_file(monkeypatch):
@@ -59,6 +64,14 @@ def test_values_that_span_decades_have_bins_that_grow():
     assert list(sketch(COLUMNS, FILES))[3].startswith("kappa (1 to 1e+05, logarithmic)")
 
 
+@pytest.mark.parametrize(
+    ("value", "low", "high"), [(0.0, 0, 1), (1.0, 0, 1), (0.35, 0, 1), (8.0, 4, 12), (-2.0, -3, -1)]
+)
+def test_one_value_has_an_axis_around_it_and_shares_that_of_shares(value, low, high):
+    edges = _edges([("f", np.array([[value], [value]]))], 0, 4)
+    assert (edges[0], edges[-1]) == (low, high)
+
+
 def test_nothing_to_draw():
     nothing = [("f", np.full((2, 3), math.nan))]
     assert draw(COLUMNS, nothing, "svg").startswith(b"<?xml")
@@ -66,8 +79,10 @@ def test_nothing_to_draw():
 
 
 def test_what_cannot_be_drawn(monkeypatch):
-    with pytest.raises(UsageError, match=r"--plot out.pdf: a FILE.png, a FILE.svg or terminal is needed"):
-        plot_target("out.pdf")
+    with pytest.raises(
+        UsageError, match=r"^--plot out.eps: FILE.png, FILE.svg, FILE.pdf or terminal is needed$"
+    ):
+        plot_target("out.eps")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(RdError, match=r"pip install 'ranking-distillation-tools\[plot\]'"):
         plot_target("out.png")

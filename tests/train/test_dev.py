@@ -340,7 +340,7 @@ def test_queries_of_the_dev_set_in_the_training_records_are_a_warning(run, argum
         (["--dev-share", 1], "--dev-share must be above 0 and below 1, not 1", 2),
         (["--dev-share", 0.1, "--dev-measure", "nDCG@10 AP"], "--dev-measure nDCG@10 AP: give one measure, such as nDCG@10", 2),
         (["--dev-share", 0.1, "--dev-measure", "nDGC@10"], "unknown measure 'nDGC@10'; did you mean 'nDCG@10'?", 2),
-        (["--plot", "x.pdf"], "--plot x.pdf: a FILE.png, a FILE.svg or terminal is needed", 2),
+        (["--plot", "x.eps"], "--plot x.eps: FILE.png, FILE.svg, FILE.pdf or terminal is needed", 2),
         (["--dev", "unjudged"], "--dev unjudged: no query has a document with relevance > 0 (give judged queries)", 1),
         (["--dev", "run"], 'run:1: query "q" has no text (give --queries or --dataset)', 1),
     ],
@@ -370,7 +370,7 @@ def test_measuring_costs_no_more_than_training(tiny_be):
     assert [step for step in range(1, 61) if checks.due(step)] == [*range(6, 61, 6)]
 
 
-@pytest.mark.parametrize("suffix", ["svg", "png"])
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
 def test_the_picture_of_a_run(run, arguments, tmp_path, suffix):
     pytest.importorskip("matplotlib")
     run("rd-train", *arguments, "--dev-share", 0.3, "--dev-every", 2, "--plot", f"a.{suffix}", check=True)
@@ -388,7 +388,7 @@ def test_the_picture_of_a_run(run, arguments, tmp_path, suffix):
         check=True,
     )
     assert (tmp_path / f"b.{suffix}").read_bytes() == content
-    assert content.startswith(b"\x89PNG" if suffix == "png" else b"<?xml")
+    assert content.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix])
 
 
 def test_the_picture_as_text():
