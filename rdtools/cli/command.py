@@ -10,7 +10,7 @@ import signal
 import sys
 import traceback
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar
@@ -22,7 +22,9 @@ from rdtools.cli import options
 from rdtools.cli.completing import VARIABLE, print_candidates
 from rdtools.core import log
 from rdtools.core.errors import RdError, UsageError
-from rdtools.core.flags import OptionGroup, flag
+from rdtools.core.flags import OptionGroup, flag, options_of
+from rdtools.core.manifest import check_manifest_path, open_ledger
+from rdtools.core.output import open_output
 
 INTERRUPTED = 130
 GIVEN, PLUGINS = "given", "plugins"
@@ -52,6 +54,11 @@ class EveryCommand(OptionGroup):
     quiet: bool = flag("--quiet", default=False, help="Print only errors on stderr.")
     verbose: bool = flag("--verbose", "-v", default=False, help="Print more detail on stderr.")
     debug: bool = flag("--debug", default=False, help="Show the traceback of an error.")
+    manifest: str | None = flag(
+        "--manifest", default=None, metavar="FILE", parse=check_manifest_path,
+        help="Write FILE as JSON: command line, versions, seed, hashes of inputs, models and outputs, time, "
+        "hardware, and the manifests of the inputs (INPUT.manifest.json, or *.manifest.json beside FILE).",
+    )  # fmt: skip
     version: bool = flag("--version", default=False, act=_show_version, help="Print the version and exit.")
 
 
@@ -60,11 +67,17 @@ class EntryPoint:
 
     `function` takes groups of options; its docstring is the manual. A parameter `given` gets the options that
     the command line gives, a parameter `plugins` the objects of the groups in `plugins`, in order. --help
-    lists the groups in the order of the parameters, each group once.
+    lists the groups in the order of the parameters, each group once. A command that `writes_folder` puts a
+    manifest into it, be there --manifest or not.
     """
 
     def __init__(
-        self, name: str, function: Callable[..., None], plugins: Sequence[type[OptionGroup]] = ()
+        self,
+        name: str,
+        function: Callable[..., None],
+        plugins: Sequence[type[OptionGroup]] = (),
+        *,
+        writes_folder: bool = False,
     ) -> None:
         hints = typing.get_type_hints(function)
         parameters = inspect.signature(function).parameters
@@ -73,6 +86,7 @@ class EntryPoint:
         self._function = function
         self._own = {each: hints[each] for each in parameters if each not in (GIVEN, PLUGINS)}
         self._plugins = plugins
+        self._writes_folder = writes_folder
         self._wants_given = GIVEN in parameters
         parts = [plugins if each == PLUGINS else [hints[each]] for each in parameters if each != GIVEN]
         self.groups: list[type[OptionGroup]] = [*dict.fromkeys(chain(*parts, [EveryCommand]))]
@@ -149,7 +163,30 @@ class EntryPoint:
             arguments[GIVEN] = given
         if self._plugins:
             arguments[PLUGINS] = [objects[group] for group in self._plugins]
-        self._function(**arguments)
+        path = objects[EveryCommand].manifest
+        if path is None and not self._writes_folder:
+            self._function(**arguments)
+            return
+        with open_ledger(self.name, sys.argv[1:], _seed_of(objects.values())) as ledger:
+            self._function(**arguments)
+        if places := ledger.places(path):
+            import json
+
+            text = json.dumps(ledger.manifest(places), indent=2, ensure_ascii=False) + "\n"
+            for place in places:
+                with open_output(str(place)) as out:
+                    out.write(text.encode())
+
+
+def _seed_of(groups: Iterable[OptionGroup]) -> int | None:
+    """Return the value of --seed, None if the command has no such option."""
+    seeds = (
+        getattr(group, option.field)
+        for group in groups
+        for option in options_of(type(group))
+        if option.flag.title == "--seed"
+    )
+    return next(seeds, None)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from rdtools import __version__
 from rdtools.cli.command import EntryPoint, need_input
@@ -15,7 +14,6 @@ from rdtools.data.options import TextOptions
 from rdtools.formats import Reading
 from rdtools.models.options import LoadingOptions, ModelOptions
 from rdtools.train.dev import DevOptions
-from rdtools.train.losses.objective import Objective
 from rdtools.train.options import (
     LEARNED,
     STUDENTS,
@@ -27,11 +25,6 @@ from rdtools.train.options import (
     TrainingOutput,
     recorded,
 )
-
-if TYPE_CHECKING:
-    from rdtools.data.collection import Collection
-    from rdtools.train.dev_set import DevSet
-    from rdtools.train.groups import Groups
 
 
 def train(
@@ -97,10 +90,12 @@ def train(
 
     import orjson
 
+    from rdtools.core.manifest import note_folder
     from rdtools.core.output import open_output
     from rdtools.data.collection import open_collection
     from rdtools.train.checkpoints import OutputFolder, check_output_folder
     from rdtools.train.curves import plot_history
+    from rdtools.train.inputs import read_inputs
     from rdtools.train.run import DevChecks, train_student
     from rdtools.train.scales import fit_teacher
     from rdtools.train.torchrun import join
@@ -118,7 +113,7 @@ def train(
     drawn = replace(grouping, seed=training.seed)
     shared = processes.world_size > 1
     groups, dev_set = processes.from_main(
-        partial(_read_inputs, source, open_collection(where, reading), objective, drawn, shared, dev, student)
+        partial(read_inputs, source, open_collection(where, reading), objective, drawn, shared, dev, student)
     )
     groups.unlink()
     objective = objective.with_options("bce", scale=groups.score_scale)
@@ -135,6 +130,8 @@ def train(
     if output.resume and result is None:
         folder.resume(trainer)
     checks = DevChecks(trainer, dev_set, measure, dev) if dev_set and measure else None
+    if result is None:
+        note_folder(output.output, is_main=processes.is_main)
     with open_output(None) as out:
         for row in train_student(trainer, folder, checks) if result is None else [result]:
             if processes.is_main:
@@ -158,42 +155,4 @@ def _check_combination(student: StudentOptions, loss: LossOptions) -> None:
             raise UsageError("--paper-compat needs --student ce:MODEL, or --loss kl or ranknet")
 
 
-def _read_inputs(
-    source: TrainingInput,
-    collection: Collection,
-    objective: Objective,
-    grouping: GroupOptions,
-    shared: bool,
-    dev: DevOptions,
-    student: StudentOptions,
-) -> tuple[Groups, DevSet | None]:
-    """Read the dev set, and the records into groups; warn of what the records hold."""
-    from rdtools.data.leakage import open_leakage
-    from rdtools.formats import read_records
-    from rdtools.train.dev_set import DevLeakage, HeldBack, open_dev_set
-    from rdtools.train.groups import Groups
-    from rdtools.train.teacher import check_teacher
-
-    has_texts = collection.has_corpus or collection.has_queries
-    dev_set = None if dev.dev is None else open_dev_set(dev.dev, collection, student.kind == "be")
-    records = read_records(source.files, collection.reading, collection.complete if has_texts else None)
-    held_back = None if dev.dev_share is None else HeldBack(dev.dev_share, grouping.seed)
-    in_dev = None if dev_set is None else DevLeakage(dev_set)
-    leakage = None
-    if source.check_against is not None:
-        leakage = open_leakage(source.check_against, collection.reading)
-    for watcher in (leakage, in_dev):
-        records = records if watcher is None else watcher.watch(records)
-    groups = Groups(
-        records if held_back is None else held_back.rest(records),
-        objective, grouping, source.score_scale, shared,
-    )  # fmt: skip
-    if leakage is not None:
-        leakage.report(f"--check-against {source.check_against}")
-    if in_dev is not None:
-        in_dev.report()
-    check_teacher(objective, groups, student)
-    return groups, dev_set if held_back is None else held_back.dev_set()
-
-
-main = EntryPoint("rd-train", train)
+main = EntryPoint("rd-train", train, writes_folder=True)

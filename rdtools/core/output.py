@@ -16,6 +16,7 @@ from rdtools.core.atomic import beside
 from rdtools.core.errors import RdError
 from rdtools.core.flags import flag
 from rdtools.core.log import printable
+from rdtools.core.manifest import write_through
 from rdtools.core.rows import PARQUET, ParquetSink
 from rdtools.core.streams import STDIN
 
@@ -75,21 +76,23 @@ def open_output(path: str | None) -> Iterator[Output]:
     if path is None or path == STDIN:
         if sys.stdout is None:
             raise RdError("<stdout>: it is closed")
-        yield (Terminal if sys.stdout.isatty() else Output)(sys.stdout.buffer, "<stdout>")
+        stdout = write_through(sys.stdout.buffer, "<stdout>")
+        yield (Terminal if sys.stdout.isatty() else Output)(stdout, "<stdout>")
         return
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise RdError(f"{path}: cannot write: it is a folder")
     if target.exists() and not stat.S_ISREG(target.stat().st_mode):  # /dev/null, a named pipe
         with _open_for_writing(target, "wb", path) as file:
-            yield Output(file, path)
+            yield Output(write_through(file, path), path)
         return
     with beside(target) as part:
         with _open_for_writing(part, "xb", path) as file:
-            stream = _compressed(file, path)
+            hashing = write_through(file, path)
+            stream = _compressed(hashing, path)
             yield Output(stream, path, flush=False)
             with _writing(path):
-                if stream is not file:
+                if stream is not hashing:
                     stream.close()
                 file.flush()
                 os.fsync(file.fileno())

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Protocol, TypeVar
 
 from rdtools.core.errors import BadLine, InputError, RdError
 from rdtools.core.log import log, plural
+from rdtools.core.manifest import read_through
 from rdtools.core.rows import HUB, PARQUET_START, RowLines, hub_rows, parquet_rows
 
 STDIN = "-"
@@ -229,14 +230,14 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, str]]:
     if path == STDIN:
         if sys.stdin is None:
             raise RdError("<stdin>: it is closed (give a FILE)")
-        yield sys.stdin.buffer, "<stdin>"
+        yield read_through(sys.stdin.buffer, "<stdin>"), "<stdin>"
         return
     try:
         file = open(path, "rb")  # noqa: SIM115
     except OSError as error:
         raise RdError(f"{path}: cannot open: {error.strerror}") from error
     with file:
-        yield file, path
+        yield read_through(file, path), path
 
 
 def _pipe(file: BinaryIO) -> int | None:

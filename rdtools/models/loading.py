@@ -21,6 +21,7 @@ import torch
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import bars_shown, log
+from rdtools.core.manifest import note_model
 from rdtools.models.options import ModelOptions
 
 if TYPE_CHECKING:
@@ -48,6 +49,13 @@ def pick_device(name: str | None) -> torch.device:
 
 @cache
 def located(name: str) -> str:
+    """Return `_located(name)`, and note the model in the manifest."""
+    folder = _located(name)
+    note_model(name, folder)
+    return folder
+
+
+def _located(name: str) -> str:
     """Return the folder of a model's installed copy if neither the cache nor the hub has it.
 
     Any other name is returned unchanged.

@@ -1,0 +1,45 @@
+"""The inputs of a training run: the dev set, and the records as groups."""
+
+from __future__ import annotations
+
+from rdtools.data.collection import Collection
+from rdtools.data.leakage import open_leakage
+from rdtools.formats import read_records
+from rdtools.train.dev import DevOptions
+from rdtools.train.dev_set import DevLeakage, DevSet, HeldBack, open_dev_set
+from rdtools.train.groups import Groups
+from rdtools.train.losses.objective import Objective
+from rdtools.train.options import GroupOptions, StudentOptions, TrainingInput
+from rdtools.train.teacher import check_teacher
+
+
+def read_inputs(
+    source: TrainingInput,
+    collection: Collection,
+    objective: Objective,
+    grouping: GroupOptions,
+    shared: bool,
+    dev: DevOptions,
+    student: StudentOptions,
+) -> tuple[Groups, DevSet | None]:
+    """Read the dev set, and the records into groups; warn of what the records hold."""
+    has_texts = collection.has_corpus or collection.has_queries
+    dev_set = None if dev.dev is None else open_dev_set(dev.dev, collection, student.kind == "be")
+    records = read_records(source.files, collection.reading, collection.complete if has_texts else None)
+    held_back = None if dev.dev_share is None else HeldBack(dev.dev_share, grouping.seed)
+    in_dev = None if dev_set is None else DevLeakage(dev_set)
+    leakage = None
+    if source.check_against is not None:
+        leakage = open_leakage(source.check_against, collection.reading)
+    for watcher in (leakage, in_dev):
+        records = records if watcher is None else watcher.watch(records)
+    groups = Groups(
+        records if held_back is None else held_back.rest(records),
+        objective, grouping, source.score_scale, shared,
+    )  # fmt: skip
+    if leakage is not None:
+        leakage.report(f"--check-against {source.check_against}")
+    if in_dev is not None:
+        in_dev.report()
+    check_teacher(objective, groups, student)
+    return groups, dev_set if held_back is None else held_back.dev_set()
