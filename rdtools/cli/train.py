@@ -62,7 +62,8 @@ def train(
     says what was chosen, and how often the teacher ranks a judged positive first; it warns if that is seldom.
 
     DIR opens with SentenceTransformer(DIR) or CrossEncoder(DIR), and is a MODEL for the other commands;
-    rd-train.json in it holds all options. A bi-encoder is trained on its cosine or dot product times --scale;
+    rd-train.json in it holds all options, README.md is a model card for the hub, and manifest.json has the
+    hashes of what was read and written. A bi-encoder is trained on its cosine or dot product times --scale;
     the saved model gives the similarity without it. --scale learned trains the logarithm of the scale, with
     100 times the learning rate and up to a scale of 100; the last line and rd-train.json have its value as
     scale. For a cross-encoder, queries are truncated to --query-max-len; documents get the remaining tokens
@@ -76,6 +77,9 @@ def train(
     the whole corpus; otherwise BM25's first 100 documents of each query are re-ranked. --dev-share 0.1 holds
     back a tenth of the queries instead. Measuring does not change the training. The learning rate falls
     towards the last step, so a run that --patience stops has not reached its lowest rates.
+
+    --report-to sends the same lines to Trackio, Weights & Biases or TensorBoard, which read their settings
+    from the environment: TRACKIO_DIR; WANDB_MODE=offline; TENSORBOARD_LOGGING_DIR (else runs/).
 
     stdout gets a JSON line for the first step and every --log-steps, one for each dev measurement (step,
     docs, measure, dev), and a last one for the whole run. The same records, options and seed give the same
@@ -93,14 +97,18 @@ def train(
     from rdtools.core.manifest import note_folder
     from rdtools.core.output import open_output
     from rdtools.data.collection import open_collection
+    from rdtools.train.card import CardContent, read_figures
     from rdtools.train.checkpoints import OutputFolder, check_output_folder
     from rdtools.train.curves import plot_history
     from rdtools.train.inputs import read_inputs
     from rdtools.train.run import DevChecks, train_student
     from rdtools.train.scales import fit_teacher
     from rdtools.train.torchrun import join
+    from rdtools.train.tracking import Trackers
     from rdtools.train.trainer import Trainer, check_process_count
 
+    figures = [] if output.card_metrics is None else read_figures(output.card_metrics)
+    card = CardContent(output.output.name if output.output.is_absolute() else str(output.output), figures)
     measure = dev_measure(dev.measure) if dev.is_on else None
     objective = loss.objective
     processes = join(loading.device)
@@ -125,17 +133,23 @@ def train(
     options = recorded(student, loss, grouping, trainer.options, dev, source, where, loading)
     data = {**groups.provenance, **({"dev": dev_set.provenance} if dev_set else {})}
     about = {"options": options, "data": data, **fitted, "rdtools": __version__}
-    folder = OutputFolder(output, about)
+    folder = OutputFolder(output, about, card)
     result = folder.finished() if output.resume and not output.overwrite else None
     if output.resume and result is None:
         folder.resume(trainer)
+    if result is not None and figures and processes.is_main:
+        folder.rewrite_card(trainer, result)
     checks = DevChecks(trainer, dev_set, measure, dev) if dev_set and measure else None
     if result is None:
         note_folder(output.output, is_main=processes.is_main)
+    reports = output.report_to if processes.is_main and result is None else ()
+    trackers = Trackers(reports, output.output.name, options)
     with open_output(None) as out:
         for row in train_student(trainer, folder, checks) if result is None else [result]:
             if processes.is_main:
+                trackers.report(row)
                 out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+    trackers.finish()
     if dev.plot is not None and result is None and processes.is_main:
         plot_history(trainer.history, dev.measure, dev.plot)
 

@@ -93,7 +93,7 @@ class Ledger:
             "inputs": inputs,
             "models": models,
             "outputs": outputs,
-            "versions": _versions(),
+            "versions": versions(),
             "hardware": _hardware(),
             "upstream": _upstream([*inputs, *models], [place.parent for place in places]),
         }
@@ -124,6 +124,24 @@ def note_folder(folder: Path, *, is_main: bool) -> None:
     if _open is not None:
         _open.folders.append(folder)
         _open.silent = not is_main
+
+
+def commands() -> list[str]:
+    """Return the command lines that made the inputs so far, the first one first, and the present one.
+
+    Without a ledger there are none.
+    """
+    if _open is None:
+        return []
+    inputs = [_stream_entry(name, hashed) for name, hashed in _open.inputs.items()]
+    return [*_commands_of(_upstream(inputs, [], quiet=True)), shlex.join([_open.command, *_open.arguments])]
+
+
+def _commands_of(manifests: Sequence[Mapping[str, Any]]) -> list[str]:
+    found: dict[str, None] = {}
+    for one in manifests:
+        found |= dict.fromkeys([*_commands_of(one["upstream"]), one["command"]])
+    return list(found)
 
 
 def read_through(stream: BinaryIO, name: str) -> BinaryIO:
@@ -212,7 +230,9 @@ def _model_entry(name: str, folder: str) -> dict[str, Any]:
     return {"path": name, "revision": Path(found).parent.name if isinstance(found, str) else None}
 
 
-def _upstream(inputs: Sequence[Mapping[str, Any]], places: Sequence[Path]) -> list[dict[str, Any]]:
+def _upstream(
+    inputs: Sequence[Mapping[str, Any]], places: Sequence[Path], *, quiet: bool = False
+) -> list[dict[str, Any]]:
     """Return the manifests whose outputs are among the inputs, by hash."""
     beside: dict[Path, str] = {}  # the input that a manifest is beside
     for entry in inputs:
@@ -232,12 +252,12 @@ def _upstream(inputs: Sequence[Mapping[str, Any]], places: Sequence[Path]) -> li
                 continue
             if made & wanted:
                 found.setdefault(text, manifest)
-            elif path in beside:
+            elif path in beside and not quiet:
                 log.warning("%s: it is not the manifest of the present %s", path, beside[path])
     return list(found.values())
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Return the versions of Python, of rdtools and of the libraries that were imported."""
     import platform  # no command waits for these to start
     from importlib import metadata

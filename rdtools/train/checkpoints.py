@@ -14,10 +14,11 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from rdtools import __version__
 from rdtools.core.atomic import beside, replace_folder, restore_folder
 from rdtools.core.errors import RdError
 from rdtools.core.log import log
+from rdtools.core.output import open_output
+from rdtools.train.card import CardContent, model_card
 from rdtools.train.options import TrainingOutput
 from rdtools.train.trainer import Trainer
 
@@ -35,6 +36,7 @@ class OutputFolder:
 
     options: TrainingOutput
     about: dict[str, Any]
+    card: CardContent = CardContent()
 
     @property
     def folder(self) -> Path:
@@ -100,7 +102,12 @@ class OutputFolder:
             scale = {} if learned is None else {"scale": learned}
             made = {**vars(trainer.progress), **dev, **scale, "result": result}
             _write_json(folder / CARD, {**self.about, **made})
-            (folder / "README.md").write_text(model_card(trainer, self.about))
+            (folder / "README.md").write_text(model_card(trainer, self.about, result, self.card))
+
+    def rewrite_card(self, trainer: Trainer, result: dict[str, Any]) -> None:
+        """Write the README.md of a finished run anew."""
+        with open_output(str(self.folder / "README.md")) as out:
+            out.write(model_card(trainer, self.about, result, self.card).encode())
 
     def _check_same(self, place: Path) -> dict[str, Any]:
         """Return the description of the run in `place`; raise `RdError` if its data or options differ."""
@@ -146,39 +153,6 @@ def check_output_folder(options: TrainingOutput) -> None:
         raise RdError(
             f"{folder} already contains an unfinished run (--resume continues it, --overwrite starts anew)"
         )
-
-
-def model_card(trainer: Trainer, about: dict[str, Any]) -> str:
-    """Return a README.md of the trained model; the base model's card no longer applies."""
-    student, goal = trainer.student, trainer.objective
-    base = Path(about["options"]["student"].partition(":")[2])
-    terms = zip(goal.weights, goal.losses, strict=True)
-    loss = "+".join(part.name if weight == 1 else f"{weight:g}*{part.name}" for weight, part in terms)
-    return f"""---
-library_name: sentence-transformers
-tags: [{student.card_tags}]
----
-A {student.card_kind} trained with `rd-train` {__version__} from `{base.name if base.exists() else base}`
-by the loss `{loss}` (`rd-train --explain-loss {loss}` gives the formula).
-{_settings(trainer, about)}All options and the provenance of the data are in `{CARD}`.
-
-```python
-{student.card_usage}
-```
-"""
-
-
-def _settings(trainer: Trainer, about: dict[str, Any]) -> str:
-    """Return the lines of the card on the teacher's temperature and a learned scale, where there are any."""
-    lines = []
-    stated = about["options"].get("teacher-temperature")
-    if fitted := about.get("teacher"):
-        lines.append(f"Teacher temperature: {fitted['temperature']:.4g}, found by `{fitted['method']}`.")
-    elif stated is not None:
-        lines.append(f"Teacher temperature: {stated:g}, stated.")
-    if (scale := trainer.student.learned_scale) is not None:
-        lines.append(f"Scale of the similarity in training: learned, {scale:g}; this model leaves it out.")
-    return "".join(f"{line}\n" for line in lines)
 
 
 @contextlib.contextmanager

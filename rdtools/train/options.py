@@ -19,6 +19,11 @@ STUDENTS = {
     "be": "rdtools.train.students:BiEncoderStudent",
     "ce": "rdtools.train.students:CrossEncoderStudent",
 }
+TRACKERS = {
+    "trackio": "rdtools.train.tracking:Trackio",
+    "wandb": "rdtools.train.tracking:WeightsAndBiases",
+    "tensorboard": "rdtools.train.tracking:TensorBoard",
+}
 LEARNED = "learned"
 """The word for a --scale that training changes."""
 INCIDENTAL = ("explain_loss", "files", "check_against", "device", "plot")
@@ -252,6 +257,15 @@ class TrainingOutput(OptionGroup):
     overwrite: bool = flag(
         "--overwrite", default=False, help="Replace the model or the unfinished run in DIR."
     )
+    report_to: tuple[str, ...] = flag(
+        "--report-to", default=(), metavar="|".join(TRACKERS), choices=TRACKERS, kind="tracker",
+        help="Send the lines of standard output to a tracker, too, under the name of DIR. May be repeated.",
+    )  # fmt: skip
+    card_metrics: str | None = flag(
+        "--card-metrics", default=None, metavar="FILE",
+        help="Put these values (rd-eval -f jsonl or tsv) into the README.md of DIR; with --resume also into "
+        "that of a finished run.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
