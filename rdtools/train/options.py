@@ -263,8 +263,8 @@ class TrainingOutput(OptionGroup):
     )  # fmt: skip
     card_metrics: str | None = flag(
         "--card-metrics", default=None, metavar="FILE",
-        help="Put these values (rd-eval -f jsonl or tsv) into the README.md of DIR; with --resume also into "
-        "that of a finished run.",
+        help="Put the values in FILE into the README.md of DIR; with --resume also into that of a finished "
+        "run. FILE is the output of rd-eval, tsv or jsonl.",
     )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ TYPED = {
     "rd-train --loss 'kl+0.2*lc\t": "rd-train --loss kl+0.2*lce",
     "rd-train --posit\tal\t --student be:org/mo\t": "rd-train --positives all --student be:org/model",
     "rd-train records/labe\t": "rd-train records/labelled.jsonl",
-    "rd-label --teacher l\tmodels/ti\t": "rd-label --teacher llm:models/tiny/",
+    "rd-label --teacher ll\tmodels/ti\t": "rd-label --teacher llm:models/tiny/",
     "rd-eval qrels -m Success@10\t": "rd-eval qrels -m Success@10",
     "rd-mine --dataset pydoc:te\t": "rd-mine --dataset pydoc:test",
 }  # fmt: skip

@@ -65,8 +65,7 @@ def test_a_picture_has_means_and_sorted_differences(run, files, monkeypatch):
         assert words.count(word) == 1, word
     assert not re.findall(r">−[^<>]+</text>.*95 %", svg)  # no axis of means below 0
     assert "RR minus base" not in draw_systems(systems, None, "svg").decode()
-    for format in ("png", "pdf"):
-        assert draw_systems(systems, "base", format) == draw_systems(systems, "base", format)
+    assert draw_systems(systems, "base", "svg").decode() == svg
 
 
 def test_files_and_what_cannot_be_drawn(run, files):
