@@ -149,7 +149,7 @@ def read_through(stream: BinaryIO, name: str) -> BinaryIO:
     if _open is None or ((known := _open.inputs.get(name)) is not None and known.whole):
         return stream
     hashed = _open.inputs[name] = Hashed()
-    return io.BufferedReader(_HashingReader(stream, hashed), 2**20)  # type: ignore[type-var]
+    return io.BufferedReader(_HashingReader(stream, hashed), 2**16)  # type: ignore[type-var]
 
 
 def write_through(stream: BinaryIO, name: str) -> BinaryIO:
@@ -177,13 +177,29 @@ class _HashingReader(io.RawIOBase):
         buffer[: len(data)] = data
         return len(data)
 
+    def fileno(self) -> int:
+        return int(self._stream.fileno())
 
-class _HashingWriter:
+    def seekable(self) -> bool:
+        return bool(self._stream.seekable())
+
+    def tell(self) -> int:
+        return int(self._stream.tell())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._hashed = Hashed()  # what is read here and there is hashed from the disk in the end
+        return int(self._stream.seek(offset, whence))
+
+
+class _HashingWriter(io.RawIOBase):
     def __init__(self, stream: BinaryIO, hashed: Hashed) -> None:
         self._stream = stream
         self._hashed = hashed
 
-    def write(self, data: bytes) -> int:
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
         written = self._stream.write(data)
         self._hashed.add(data)
         return written

@@ -111,7 +111,7 @@ def test_pipes_have_hashes_and_upstream(files):
     assert two["upstream"] == [one]
 
 
-@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz", "out.jsonl.zst"])
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz", "out.jsonl.zst", "out.parquet"])
 def test_the_hash_of_an_output_is_that_of_the_file_and_changes_nothing(run, files, name):
     command = ("rd-label", "labelled.jsonl", "--teacher", "qrels", "-o", name)
     run(*command, check=True)
@@ -121,6 +121,8 @@ def test_the_hash_of_an_output_is_that_of_the_file_and_changes_nothing(run, file
     assert manifest(files / "m.json")["outputs"] == [
         {"path": name, "bytes": (files / name).stat().st_size, "sha256": plain}
     ]
+    run("rd-label", name, "--teacher", "qrels", "--manifest", "n.json", check=True)
+    assert manifest(files / "n.json")["inputs"] == manifest(files / "m.json")["outputs"]
 
 
 def test_a_command_that_fails_writes_no_manifest(run, files):

@@ -71,7 +71,7 @@ def cases(folder: Path, tiny_be: Path) -> dict[str, tuple[str, str, list[object]
         "be": ("rd-label", RECORD, ["--teacher", f"be:{tiny_be}", "--quiet"]),
         "run": ("rd-label", RECORD, ["--teacher", "run:run.trec", "--score-scale", "logit", "--quiet"]),
         "cmd": ("rd-label", RECORD, ["--teacher", f"cmd:{sys.executable} answer.py", "--quiet"]),
-        "entropy": ("rd-entropy", RECORD, ["-q", "-f", "jsonl", "--quiet"]),
+        "entropy": ("rd-entropy", RECORD, ["-q", "-f", "jsonl", "--quiet", "--manifest", "m.json"]),
     }
 
 
