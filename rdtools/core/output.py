@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -71,23 +72,28 @@ def output_flag() -> Any:
 def open_output(path: str | None) -> Iterator[Output]:
     """Open stdout, or FILE so that it appears whole or not at all (`.gz`, `.zst` and `.parquet` by name).
 
-    What is written goes beside FILE and takes its name when the block ends without an error.
+    What is written goes beside FILE and takes its name when the block ends without an error. A file that it
+    replaces gives it owner, group and mode; symbolic links to that file stay.
     """
-    if path is None or path == STDIN:
+    number = None if path is None else _descriptor(path)
+    if path is None or path == STDIN or number == 1:
         if sys.stdout is None:
             raise RdError("<stdout>: it is closed")
         stdout = write_through(sys.stdout.buffer, "<stdout>")
         yield (Terminal if sys.stdout.isatty() else Output)(stdout, "<stdout>")
         return
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise RdError(f"{path}: cannot write: it is a folder")
-    if target.exists() and not stat.S_ISREG(target.stat().st_mode):  # /dev/null, a named pipe
-        with _open_for_writing(target, "wb", path) as file:
-            yield Output(write_through(file, path), path)
+    there = _existing(path)
+    if number is not None or (there is not None and not stat.S_ISREG(there.st_mode)):
+        with _open_for_writing(path if number is None else number, path) as file:
+            yield Output(write_through(file, path), path)  # /dev/null, a named pipe, or -o >(command)
         return
-    with beside(target) as part:
-        with _open_for_writing(part, "xb", path) as file:
+    target = Path(os.path.realpath(path))
+    with ExitStack() as stack:
+        with _writing(path):
+            part = stack.enter_context(beside(target))
+        with _open_for_writing(part, path) as file:
+            if there is not None:
+                _keep_access(file.fileno(), there, path)
             hashing = write_through(file, path)
             stream = _compressed(hashing, path)
             yield Output(stream, path, flush=False)
@@ -100,10 +106,53 @@ def open_output(path: str | None) -> Iterator[Output]:
             os.replace(part, target)
 
 
+_DESCRIPTOR = re.compile(r"/dev/(?:std(?P<name>out|err)|fd/(?P<number>[0-9]{1,4}))")
+
+
+def _descriptor(path: str) -> int | None:
+    """Return the number of the open file that a path such as /dev/stdout or /dev/fd/63 stands for, or None.
+
+    Opened by its path, a file to which the shell appends would begin anew.
+    """
+    found = _DESCRIPTOR.fullmatch(path)
+    if found is None:
+        return None
+    return {"out": 1, "err": 2}[found["name"]] if found["name"] else int(found["number"])
+
+
+def _existing(path: str) -> os.stat_result | None:
+    """Return the status of the file that FILE will replace, None if there is none.
+
+    Raises:
+        RdError: it is a folder, or may not be written.
+    """
+    try:
+        there = os.stat(path)
+    except OSError:
+        return None
+    if stat.S_ISDIR(there.st_mode):
+        raise RdError(f"{path}: cannot write: it is a folder")
+    if not os.access(path, os.W_OK):
+        raise RdError(f"{path}: cannot write: Permission denied")
+    return there
+
+
+def _keep_access(descriptor: int, there: os.stat_result, name: str) -> None:
+    """Give a new file the owner, the group and the mode of the one that it will replace."""
+    new = os.fstat(descriptor)
+    try:
+        if (new.st_uid, new.st_gid) != (there.st_uid, there.st_gid):
+            os.fchown(descriptor, there.st_uid, there.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(there.st_mode))
+    except OSError as error:
+        reason = error.strerror or error
+        raise RdError(f"{name}: cannot keep its owner and mode: {reason} (remove it first)") from error
+
+
 @contextmanager
-def _open_for_writing(target: Path, mode: str, name: str) -> Iterator[BinaryIO]:
+def _open_for_writing(target: str | Path | int, name: str) -> Iterator[BinaryIO]:
     with _writing(name):
-        file: Any = open(target, mode)  # noqa: SIM115
+        file: Any = open(os.dup(target) if isinstance(target, int) else target, "wb")  # noqa: SIM115
     try:
         yield file
     finally:

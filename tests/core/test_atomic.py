@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
+from pathlib import Path
 
 import pytest
 
-from rdtools.core.atomic import beside, replace_folder, restore_folder
+from rdtools.core.atomic import beside, locked, replace_folder, restore_folder, sync
 from rdtools.core.errors import RdError
 
 
 def make(folder, content="new"):
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "data").write_text(content)
     return folder
 
@@ -29,9 +31,9 @@ def test_what_a_block_did_not_rename_goes_and_so_does_what_was_left(tmp_path, le
         make(part)
 
     def interrupted():
-        with beside(tmp_path / "out") as path:
+        with beside(tmp_path / "out", folder=True) as path:
             assert path == part
-            assert names(tmp_path) == []
+            assert names(path) == []
             make(path)
             raise KeyboardInterrupt
 
@@ -74,9 +76,78 @@ def test_a_folder_that_cannot_be_replaced_stays_and_the_new_one_is_kept(tmp_path
 
 def test_a_folder_comes_back_after_a_kill_between_the_renames(tmp_path):
     make(tmp_path / ".model.1.old", "old")
-    make(tmp_path / ".model.1.part")
-    restore_folder(tmp_path / "model", clean=False)
-    assert names(tmp_path) == [".model.1.part", "model"]
-    restore_folder(tmp_path / "model", clean=True)
+    restore_folder(tmp_path / "model")
     assert names(tmp_path) == ["model"]
     assert (tmp_path / "model" / "data").read_text() == "old"
+
+
+def test_after_a_kill_behind_the_renames_the_old_folder_goes_and_what_was_added_stays(tmp_path):
+    make(tmp_path / "model", "new")
+    (make(tmp_path / ".model.1.old", "old") / "notes").write_text("mine")
+    restore_folder(tmp_path / "model", lambda old: [Path("notes")])
+    assert names(tmp_path) == ["model"]
+    assert [(tmp_path / "model" / name).read_text() for name in ("data", "notes")] == ["new", "mine"]
+
+
+def test_what_was_added_to_a_folder_never_replaces_what_is_new(tmp_path):
+    folder = make(tmp_path / "model", "added")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "notes").write_text("mine")
+    folder.chmod(0o750)
+    replace_folder(folder, make(tmp_path / ".model.1.part"), lambda old: [Path("data"), Path("sub", "notes")])
+    found = {path.name: path.read_text() for path in folder.rglob("*") if path.is_file()}
+    assert found == {"data": "new", "data.1": "added", "notes": "mine"}
+    assert (folder / "sub" / "notes").exists()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o750
+    assert names(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_path, folder):
+    """A process that is alive holds a lock on its part; the number in the name tells nothing."""
+    target, others = tmp_path / "out", (".out.x.part", ".out.backup", ".output.1.part")
+    for name in others:
+        (tmp_path / name).write_text("of somebody else")
+    if folder:
+        make(tmp_path / ".out.1.part")
+    else:
+        (tmp_path / ".out.1.part").write_text("left")
+    with beside(target, folder=folder) as alive:
+        kept = alive.rename(tmp_path / ".out.2.part")
+        with beside(target) as path:
+            assert names(tmp_path) == sorted([*others, kept.name, path.name])
+    assert names(tmp_path) == sorted([*others, kept.name])
+
+
+def test_a_name_may_be_as_long_as_a_file_system_allows(tmp_path):
+    target = tmp_path / ("ö" * 120 + "x" * 15)  # 255 bytes
+    with beside(target) as part:
+        part.write_text("whole")
+        part.rename(target)
+    assert os.listdir(tmp_path) == [target.name]
+    with beside(tmp_path / ("ö" * 120 + "y" * 15)) as other:
+        assert other.name != part.name
+
+
+def test_a_lock_is_held_by_one_and_leaves_no_file(tmp_path):
+    folder = tmp_path / "new" / "model"
+
+    def another():
+        with locked(folder, "busy", wait=False):
+            pytest.fail("two hold it")
+
+    for _ in range(2):
+        with locked(folder, "busy", wait=False), pytest.raises(RdError, match=r"^busy$"):
+            another()
+        assert names(tmp_path / "new") == []
+
+
+def test_a_folder_is_synced_with_all_that_it_holds(tmp_path, monkeypatch):
+    """A power failure cannot be tried: what is written must be handed to the disk before the rename."""
+    (make(tmp_path / "model") / "sub").mkdir()
+    (tmp_path / "model" / "sub" / "more").write_text("x")
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    sync(tmp_path / "model")
+    inodes = [path.stat().st_ino for path in (tmp_path / "model", *(tmp_path / "model").rglob("*"))]
+    assert sorted(synced) == sorted(inodes)

@@ -420,6 +420,108 @@ def test_an_error_of_the_caller_is_not_taken_for_a_failed_write(tmp_path):
             (tmp_path / "none").read_bytes()
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o755])
+def test_a_file_that_is_replaced_gives_its_mode_from_the_first_byte(tmp_path, mode):
+    target = tmp_path / "out"
+    target.write_bytes(b"old")
+    target.chmod(mode)
+    with open_output(str(target)) as out:
+        out.write(b"new")
+        (part,) = (path for path in tmp_path.iterdir() if path != target)
+        assert stat.S_IMODE(part.stat().st_mode) == mode
+    assert (target.read_bytes(), stat.S_IMODE(target.stat().st_mode)) == (b"new", mode)
+
+
+def test_a_new_file_has_the_mode_of_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_all(tmp_path / "out", b"new")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o640
+
+
+def test_a_file_that_is_replaced_gives_its_owner_or_it_stays(tmp_path, monkeypatch):
+    target = tmp_path / "out"
+    target.write_bytes(b"old")
+    given = []
+    status = os.stat
+    other = os.stat_result([0o100644, 1, 1, 1, 4321, 8765, 3, 0, 0, 0])
+    monkeypatch.setattr(
+        os, "stat", lambda path, **more: other if path == str(target) else status(path, **more)
+    )
+    monkeypatch.setattr(os, "fchown", lambda descriptor, *owner: given.append(owner))
+    write_all(target, b"new")
+    assert given == [(4321, 8765)]
+
+    def refuse(descriptor, *owner):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    with pytest.raises(RdError) as error:
+        write_all(target, b"newer")
+    assert str(error.value) == (
+        f"{target}: cannot keep its owner and mode: Operation not permitted (remove it first)"
+    )
+    assert target.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path, monkeypatch):
+    target = tmp_path / "out"
+    target.write_bytes(b"old")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write any file
+    with pytest.raises(RdError, match=r"out: cannot write: Permission denied$"):
+        write_all(target, b"new")
+    assert target.read_bytes() == b"old"
+
+
+def test_a_symbolic_link_stays_and_the_file_behind_it_is_replaced(tmp_path):
+    (tmp_path / "there").mkdir()
+    target, link = tmp_path / "there" / "file", tmp_path / "link"
+    for _ in range(2):  # also where the file does not exist yet
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        write_all(link, b"new")
+        assert (link.is_symlink(), target.read_bytes()) == (True, b"new")
+
+
+def test_a_name_as_long_as_the_file_system_allows(tmp_path):
+    target = tmp_path / ("x" * 251 + ".zst")
+    write_all(target, RECORD)
+    assert zstandard.ZstdDecompressor().decompressobj().decompress(target.read_bytes()) == RECORD
+    assert os.listdir(tmp_path) == [target.name]
+
+
+@pytest.mark.parametrize(
+    ("shell", "expected"),
+    [
+        ('"$@" -o /dev/stdout', RECORD),
+        ('"$@" -o /dev/fd/1 | cat', RECORD),
+        ('"$@" -o >(cat); wait', RECORD),
+        ('"$@" -o /dev/fd/3 3>&1', RECORD),
+        ('echo before > out; "$@" -o /dev/stdout >> out; cat out', b"before\n" + RECORD),
+        ('echo before > out; "$@" -o /dev/fd/3 3>> out; cat out', b"before\n" + RECORD),
+    ],
+)
+def test_an_open_file_can_be_the_output(file, tmp_path, shell, expected):
+    words = ["bash", "-c", shell, "-", *copy_command(file(RECORD))]
+    done = subprocess.run(words, capture_output=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected, b"")
+
+
+def test_a_descriptor_that_is_not_open_is_one_line():
+    with pytest.raises(RdError, match=r"^/dev/fd/987: cannot write: Bad file descriptor$"):
+        write_all("/dev/fd/987", b"x")
+
+
+def test_what_killed_processes_left_beside_the_output_goes(tmp_path):
+    (tmp_path / ".out.1.part").write_bytes(b"half")
+    (tmp_path / ".out.part").write_bytes(b"of somebody else")
+    write_all(tmp_path / "out", b"x")
+    assert sorted(os.listdir(tmp_path)) == [".out.part", "out"]
+
+
 def test_a_device_is_written_in_place():
     write_all("/dev/null", b"x")
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
