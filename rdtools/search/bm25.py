@@ -17,14 +17,22 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rdtools.core.log import track
 from rdtools.search import RankedRows
-from rdtools.search.bm25_loops import Postings, document_frequencies, fill_postings, find_best, weigh
-from rdtools.search.index_folder import index_folder, load_index, load_or_build
+from rdtools.search.arrays import open_array, save_array
+from rdtools.search.bm25_loops import (
+    Postings,
+    check_postings,
+    document_frequencies,
+    fill_postings,
+    find_best,
+    weigh,
+)
+from rdtools.search.index_folder import DamagedIndexError, index_folder, load_index, load_or_build
 from rdtools.search.resources import Resources
 from rdtools.search.tokenizer import Analyzer, Vocabulary, tokenize
 
@@ -54,6 +62,7 @@ class Bm25:
         self._term_of_stem = term_of_stem
         self._average_length = average_length
         self._analyzer = Analyzer()
+        self._folder = Path()
         self.k1 = k1
         self.b = b
 
@@ -84,18 +93,28 @@ class Bm25:
 
     def save(self, folder: Path) -> None:
         for name, array in self._postings._asdict().items():
-            np.save(_file(folder, name), array, allow_pickle=False)
+            save_array(_file(folder, name), array)
         (folder / _VOCABULARY).write_text("\n".join(self._term_of_stem), encoding="utf-8")
         statistics = {"k1": self.k1, "b": self.b, "average_length": self._average_length}
         (folder / _STATISTICS).write_text(json.dumps(statistics))
 
     @classmethod
     def load(cls, folder: Path) -> Bm25:
-        """Open a saved index; its arrays stay on disk, and queries read the parts that they need."""
-        postings = Postings(*(_mapped(_file(folder, name)) for name in Postings._fields))
+        """Open a saved index; its arrays stay on disk, and queries read the parts that they need.
+
+        Raises:
+            ValueError: its files do not fit together.
+        """
+        postings = Postings(*(open_array(_file(folder, name)) for name in Postings._fields))
+        check_postings(postings)
         stems = (folder / _VOCABULARY).read_text(encoding="utf-8").split("\n")
-        terms = dict(zip(stems, range(len(postings.line_of_term)), strict=False))
-        return cls(postings, terms, **json.loads((folder / _STATISTICS).read_text()))
+        count = len(postings.line_of_term)
+        terms = dict(zip(stems, range(count), strict=False))
+        if len(terms) != count or len(stems) != max(count, 1):
+            raise ValueError(f"{_VOCABULARY} has {len(terms):,} terms, not {count:,}")
+        index = cls(postings, terms, **json.loads((folder / _STATISTICS).read_text()))
+        index._folder = folder
+        return index
 
     def search(self, queries: Sequence[str], depths: Sequence[int]) -> Iterator[RankedRows]:
         """Yield the ranking of each query to its own depth: the rows with a term of the query.
@@ -121,6 +140,8 @@ class Bm25:
             np.minimum(np.array(depths, np.int64), len(self)),
             keys,
         )
+        if (counts < 0).any():
+            raise DamagedIndexError(self._folder, "the rows of a term are out of order")
         return [_ranked(np.sort(own[:count])) for own, count in zip(keys, counts, strict=True)]
 
     def score_rows(self, query: str, rows: Sequence[int]) -> NDArray[np.float32]:
@@ -172,13 +193,13 @@ def open_bm25(resources: Resources) -> Bm25:
     if not resources.collection.has_corpus and resources.search.index is not None:
         folder = index_folder(resources.search.index, "bm25", settings)
         if folder.exists():
-            return load_index(folder, Bm25.load)
+            return load_index(folder, Bm25.load, verify=resources.search.verify)
     corpus = resources.collection.corpus
 
     def build() -> Bm25:
         return Bm25.build(corpus.texts, resources.search.k1, resources.search.b)
 
-    return load_or_build(resources.search.index, "bm25", settings, corpus, build, Bm25.save, Bm25.load)
+    return load_or_build(resources.search, "bm25", settings, corpus, build, Bm25.save, Bm25.load)
 
 
 def _idf(count: int, n: int) -> float:
@@ -192,13 +213,6 @@ def _ranked(keys: NDArray[np.int64]) -> RankedRows:
 
 def _file(folder: Path, name: str) -> Path:
     return folder / f"{name}.npy"
-
-
-def _mapped(file: Path) -> NDArray[Any]:
-    header = 128  # the size of an empty array, which cannot be mapped
-    if file.stat().st_size == header:
-        return np.asarray(np.load(file, allow_pickle=False))
-    return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
 
 
 def _processors() -> int:

@@ -149,6 +149,11 @@ def find_best(
     best `depths[q]` rows with a score above 0 come first in `keys[q]`, which has room for twice as many, or
     for all rows. A key is row − 2³²·(bits of the score): float32 above 0 sort as their bits do, so that a
     smaller key is a larger score or, of equal scores, a smaller row.
+
+    Rows may come from a damaged file. One that is negative, beyond the last row, or in an earlier block than
+    the one before it is not used: as an unsigned number its distance from the block's first row is too
+    large. The term then ends too early, and the number of the query's rows is -1. `check_postings` has
+    checked the other arrays.
     """
     starts, rows, impacts, line_of_term, lines = postings
     counts = np.zeros(len(depths), np.int64)
@@ -172,8 +177,11 @@ def find_best(
                         scores[row] += impacts_here[row]
                 else:
                     place, end = places[slot], starts[terms[slot] + 1]
-                    while place < end and rows[place] < first + size:
-                        scores[rows[place] - first] += impacts[place]
+                    while place < end:
+                        offset = np.int64(rows[place]) - first
+                        if np.uint64(offset) >= np.uint64(size):
+                            break
+                        scores[offset] += impacts[place]
                         place += 1
             if has_line:
                 for low in range(0, size, _STRIDE):
@@ -189,13 +197,15 @@ def find_best(
             for slot in own:
                 if line_of_term[terms[slot]] < 0:
                     place, end = places[slot], starts[terms[slot] + 1]
-                    while place < end and rows[place] < first + size:
+                    while place < end:
+                        offset = np.int64(rows[place]) - first
+                        if np.uint64(offset) >= np.uint64(size):
+                            break
                         if not has_line:
-                            row = rows[place] - first
-                            key = np.int64(rows[place]) - (np.int64(bits[row]) << 32)
+                            key = np.int64(rows[place]) - (np.int64(bits[offset]) << 32)
                             if key < limit:
                                 count, limit = _keep(key, best, count, limit, depth)
-                            scores[row] = 0  # so that the next posting of this row is not kept
+                            scores[offset] = 0  # so that the next posting of this row is not kept
                         place += 1
                     places[slot] = place
             counts[query], limits[query] = count, limit
@@ -203,4 +213,28 @@ def find_best(
         if counts[query] > depths[query]:
             _smallest_first(keys[query, : counts[query]], depths[query])
             counts[query] = depths[query]
+        for slot in range(offsets[query], offsets[query + 1]):
+            if line_of_term[terms[slot]] < 0 and places[slot] != starts[terms[slot] + 1]:
+                counts[query] = -1
     return counts
+
+
+def check_postings(postings: Postings) -> None:
+    """Check what `find_best` relies on, so that it reads nothing outside its arrays.
+
+    Raises:
+        ValueError: an array has another type or shape than an index has, or a place is out of bounds.
+    """
+    starts, rows, impacts, line_of_term, lines = postings
+    types = (np.int64, np.int32, np.float32, np.int32, np.float32)
+    arrays: tuple[NDArray[Any], ...] = postings
+    for name, array, kind in zip(Postings._fields, arrays, types, strict=True):
+        shape = 2 if name == "lines" else 1
+        if array.dtype != kind or array.ndim != shape or not array.flags.c_contiguous:
+            raise ValueError(f"{name} has another type or shape than an index has")
+    if len(starts) != len(line_of_term) + 1 or starts[0] != 0 or not (starts[1:] > starts[:-1]).all():
+        raise ValueError("starts are not those of its terms")
+    if starts[-1] != len(rows) or len(rows) != len(impacts):
+        raise ValueError(f"it has {len(rows):,} rows and {len(impacts):,} impacts, not {starts[-1]:,}")
+    if not ((line_of_term >= -1) & (line_of_term < len(lines))).all():
+        raise ValueError("line_of_term has places out of bounds")

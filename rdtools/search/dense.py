@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rdtools.core.errors import RdError
 from rdtools.models.encoding import BiEncoder
 from rdtools.models.loading import fingerprint, load_bi_encoder
 from rdtools.search import RankedRows
+from rdtools.search.arrays import open_array, save_array
 from rdtools.search.index_folder import load_or_build
 from rdtools.search.resources import Resources
 
@@ -25,6 +28,7 @@ class DenseIndex:
     """The embeddings of a corpus. Each distinct text is encoded once: documents of equal text share a place.
 
     Attributes:
+        model: its name.
         encoder: the model, for queries and further texts.
         embeddings: (places, dimension) float32, normalised if the model scores by cosine.
         place_of_row: (rows,) the place of each document of the corpus.
@@ -32,7 +36,7 @@ class DenseIndex:
 
     def __init__(self, model: str, resources: Resources) -> None:
         self.corpus = resources.collection.corpus
-        self._model = model
+        self.model = model
         loaded = load_bi_encoder(model, resources.model)
         self.encoder = BiEncoder(loaded, resources.model.batch_tokens)
         places: dict[str, int] = {}
@@ -42,19 +46,30 @@ class DenseIndex:
         self._starts = np.searchsorted(self.place_of_row[self._by_place], np.arange(len(places) + 1))
 
         def encode() -> NDArray[np.float32]:
-            return self.encoder.encode_documents(list(places), f"encoding with {model}")
+            embeddings = self.encoder.encode_documents(list(places), f"encoding with {model}")
+            if not np.isfinite(embeddings).all():
+                raise not_finite(model)
+            return embeddings
+
+        def load(folder: Path) -> NDArray[np.float32]:
+            """All bytes were verified, because a search reads them all anyway."""
+            file = folder / "embeddings.npy"
+            embeddings = open_array(file)
+            if embeddings.dtype != np.float32 or embeddings.ndim != 2 or len(embeddings) != len(places):
+                raise ValueError(f"{file.name} has not one float32 row for each of {len(places):,} texts")
+            return embeddings
 
         settings = {"dtype": resources.model.dtype, "max_length": loaded.max_seq_length}
         if resources.search.index is not None:
             settings["model"] = self.fingerprint
         self.embeddings = load_or_build(
-            resources.search.index, "dense", settings, self.corpus, encode, _save, _load
+            replace(resources.search, verify=True), "dense", settings, self.corpus, encode, _save, load
         )
 
     @cached_property
     def fingerprint(self) -> str:
         """The hash of the model's files."""
-        return fingerprint(self._model)
+        return fingerprint(self.model)
 
     def rows_at(self, place: int) -> NDArray[np.int64]:
         """Return the rows of the documents that share a place, ascending."""
@@ -86,7 +101,13 @@ class DenseSearch:
         self._flat.add(np.ascontiguousarray(index.embeddings))
 
     def search(self, vectors: NDArray[np.float32], depths: Sequence[int]) -> list[RankedRows]:
-        """Return the ranking of each of (n, dimension) vectors, to its own depth."""
+        """Return the ranking of each of (n, dimension) vectors, to its own depth.
+
+        Raises:
+            RdError: a vector is not finite; faiss would find nothing for it.
+        """
+        if not np.isfinite(vectors).all():
+            raise not_finite(self.index.model)
         count = min(max(depths, default=0) + _SLACK, self._flat.ntotal)
         if count == 0 or not len(vectors):
             return [(np.zeros(0, np.int64), np.zeros(0, np.float32)) for _ in vectors]
@@ -105,10 +126,9 @@ class DenseSearch:
         return rows[best], scores[best]
 
 
+def not_finite(model: str) -> RdError:
+    return RdError(f"model {model}: an embedding is not finite (try --dtype float32, or another model)")
+
+
 def _save(embeddings: NDArray[np.float32], folder: Path) -> None:
-    np.save(folder / "embeddings.npy", embeddings, allow_pickle=False)
-
-
-def _load(folder: Path) -> NDArray[np.float32]:
-    embeddings: NDArray[np.float32] = np.load(folder / "embeddings.npy", mmap_mode="r", allow_pickle=False)
-    return embeddings
+    save_array(folder / "embeddings.npy", embeddings)

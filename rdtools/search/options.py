@@ -18,6 +18,10 @@ class IndexOptions(OptionGroup):
         "--index", default=None, metavar="DIR",
         help="Keep indexes here: built once, reused, checked against the corpus.",
     )  # fmt: skip
+    verify: bool = flag(
+        "--verify", default=False, needs="--index",
+        help="Compare all bytes of an index with its checksums (else, of files beyond 32 MiB a sample).",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 
 import bm25s
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from search.bm25_by_formula import plain, words
 
+from rdtools.core.errors import RdError
 from rdtools.search import bm25 as module
 from rdtools.search.bm25 import Bm25
 from rdtools.search.tokenizer import Analyzer, Vocabulary, tokenize
@@ -81,6 +83,73 @@ def test_saved_and_loaded_is_the_same(tmp_path):
     assert searched(again, queries, [9] * 3) == searched(index, queries, [9] * 3)
     assert [len(found) for found in searched(again, queries, [9] * 3)] == [2, 1, 1]
     assert again.score_text("jet", "jet jet") == index.score_text("jet", "jet jet") > 0
+
+
+UNFIT = {
+    "starts: descending": ("starts", lambda a: a[::-1].copy(), "starts are not those of its terms"),
+    "starts: too few": ("starts", lambda a: a[:-1], "starts are not those of its terms"),
+    "starts: too far": ("starts", lambda a: a + (a == a[-1]), r"it has 5 rows and 5 impacts, not 6"),
+    "rows: too few": ("rows", lambda a: a[:-1], "it has 4 rows and 5 impacts, not 5"),
+    "rows: of another type": ("rows", lambda a: a.astype(np.int64), "rows has another type or shape"),
+    "impacts: too many": ("impacts", lambda a: np.repeat(a, 2), "it has 5 rows and 10 impacts, not 5"),
+    "impacts: of another shape": ("impacts", lambda a: a[:, None], "impacts has another type or shape"),
+    "line_of_term: too large": ("line_of_term", lambda a: a + 9, "line_of_term has places out of bounds"),
+    "line_of_term: too small": ("line_of_term", lambda a: a - 9, "line_of_term has places out of bounds"),
+    "lines: by column": ("lines", lambda a: np.asfortranarray(np.tile(a, (2, 1))), "lines has another type"),
+}
+
+
+@pytest.mark.parametrize("damage", UNFIT)
+def test_arrays_that_do_not_fit_together_are_refused(tmp_path, damage):
+    """Also where the checksums fit: the compiled loops check no bounds."""
+    name, change, says = UNFIT[damage]
+    Bm25.build(["wing", "wing jet", "heat", "nozzle"] + ["the"] * 8, 1.2, 0.75).save(tmp_path)
+    file = tmp_path / f"{name}.npy"
+    np.save(file, change(np.load(file)))
+    with pytest.raises(ValueError, match=says):
+        Bm25.load(tmp_path)
+
+
+@pytest.mark.parametrize("words", ["wing", "wing\njet\nheat\nheat", "a\nb\nc\nd\ne", ""])
+def test_a_vocabulary_that_does_not_fit_is_refused(tmp_path, words):
+    Bm25.build(["wing jet", "heat", "nozzle"], 1.2, 0.75).save(tmp_path)
+    (tmp_path / "vocabulary.txt").write_text(words)
+    with pytest.raises(ValueError, match=r"vocabulary.txt has \d terms, not 4"):
+        Bm25.load(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def three_blocks(tmp_path_factory):
+    """An index whose term "wing" is in one row of each of three blocks."""
+    texts = ["filler"] * 140_000
+    for at in (5, 70_000, 139_999):
+        texts[at] = "wing"
+    texts[4] = "jet"
+    folder = tmp_path_factory.mktemp("blocks")
+    Bm25.build(texts, 1.2, 0.75).save(folder)
+    return folder
+
+
+@pytest.mark.parametrize("row", [-1, -(2**31), 2**31 - 1, 140_000, 69_999, 3])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_row_out_of_bounds_or_order_is_not_read_but_refused(tmp_path, three_blocks, row, place):
+    """Rows are read only when a query needs them."""
+    shutil.copytree(three_blocks, tmp_path, dirs_exist_ok=True)
+    rows, starts = np.load(tmp_path / "rows.npy"), np.load(tmp_path / "starts.npy")
+    stems = (tmp_path / "vocabulary.txt").read_text().split("\n")
+    term = stems.index("wing")
+    own = slice(starts[term], starts[term + 1])
+    assert rows[own].tolist() == [5, 70_000, 139_999]
+    rows[starts[term] + place] = row
+    np.save(tmp_path / "rows.npy", rows)
+    index = Bm25.load(tmp_path)
+    assert searched(index, ["jet"], [9]) == [[(4, pytest.approx(index.score_text("jet", "jet"), rel=1e-6))]]
+    in_order = [row // 2**16 for row in rows[own]] == sorted(row // 2**16 for row in rows[own])
+    if in_order and 0 <= row < 140_000:
+        assert {found for found, _ in searched(index, ["wing"], [9])[0]} == set(rows[own].tolist())
+    else:
+        with pytest.raises(RdError, match=rf"index {tmp_path}: it is damaged: the rows of a term are out of"):
+            searched(index, ["jet", "wing"], [9, 9])
 
 
 @pytest.mark.parametrize(("k1", "b"), [(1.2, 0.75), (0.0, 1.0)])

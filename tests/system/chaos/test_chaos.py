@@ -151,7 +151,7 @@ def test_a_dense_index_serves_no_other_tokenizer_precision_length_or_version(run
         run(*mine, *variant, stdin="q\twing 7\n", check=True)
         assert len(os.listdir(tmp_path / "index")) == min(number + 1, len(variants))
     for manifest in tmp_path.glob("index/*/manifest.json"):
-        manifest.write_text(manifest.read_text().replace('"layout": 1', '"layout": 0'))
+        manifest.write_text(manifest.read_text().replace('"layout": 2', '"layout": 1'))
     done = run(*mine, *variants[0], stdin="q\twing 7\n")
     assert done.returncode == 1
     assert re.fullmatch(

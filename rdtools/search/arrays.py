@@ -1,0 +1,34 @@
+"""Arrays in the files of an index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def save_array(file: Path, array: NDArray[Any]) -> None:
+    np.save(file, array, allow_pickle=False)
+
+
+def open_array(file: Path) -> NDArray[Any]:
+    """Open an array that stays on disk; what reads it reads the parts that it needs.
+
+    Raises:
+        ValueError: the file holds no array.
+    """
+    try:
+        with file.open("rb") as stream:
+            np.lib.format.read_magic(stream)
+            empty = 0 in np.lib.format.read_array_header_1_0(stream)[0]
+        return np.asarray(
+            np.load(file, allow_pickle=False) if empty else np.lib.format.open_memmap(file, mode="r")
+        )
+    except OSError:
+        raise
+    except Exception as error:  # the header is parsed as Python
+        raise ValueError(f"{file.name} holds no array") from error
