@@ -129,7 +129,8 @@ def label(
             api, scores, options.cache_key, options.timeout, target.paper_compat,
         )  # fmt: skip
         teachers = [open_teacher(spec, resources) for spec in options.teachers]
-        return Labeler(teachers, target, scores, replace(augmentation, seed=target.seed))
+        augmented = replace(augmentation, seed=target.seed)
+        return Labeler(teachers, target, scores, augmented, reading.on_error)
 
     def complete(record: Record) -> None:
         if labeler().needs_text or writing.needs_texts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -74,7 +75,7 @@ def score_scale_flag() -> Any:
 
 
 def floats(scores: ArrayLike) -> list[float]:
-    """Return the numbers as Python floats whose shortest text is that of the float32.
+    """Return the numbers as Python floats whose shortest text is that of the float32; nan if not finite.
 
     >>> floats([9.31, 1 / 3])
     [9.31, 0.33333334]
@@ -84,4 +85,5 @@ def floats(scores: ArrayLike) -> list[float]:
 
     # orjson writes a float32 with the fewest digits that give it back, and reads them as a float.
     text = orjson.dumps(np.ascontiguousarray(scores, np.float32), option=orjson.OPT_SERIALIZE_NUMPY)
-    return cast("list[float]", orjson.loads(text))
+    numbers = cast("list[float]", orjson.loads(text))
+    return [math.nan if one is None else one for one in numbers] if None in numbers else numbers

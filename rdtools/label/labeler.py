@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -29,7 +30,8 @@ _Item = tuple[Record, list[Any]]
 class Labeler:
     """Score records with `teachers` and make the `target` of their scores.
 
-    Teachers read the texts after `augmentation`; `cache` keeps their scores.
+    Teachers read the texts after `augmentation`; `cache` keeps their scores. A model's score that is not
+    finite is an error; if `on_error` is "skip", the document gets none.
 
     Raises:
         UsageError: the target or the augmentation does not fit the teachers, or two teachers have one name.
@@ -41,11 +43,13 @@ class Labeler:
         target: ScoreTarget = ScoreTarget(),
         cache: ScoreCache | None = None,
         augmentation: Augmentation = Augmentation(),
+        on_error: str = "fail",
     ) -> None:
         self._teachers = teachers
         self._target = target
         self._cache = cache
         self._augmentation = augmentation
+        self._skip = on_error == "skip"
         target.check(len(teachers))
         names = Counter(teacher.name for teacher in teachers)
         if repeated := [name for name, count in names.items() if count > 1]:
@@ -57,6 +61,7 @@ class Labeler:
                 "no teacher reads the augmented texts (--augmented-text both gives them to the student)"
             )
         self._records = self._pairs = self._from_cache = self._computed = self._unscored = 0
+        self._not_finite = 0
         self._pairwise = [
             (n, teacher) for n, teacher in enumerate(teachers) if not isinstance(teacher, RecordTeacher)
         ]
@@ -92,6 +97,9 @@ class Labeler:
             written = f", written as {MISSING:g}" if self._target.paper_compat else ""
             parts.append(f"{self._unscored:,} without a score{written}")
         log.info("%s", ", ".join(parts))
+        if self._not_finite:
+            scores, them = plural(self._not_finite, "score"), "it is" if self._not_finite == 1 else "they are"
+            log.warning("%s skipped because %s not finite", scores, them)
         if self._records and not self._pairs:
             log.warning("no record has documents (mine candidates first: rd-mine)")
         for teacher in self._teachers:
@@ -179,12 +187,31 @@ class Labeler:
         missing = [pair for pair in distinct if pair not in known]
         if missing:
             for places, scores in teacher.score(missing):
-                batch = [(missing[place], score) for place, score in zip(places, scores, strict=True)]
+                batch = [
+                    (missing[place], self._finite_or_none(teacher, missing[place], score))
+                    for place, score in zip(places, scores, strict=True)
+                ]
                 known.update(batch)
                 if keys and self._cache is not None:
                     self._cache.put((keys[pair], score) for pair, score in batch if score is not None)
         self._computed += sum(known[pair] is not None for pair in missing)
         return [known[pair] for pair in pairs]
+
+    def _finite_or_none(self, teacher: Teacher, pair: TextPair, score: float | None) -> float | None:
+        """Refuse a score that is not finite, or count it and leave it out.
+
+        Raises:
+            RdError: the model has gone wrong, and bad scores are not to be skipped.
+        """
+        if score is None or math.isfinite(score):
+            return score
+        if not self._skip:
+            raise RdError(
+                f'query "{pair.query_id}", document "{pair.doc_id}": the score of {teacher.name} is {score} '
+                "(try --dtype float32; --on-error skip leaves such scores out)"
+            )
+        self._not_finite += 1
+        return None
 
 
 def _finite(targets: Scores, steps: list[dict[str, Any]], record: Record) -> list[float]:

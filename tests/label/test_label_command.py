@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 RECORDS = "".join(
     json.dumps({"query_id": f"q{n}", "query": f"wing {n}", "extra": n, "docs": [
@@ -40,6 +43,34 @@ def test_in_half_precision_it_changes_none_beyond_1e_2(run, kind, tiny_ce, tiny_
     whole = scores(run(*label, stdin=RECORDS, check=True).stdout)
     alone = "".join(run(*label, stdin=line, check=True).stdout for line in RECORDS.splitlines())
     assert scores(alone) == pytest.approx(whole, abs=1e-2)
+
+
+@pytest.fixture(params=["ce", "be"])
+def broken(request, tmp_path, tiny_ce, tiny_be):
+    """A teacher with one weight that is not a number, as after a training that has diverged."""
+    kind = request.param
+    folder = shutil.copytree(tiny_ce if kind == "ce" else tiny_be, tmp_path / "broken")
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if "embeddings.LayerNorm.weight" in name)
+    weights[name][0] = float("nan")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    return f"{kind}:{folder}"
+
+
+def test_a_broken_teacher_is_one_line_and_not_a_file_without_scores(run, tmp_path, broken):
+    label = ("rd-label", "--teacher", broken, "--device", "cpu", "--quiet")
+    done = run(*label, "-o", "out", stdin=RECORDS)
+    name = broken.partition(":")[2]
+    assert re.fullmatch(
+        rf'rd-label: query "q\d", document "d\d": the score of {name} is nan .*\n', done.stderr
+    )
+    assert (done.returncode, (tmp_path / "out").exists()) == (1, False)
+    done = run(*label[:-1], "--on-error", "skip", stdin=RECORDS, check=True)
+    assert 'score":' not in done.stdout
+    assert done.stderr == (
+        "rd-label: 6 records, 18 pairs: 0 scored, 18 without a score\n"
+        "rd-label: warning: 18 scores skipped because they are not finite\n"
+    )
 
 
 def test_reranking_is_a_pipe(run, tmp_path, tiny_ce):

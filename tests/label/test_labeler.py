@@ -540,3 +540,30 @@ def test_every_teacher_refuses_a_wrong_argument_in_one_line(name):
     with pytest.raises(RdError) as caught:
         open_teacher(wrong, CPU)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+def test_a_score_that_is_not_finite_is_an_error_or_counted(wrong, caplog):
+    teacher = Fixed({"a": 1.0, "b": wrong})
+    says = (
+        f'^query "q", document "b": the score of fixed is {wrong} '
+        r"\(try --dtype float32; --on-error skip leaves such scores out\)$"
+    )
+    with pytest.raises(RdError, match=says):
+        list(Labeler([teacher]).label([record("a", "b")]))
+    labeler = Labeler([teacher], on_error="skip")
+    (labelled,) = labeler.label([record("a", "b", "c")])
+    assert [doc.get("score") for doc in labelled["docs"]] == [1.0, None, None]
+    with caplog.at_level("INFO", logger="rdtools"):
+        labeler.report()
+    assert caplog.messages == [
+        "1 record, 3 pairs: 1 scored, 2 without a score",
+        "1 score skipped because it is not finite",
+    ]
+
+
+def test_a_score_that_is_not_finite_is_not_cached(tmp_path):
+    cache = ScoreCache(str(tmp_path / "cache"))
+    list(Labeler([Fixed({"a": float("nan")})], cache=cache, on_error="skip").label([record("a")]))
+    (labelled,) = Labeler([Fixed({"a": 2.0})], cache=cache).label([record("a")])
+    assert labelled["docs"][0]["score"] == 2.0

@@ -57,7 +57,8 @@ class RecordScores(NamedTuple):
 
 
 Scored = tuple[Sequence[int], Sequence[float | None]]
-"""Positions of pairs, and the scores of these pairs; None for a pair without a score."""
+"""Positions of pairs, and the scores of these pairs; None for a pair without a score. What is not finite is
+refused."""
 
 
 class Teacher(Protocol):

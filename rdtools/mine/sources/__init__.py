@@ -152,10 +152,11 @@ def _source_ranking(
 ) -> SourceRanking:
     import numpy as np
 
-    if not np.isfinite(scores).all():
-        raise RdError("a score of the model is not finite (try --dtype float32, or another model)")
     in_corpus = [doc_id for doc_id in positives if doc_id in corpus.row_of]
-    positive_scores = floats(score_rows([corpus.row_of[doc_id] for doc_id in in_corpus]))
+    own = score_rows([corpus.row_of[doc_id] for doc_id in in_corpus])
+    if not (np.isfinite(scores).all() and np.isfinite(own).all()):
+        raise RdError("a score of the model is not finite (try --dtype float32, or another model)")
+    positive_scores = floats(own)
     return SourceRanking(
         corpus.doc_id_array[rows].tolist(),  # three times as fast as one by one, all over the memory
         floats(scores),
