@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -97,6 +98,7 @@ def train(
     from rdtools.core.manifest import note_folder
     from rdtools.core.output import open_output
     from rdtools.data.collection import open_collection
+    from rdtools.models.loading import fingerprint
     from rdtools.train.card import CardContent, read_figures
     from rdtools.train.checkpoints import OutputFolder, check_output_folder
     from rdtools.train.curves import plot_history
@@ -132,19 +134,21 @@ def train(
     trainer = Trainer(model, groups, objective, training, processes)
     options = recorded(student, loss, grouping, trainer.options, dev, source, where, loading)
     data = {**groups.provenance, **({"dev": dev_set.provenance} if dev_set else {})}
-    about = {"options": options, "data": data, **fitted, "rdtools": __version__}
+    base = {"fingerprint": processes.from_main(partial(fingerprint, student.model))}
+    about = {"options": options, "base": base, "data": data, **fitted, "rdtools": __version__}
     folder = OutputFolder(output, about, card)
     result = folder.finished() if output.resume and not output.overwrite else None
-    if output.resume and result is None:
-        folder.resume(trainer)
-    if result is not None and figures and processes.is_main:
-        folder.rewrite_card(trainer, result)
     checks = DevChecks(trainer, dev_set, measure, dev) if dev_set and measure else None
     if result is None:
         note_folder(output.output, is_main=processes.is_main)
-    reports = output.report_to if processes.is_main and result is None else ()
-    trackers = Trackers(reports, output.output.name, options)
-    with open_output(None) as out:
+    elif figures and processes.is_main:
+        folder.rewrite_card(trainer, result)
+    trackers = Trackers(
+        output.report_to if processes.is_main and result is None else (), output.output.name, options
+    )
+    with open_output(None) as out, folder.reserved(processes) if result is None else nullcontext():
+        if output.resume and result is None:
+            folder.resume(trainer)
         for row in train_student(trainer, folder, checks) if result is None else [result]:
             if processes.is_main:
                 trackers.report(row)

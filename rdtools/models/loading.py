@@ -22,6 +22,7 @@ import torch
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import bars_shown, log
 from rdtools.core.manifest import note_model
+from rdtools.models.model_files import base_of_adapter, check_shards, files_of_model
 from rdtools.models.options import ModelOptions
 
 if TYPE_CHECKING:
@@ -227,17 +228,24 @@ def _score_in_float32(model: PreTrainedModel) -> None:
 
 
 def fingerprint(name: str) -> str:
-    """Return a hash of a model's files, which keeps its cached scores apart from those of other weights."""
+    """Return a hash of a model's files, which keeps its cached scores apart from those of other weights.
+
+    Of an adapter the model that it adapts counts too.
+
+    Raises:
+        RdError: weights of the model are outside its folder.
+    """
     digest = hashlib.blake2b(digest_size=16)
     name = located(name)
     folder = Path(name) if Path(name).is_dir() else _cached_folder(name)
-    for file in sorted(folder.rglob("*")):
-        place = file.relative_to(folder)
-        if file.suffix in (".safetensors", ".json", ".txt", ".model") and "checkpoints" not in place.parts:
-            digest.update(str(place).encode())
-            with open(file, "rb") as stream:
-                while block := stream.read(2**22):
-                    digest.update(block)
+    check_shards(folder)
+    for file in files_of_model(folder):
+        digest.update(str(file.relative_to(folder)).encode())
+        with open(file, "rb") as stream:
+            while block := stream.read(2**22):
+                digest.update(block)
+        if (base := base_of_adapter(file)) is not None:
+            digest.update(fingerprint(base).encode())
     return digest.hexdigest()
 
 
@@ -259,6 +267,7 @@ def quiet_libraries() -> Iterator[None]:
 @contextlib.contextmanager
 def one_line_errors(name: str, kind: str) -> Iterator[None]:
     """Turn any exception while the model `name` loads into one line that says what to do."""
+    check_shards(Path(name))
     try:
         with quiet_libraries():
             yield

@@ -14,17 +14,23 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from rdtools.core.atomic import beside, replace_folder, restore_folder
+from rdtools.core.atomic import Keep, beside, hidden, locked, replace_folder, restore_folder, sync
+from rdtools.core.checksums import checksum
 from rdtools.core.errors import RdError
 from rdtools.core.log import log
 from rdtools.core.output import open_output
 from rdtools.train.card import CardContent, model_card
 from rdtools.train.options import TrainingOutput
+from rdtools.train.ownership import (
+    CARD,
+    CHECKPOINTS,
+    added_files,
+    all_files,
+    checkpoints_in,
+    remove_checkpoints,
+)
+from rdtools.train.torchrun import Processes
 from rdtools.train.trainer import Trainer
-
-CARD = "rd-train.json"
-"""In the saved folder: options, loss, data fingerprint and provenance."""
-CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -47,17 +53,37 @@ class OutputFolder:
         return self.folder / CHECKPOINTS
 
     def newest_checkpoint(self) -> Path | None:
-        steps = {
-            int(path.name[5:]): path for path in self.checkpoints.glob("step-*") if path.name[5:].isdecimal()
-        }
+        steps = checkpoints_in(self.folder)
         return steps[max(steps)] if steps else None
+
+    @contextlib.contextmanager
+    def reserved(self, processes: Processes) -> Iterator[None]:
+        """Keep other runs from writing the folder at the same time, and check it once more.
+
+        Raises:
+            RdError: another run is writing it, or has written it meanwhile.
+        """
+        with contextlib.ExitStack() as held:
+
+            def reserve() -> None:
+                folder = self.folder.resolve()
+                busy = f"{self.folder}: another rd-train is writing it (wait for it, or give another folder)"
+                with _writing(self.folder):
+                    held.enter_context(locked(folder, busy, wait=False))
+                check_output_folder(self.options)
+                if (self.folder / CARD).exists() and not self.options.overwrite:
+                    raise RdError(f"{self.folder}: another rd-train has finished it meanwhile (start again)")
+
+            processes.from_main(reserve)
+            yield
 
     def save_checkpoint(self, trainer: Trainer) -> None:
         """Save a checkpoint and remove the older ones."""
-        older = list(self.checkpoints.glob("step-*"))
+        older = checkpoints_in(self.folder).values()
         with _whole_folder(self.checkpoints / f"step-{trainer.progress.step}") as folder:
             trainer.save_checkpoint(folder)
-            _write_json(folder / CARD, self.about)
+            checksums = {file.name: checksum(file) for file in sorted(folder.iterdir())}
+            _write_json(folder / CARD, {**self.about, "crc32": checksums})
         for checkpoint in older:
             shutil.rmtree(checkpoint)
 
@@ -71,8 +97,11 @@ class OutputFolder:
         if checkpoint is None:
             log.info("%s: no checkpoint yet: starting at the beginning", self.folder)
             return
-        self._check_same(checkpoint)
+        checksums = self._check_same(checkpoint).get("crc32", {})  # version 0.1.0 wrote none
         try:
+            for name, value in checksums.items():
+                if checksum(checkpoint / name) != value:
+                    raise ValueError(f"{name} was changed")
             trainer.load_checkpoint(checkpoint)
         except Exception as error:  # torch and safetensors raise errors of many kinds
             raise _damaged(checkpoint, error) from error
@@ -91,18 +120,19 @@ class OutputFolder:
         return {**card.get("result", {"done": True}), "output": str(self.folder)}
 
     def save(self, trainer: Trainer, result: dict[str, Any]) -> None:
-        """Write the trained model; it replaces the checkpoints, or an older model.
+        """Write the trained model; it replaces the checkpoints, or an older model, and no other files.
 
         `result` is the last line of the run.
         """
-        with _whole_folder(self.folder) as folder:
+        with _whole_folder(self.folder, added_files) as folder:
             trainer.student.save(folder)
             dev = {"dev": trainer.history.dev} if trainer.history.dev else {}
             learned = trainer.student.learned_scale
             scale = {} if learned is None else {"scale": learned}
             made = {**vars(trainer.progress), **dev, **scale, "result": result}
-            _write_json(folder / CARD, {**self.about, **made})
             (folder / "README.md").write_text(model_card(trainer, self.about, result, self.card))
+            files = sorted([CARD, *(file.as_posix() for file in all_files(folder))])
+            _write_json(folder / CARD, {**self.about, **made, "files": files})
 
     def rewrite_card(self, trainer: Trainer, result: dict[str, Any]) -> None:
         """Write the README.md of a finished run anew."""
@@ -114,6 +144,10 @@ class OutputFolder:
         before: dict[str, Any] = _read_json(place / CARD)
         if before["data"]["fingerprint"] != self.about["data"]["fingerprint"]:
             raise RdError(f"{place}: it was trained on other data (--overwrite starts anew)")
+        was, base = before.get("base"), self.about.get("base")
+        if was is not None and was != base:
+            model = self.about["options"]["student"].partition(":")[2]
+            raise RdError(f"{place}: the files of {model} were others then (--overwrite starts anew)")
         if _dev_fingerprint(before) != _dev_fingerprint(self.about):
             raise RdError(f"{place}: its dev set was another one (--overwrite starts anew)")
         for option, value in self.about["options"].items():
@@ -134,45 +168,62 @@ def check_output_folder(options: TrainingOutput) -> None:
         RdError: the message says what to do.
     """
     folder, resume, overwrite = options.output, options.resume, options.overwrite
-    restore_folder(folder.resolve(), clean=resume or overwrite)
+    restore_folder(folder.resolve(), added_files)
     if not folder.exists():
         _check_writable(folder)
         return
     if not folder.is_dir():
         raise RdError(f"{folder}: it is not a folder")
-    finished = (folder / CARD).exists()
-    others = [entry for entry in folder.iterdir() if entry.name != CHECKPOINTS]
-    if others and not finished:
-        raise RdError(f"{folder} contains files that rd-train did not write (choose an empty or new folder)")
+    finished, unfinished = (folder / CARD).exists(), bool(checkpoints_in(folder))
+    if finished and resume and not overwrite:
+        return  # a folder that is only read may be write-protected
+    if (overwrite or not (finished or unfinished)) and (others := added_files(folder)):
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise RdError(
+            f"{folder} contains files that are not of a trained model: {others[0]}{more} "
+            "(move them, or choose an empty or new folder)"
+        )
     _check_writable(folder)
     if overwrite:
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    elif finished and not resume:
+        remove_checkpoints(folder)
+    elif finished:
         raise RdError(f"{folder} already contains a trained model (--overwrite replaces it)")
-    elif (folder / CHECKPOINTS).exists() and not resume:
+    elif unfinished and not resume:
         raise RdError(
             f"{folder} already contains an unfinished run (--resume continues it, --overwrite starts anew)"
         )
 
 
 @contextlib.contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
+def _whole_folder(folder: Path, keep: Keep = lambda old: ()) -> Iterator[Path]:
     """Yield a new folder beside `folder`; it replaces `folder` if the block ends without an error.
+
+    Files of the old folder that `keep` names stay.
 
     Raises:
         RdError: it cannot be written, or cannot replace `folder`.
     """
     folder = folder.resolve()
-    with beside(folder) as part:
+    with contextlib.ExitStack() as stack:
+        with _writing(folder):
+            part = stack.enter_context(beside(folder, folder=True))
         try:
-            part.mkdir(parents=True)
-            yield part
-        except OSError as error:
-            raise RdError(f"{folder}: cannot write: {error.strerror or error}") from error
+            with _writing(folder):
+                yield part
+                sync(part)
         except (RuntimeError, SafetensorError) as error:  # how torch and safetensors report a failed write
             reason = str(error).splitlines()[0]
             raise RdError(f"{folder}: cannot write: {reason} (is the disk full?)") from error
-        replace_folder(folder, part)
+        with _writing(folder):
+            replace_folder(folder, part, keep)
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RdError(f"{folder}: cannot write: {error.strerror or error}") from error
 
 
 def _check_writable(folder: Path) -> None:
@@ -181,7 +232,7 @@ def _check_writable(folder: Path) -> None:
         raise RdError(f"{folder}: it is a mount point, which cannot be replaced (give a folder in it)")
     parent = next(parent for parent in folder.resolve().parents if parent.exists())
     try:
-        os.rmdir(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=parent))
+        os.rmdir(tempfile.mkdtemp(prefix=hidden(folder, "").name[:100], dir=parent))
     except OSError as error:
         raise RdError(f"{folder}: cannot write: {error.strerror}") from error
 

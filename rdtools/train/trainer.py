@@ -16,6 +16,7 @@ from torch import Tensor
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import log, plural
 from rdtools.models.options import DTYPES
+from rdtools.train.checkpoint_state import check_state
 from rdtools.train.defaults import with_defaults
 from rdtools.train.gradient_cache import GradientCache
 from rdtools.train.groups import Group, Groups
@@ -236,9 +237,14 @@ class Trainer:
         torch.save(state, folder / "state.pt")
 
     def load_checkpoint(self, folder: Path) -> None:
-        """Read weights, optimiser, progress and history."""
-        load_model(self.student.module, str(folder / "model.safetensors"), device=str(self.student.device))
+        """Read weights, optimiser, progress and history.
+
+        Raises:
+            Exception: of many kinds, if it is damaged.
+        """
         state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+        check_state(state, self.optimizer, self.steps)
+        load_model(self.student.module, str(folder / "model.safetensors"), device=str(self.student.device))
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.models.embedding_cache import EmbeddingCache
 from rdtools.models.encoding import BiEncoder, logits, pad, token_batches
-from rdtools.models.loading import fingerprint, load_bi_encoder, load_cross_encoder, located, pick_device
+from rdtools.models.loading import (
+    fingerprint,
+    load_bi_encoder,
+    load_causal_model,
+    load_cross_encoder,
+    located,
+    pick_device,
+)
 from rdtools.models.options import ModelOptions
 
 TEXTS = [
@@ -162,6 +171,47 @@ def test_fingerprints_tell_models_apart_wherever_they_stand(tmp_path):
     (first / "checkpoints").mkdir()
     (first / "checkpoints" / "model.safetensors").write_bytes(b"3")  # of an unfinished run: not this model
     assert fingerprint(str(first)) == before
+
+
+def test_the_fingerprint_follows_links_and_what_an_adapter_changes(tmp_path):
+    model, shared, base = (tmp_path / name for name in ("model", "shared", "base"))
+    for folder in (model, shared, base):
+        folder.mkdir()
+    (model / "1_Dense").symlink_to(shared)
+    (shared / "again").symlink_to(model)  # a loop
+    (model / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    hashes = [fingerprint(str(model))]
+    for file in (
+        shared / "model.safetensors", base / "model.safetensors", model / "code.py", model / "chat_template.jinja"
+    ):  # fmt: skip
+        file.write_text("x")
+        hashes.append(fingerprint(str(model)))
+    assert len(set(hashes)) == len(hashes)
+    (model / "README.md").write_text("x")
+    assert fingerprint(str(model)) == hashes[-1]
+
+
+@pytest.mark.parametrize("name", ["../elsewhere/model.safetensors", "ABSOLUTE", "a/../../b.safetensors"])
+def test_weights_outside_the_folder_are_refused(tmp_path, tiny_ce, tiny_be, name):
+    """Behind the list of weight files: they would be read, and be in no fingerprint."""
+    name = name.replace("ABSOLUTE", str(tmp_path / "elsewhere" / "model.safetensors"))
+    (tmp_path / "elsewhere").mkdir()
+    for kind, load in (
+        (tiny_ce, load_cross_encoder),
+        (tiny_be, load_bi_encoder),
+        (tiny_ce, load_causal_model),
+    ):
+        folder = tmp_path / f"{load.__name__}"
+        shutil.copytree(kind, folder)
+        weights = load_file(folder / "model.safetensors")
+        (folder / "model.safetensors").rename(tmp_path / "elsewhere" / "model.safetensors")
+        index = {"metadata": {}, "weight_map": dict.fromkeys(weights, name)}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        says = f"model {folder}: model.safetensors.index.json names weights outside its folder: {name}"
+        for read in (load, fingerprint):
+            with pytest.raises(RdError) as error:
+                read(str(folder))
+            assert str(error.value) == says
 
 
 def test_a_limit_without_room_for_a_token_is_no_limit_to_tokenizers_and_refused(tiny_be, tiny_ce):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 from functools import partial
@@ -10,8 +12,9 @@ from functools import partial
 import pytest
 import torch
 from conftest import BIN, WORDS
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from rdtools.core.atomic import locked
 from rdtools.train.losses.objective import explain_objective
 
 
@@ -259,3 +262,56 @@ def test_a_killed_run_goes_on_to_the_same_weights(tiny_be, tmp_path):
     weights, whole = (load_file(tmp_path / name / "model.safetensors") for name in ("out", "undisturbed"))
     assert weights.keys() == whole.keys()
     assert all(torch.equal(tensor, weights[name]) for name, tensor in whole.items())
+
+
+SHORT = ("--loss", "kl", "--max-steps", 2, "--lr", 1e-3, "--device", "cpu")
+
+
+def test_overwrite_keeps_to_the_files_of_the_model(run, tiny_be, tmp_path):
+    train = ("rd-train", "--student", f"be:{tiny_be}", *SHORT, "-o", "out", "--quiet")
+    run(*train, stdin="".join(lines()), check=True)
+    (tmp_path / "out" / "notes.txt").write_text("three weeks of work")
+    done = run(*train, "--overwrite", stdin="".join(lines()))
+    assert (done.returncode, done.stderr) == (
+        1,
+        "rd-train: out contains files that are not of a trained model: notes.txt "
+        "(move them, or choose an empty or new folder)\n",
+    )
+    assert (tmp_path / "out" / "notes.txt").read_text() == "three weeks of work"
+    (tmp_path / "out" / "notes.txt").unlink()
+    run(*train, "--overwrite", stdin="".join(lines()), check=True)
+
+
+def test_a_base_model_that_was_changed_is_not_finished_already(run, tiny_be, tmp_path):
+    base = shutil.copytree(tiny_be, tmp_path / "base")
+    train = ("rd-train", "--student", "be:base", *SHORT, "-o", "out", "--resume", "--quiet")
+    first = run(*train, stdin="".join(lines()), check=True)
+    (base / "README.md").write_text("its card does not count")
+    assert (
+        run(*train, stdin="".join(lines()), check=True).stdout == first.stdout.splitlines(keepends=True)[-1]
+    )
+    weights = load_file(base / "model.safetensors")
+    weights[next(iter(weights))] += 1
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    done = run(*train, stdin="".join(lines()))
+    says = "rd-train: out: the files of base were others then (--overwrite starts anew)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", says)
+
+
+def test_of_two_runs_in_one_folder_the_second_is_refused(run, tiny_be, tmp_path):
+    train = ("rd-train", "--student", f"be:{tiny_be}", *SHORT, "-o", "out", "--resume", "--quiet")
+    with locked(tmp_path / "out", "busy", wait=False):
+        done = run(*train, stdin="".join(lines()))
+    says = "rd-train: out: another rd-train is writing it (wait for it, or give another folder)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", says)
+    assert list(tmp_path.iterdir()) == []
+    run(*train, stdin="".join(lines()), check=True)
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_finished_run_is_skipped_where_nothing_may_be_written(run, tiny_be, tmp_path):
+    """A file stands for the write-protected parent, which does not stop root."""
+    train = ("rd-train", "--student", f"be:{tiny_be}", *SHORT, "-o", "out", "--resume", "--quiet")
+    run(*train, stdin="".join(lines()), check=True)
+    (tmp_path / ".out.lock").mkdir()  # no lock can be made
+    assert json.loads(run(*train, stdin="".join(lines()), check=True).stdout)["done"]

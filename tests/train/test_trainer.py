@@ -306,27 +306,126 @@ def test_what_may_stand_in_the_output_folder(tmp_path):
     check_folder(out, resume=True)
     check_folder(out, overwrite=True)
     assert not list(out.iterdir())
-    (out / "rd-train.json").touch()
+    (out / "rd-train.json").write_text('{"files": ["rd-train.json"]}')
     with pytest.raises(RdError, match=r"out already contains a trained model \(--overwrite replaces it\)"):
         check_folder(out)
     check_folder(out, resume=True)
     check_folder(out, overwrite=True)
     (out / "rd-train.json").unlink()
     (out / "thesis.tex").touch()
-    with pytest.raises(RdError, match=r"out contains files that rd-train did not write"):
+    (out / "chapter").mkdir()
+    says = (
+        r"out contains files that are not of a trained model: thesis.tex and 1 more "
+        r"\(move them, or choose an empty or new folder\)$"
+    )
+    for overwrite in (True, False):
+        with pytest.raises(RdError, match=says):
+            check_folder(out, overwrite=overwrite)
+    (out / "rd-train.json").write_text("{}")  # of version 0.1.0
+    with pytest.raises(RdError, match=r"out: rd-train.json does not say which files rd-train wrote \(remove"):
         check_folder(out, overwrite=True)
     with pytest.raises(RdError, match=r"thesis.tex: it is not a folder"):
         check_folder(out / "thesis.tex")
 
 
-def test_overwriting_replaces_the_model_whole(tiny_be, tmp_path):
-    list(run(trainer(BiEncoderStudent(be(tiny_be), CPU), max_steps=1), tmp_path / "out"))
-    (tmp_path / "out" / "stale").touch()
-    check_folder(tmp_path / "out", overwrite=True)
-    list(run(trainer(BiEncoderStudent(be(tiny_be), CPU), max_steps=2), tmp_path / "out"))
-    assert json.loads((tmp_path / "out" / "rd-train.json").read_text())["step"] == 2
-    assert not (tmp_path / "out" / "stale").exists()
+def test_overwriting_replaces_the_model_and_nothing_else(tiny_be, tmp_path):
+    out = tmp_path / "out"
+    list(run(trainer(BiEncoderStudent(be(tiny_be), CPU), max_steps=1), out))
+    check_folder(out, overwrite=True)
+    (out / "1_Pooling" / "notes").write_text("mine")
+    with pytest.raises(RdError, match=r"files that are not of a trained model: 1_Pooling/notes \(move them"):
+        check_folder(out, overwrite=True)
+    (out / "1_Pooling" / "notes").unlink()
+    stale = out / "stale.json"
+    card = json.loads((out / "rd-train.json").read_text())
+    stale.touch()
+    (out / "rd-train.json").write_text(json.dumps({**card, "files": [*card["files"], stale.name]}))
+    check_folder(out, overwrite=True)
+    list(run(trainer(BiEncoderStudent(be(tiny_be), CPU), max_steps=2), out))
+    card = json.loads((out / "rd-train.json").read_text())
+    assert card["step"] == 2
+    assert card["files"] == sorted(
+        path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()
+    )
+    assert not stale.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_is_added_beside_a_running_training_stays(tiny_be, tmp_path, caplog):
+    """Also where the model gets a file of the same name, and below folders of the model."""
+    out = tmp_path / "out"
+    rows = run(trainer(BiEncoderStudent(be(tiny_be), CPU)), out, log_steps=1, save_steps=2)
+    next(row for row in rows if row["step"] == 3)
+    for name in ("notes.md", "README.md", "1_Pooling/config.json", "checkpoints/kept/x", "plots/loss.svg"):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("mine")
+    check_folder(out, resume=True)
+    list(rows)
+    mine = [path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file() and path.read_bytes() == b"mine"]  # fmt: skip
+    assert sorted(mine) == [
+        "1_Pooling/config.json.1", "README.md.1", "checkpoints/kept/x", "notes.md", "plots/loss.svg",
+    ]  # fmt: skip
+    assert not list(out.rglob("step-*"))
+    assert BiEncoderStudent(be(str(out)), CPU)
+    kept = f"{out / 'notes.md'}: kept, because it was added to the folder that was replaced"
+    assert kept in caplog.messages
+
+
+DAMAGES = {
+    "step beyond the end": (lambda state: state["progress"].update(step=99), "it is of step 99, and the run"),
+    "no step": (lambda state: state["progress"].update(step=-1), "its progress is"),
+    "no optimiser": (lambda state: state["optimizer"].update(state={}), "its optimiser has no state"),
+    "shapes": (
+        lambda state: state["optimizer"]["state"][0].update(exp_avg=torch.zeros(1)),
+        "its optimiser has exp_avg of another shape or type than weight 0",
+    ),
+    "types": (
+        lambda state: state["optimizer"]["state"][0].update(exp_avg_sq=torch.zeros(1).half()),
+        "its optimiser has exp_avg_sq of another shape or type than weight 0",
+    ),
+    "weights": (lambda state: state["optimizer"]["param_groups"].pop(), "its optimiser has other weights"),
+    "steps": (
+        lambda state: state["optimizer"]["state"][1].update(step=torch.tensor(3.0)),
+        "its optimiser has made 3 steps",
+    ),
+    "nothing": (lambda state: state.clear(), "'progress'"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_state_that_does_not_fit_is_refused(one_checkpoint, tiny_be, damage):
+    change, says = DAMAGES[damage]
+    place = one_checkpoint / "checkpoints" / "step-2"
+    state = torch.load(place / "state.pt", weights_only=True)
+    change(state)
+    torch.save(state, place / "state.pt")
+    card = json.loads((place / "rd-train.json").read_text())
+    del card["crc32"]  # as in version 0.1.0
+    (place / "rd-train.json").write_text(json.dumps(card))
+    one = trainer(BiEncoderStudent(be(tiny_be), CPU))
+    before = weights(one.student)
+    with pytest.raises(RdError, match=f"step-2: it is damaged: {says}.*remove it, or --overwrite"):
+        output_folder(one, TrainingOutput(output=one_checkpoint)).resume(one)
+    assert equal(weights(one.student), before)
+    assert one.progress.step == 0
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.pt"])
+def test_a_changed_bit_of_a_checkpoint_is_found(one_checkpoint, tiny_be, name):
+    file = one_checkpoint / "checkpoints" / "step-2" / name
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    one = trainer(BiEncoderStudent(be(tiny_be), CPU))
+    with pytest.raises(RdError, match=rf"step-2: it is damaged: {name} was changed \(remove it, or --overwr"):
+        output_folder(one, TrainingOutput(output=one_checkpoint)).resume(one)
+
+
+@pytest.fixture
+def one_checkpoint(tiny_be, tmp_path):
+    rows = run(trainer(BiEncoderStudent(be(tiny_be), CPU)), tmp_path / "out", log_steps=1, save_steps=2)
+    next(row for row in rows if row["step"] == 3)
+    return tmp_path / "out"
 
 
 def test_a_mount_point_is_refused_before_the_training(tmp_path, monkeypatch):

@@ -321,7 +321,7 @@ INPUTS = [
     Case('train-below-a-file', 'rd-train --student be:{be} --loss kl -o run/out', LABELLED,
          1, 'run/out: cannot write: Not a directory'),
     Case('train-foreign-folder', 'rd-train --student be:{be} --loss kl -o .', LABELLED,
-         1, '. contains files that rd-train did not write (choose an empty or new folder)'),
+         1, '. contains files that are not of a trained model: … (move them, or choose an empty or new folder)'),
     # rd-entropy
     Case('entropy-unknown-scale', 'rd-entropy', LABELLED.replace(b'logit', b'unknown'),
          1, '<stdin>:1: the scores of query "q1" are of unknown scale (state it with --score-scale)'),
