@@ -26,7 +26,12 @@ from rdtools.core.flags import OptionGroup, flag, options_of
 from rdtools.core.manifest import check_manifest_path, open_ledger
 from rdtools.core.output import open_output
 
-INTERRUPTED = 130
+STOPS = {
+    getattr(signal, name): word
+    for name, word in (("SIGINT", "interrupted"), ("SIGTERM", "terminated"), ("SIGHUP", "hung up"))
+    if hasattr(signal, name)
+}
+"""Signals that end a command with one line and leave nothing half."""
 GIVEN, PLUGINS = "given", "plugins"
 
 
@@ -37,8 +42,8 @@ class NoInputError(Exception):
 class _Stopped(BaseException):
     """A signal ended the command; a BaseException, so that no library takes it for a failure."""
 
-    def __init__(self, status: int) -> None:
-        self.status = status
+    def __init__(self, number: signal.Signals) -> None:
+        self.number = number
 
 
 def _show_version(wanted: bool, command: str) -> None:
@@ -95,9 +100,9 @@ class EntryPoint:
         if hasattr(signal, "SIGPIPE"):
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends us as it ends any filter
         try:
-            signal.signal(signal.SIGTERM, _stop)
-            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as nohup and & make it
-                signal.signal(signal.SIGINT, _stop)
+            for number in STOPS:
+                if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, _stop)  # nohup and & make a command ignore the others
             # The commands of a pipe share the processors: threads that spin while they wait would take them
             # from each other (measured: several times slower with two commands on two processors).
             os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -114,11 +119,11 @@ class EntryPoint:
                 _complain("Try", f"'{self.name} --help' for help.", colon=False)
             sys.exit(error.status)
         except _Stopped as stop:
-            for number in (signal.SIGTERM, signal.SIGINT):  # once is enough
+            for number in STOPS:  # once is enough
                 signal.signal(number, signal.SIG_IGN)
             # Threads of torch and tokenizers may still be running: leave without waiting for them.
-            _complain(self.name, "interrupted" if stop.status == INTERRUPTED else "terminated")
-            os._exit(stop.status)
+            _complain(self.name, STOPS[stop.number])
+            os._exit(128 + stop.number)
         except OSError as error:
             _complain(self.name, f"{error.filename or 'system'}: {error.strerror or error}")
             sys.exit(1)
@@ -126,7 +131,7 @@ class EntryPoint:
             _complain(self.name, f"internal error: {type(error).__name__}: {error} (--debug shows where)")
             sys.exit(1)
         finally:  # only the interpreter's shutdown is left: a signal then ends it without a word
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in STOPS:
                 if signal.getsignal(number) is _stop:
                     signal.signal(number, signal.SIG_DFL)
 
@@ -209,7 +214,7 @@ def need_input(paths: Sequence[str]) -> Sequence[str]:
 
 
 def _stop(signum: int, frame: object) -> None:
-    raise _Stopped(128 + signum)
+    raise _Stopped(signal.Signals(signum))
 
 
 def _complain(name: str, message: str, *, colon: bool = True) -> None:

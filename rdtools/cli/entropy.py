@@ -23,7 +23,7 @@ from rdtools.diagnose.columns import (
 from rdtools.diagnose.columns.score_shares import SCORE_SHARE_ENTROPY, PaperOptions
 from rdtools.diagnose.cut_options import CutOptions
 from rdtools.diagnose.options import DiagnosisOptions, TableOutput
-from rdtools.formats import Reading, read_records
+from rdtools.formats import Reading, read_each
 from rdtools.models.options import ModelOptions
 from rdtools.search.options import IndexOptions
 
@@ -130,7 +130,7 @@ def entropy(
     if kept_part is not None:
         from rdtools.diagnose.cut import cut_records
 
-        measured = diagnosis.measure_records(read_records(paths, reading, diagnosis.check))
+        measured = diagnosis.measure_records(read_each(paths, reading, diagnosis.check))
         lines = cut_records(measured, diagnosis.place_of(by), kept_part, last_decides=paper.paper_compat)
     else:
         lines = _table(options, diagnosis, paths, reading, output.format)

@@ -110,7 +110,7 @@ def label(
     from rdtools.core.output import open_output
     from rdtools.core.streams import unless_empty
     from rdtools.data.collection import open_collection
-    from rdtools.formats import encode, read_records
+    from rdtools.formats import encode, expected, read_records
     from rdtools.label.labeler import Labeler
     from rdtools.label.score_cache import ScoreCache
     from rdtools.label.teachers import TeacherResources, open_teacher
@@ -136,7 +136,7 @@ def label(
         if labeler().needs_text or writing.needs_texts:
             collection.complete(record)
 
-    records = unless_empty(read_records(paths, reading, complete))
+    records = unless_empty(expected(read_records(paths, reading, complete), reading))
     with open_output(writing.output) as out:
         if records is not None:
             labelled = track(labeler().label(records), "labelling", "record")

@@ -54,7 +54,7 @@ def mine(
     from rdtools.core.scores import state_scale
     from rdtools.core.streams import STDIN, unless_empty
     from rdtools.data.collection import open_collection
-    from rdtools.formats import encode, encode_runs
+    from rdtools.formats import encode, encode_runs, expected
     from rdtools.mine.retrieval import Retrieval
     from rdtools.mine.sources import open_source, query_check
     from rdtools.mine.training_groups import TrainingGroups
@@ -66,7 +66,7 @@ def mine(
     brings_queries = where.queries is not None if RECORDS in candidates.sources else collection.has_queries
     paths = candidates.queries_files if brings_queries else need_input(candidates.queries_files) or (STDIN,)
     check = query_check(candidates.sources, selection.limits, scale)
-    records = unless_empty(state_scale(collection.queries(paths, check), scale))
+    records = unless_empty(state_scale(expected(collection.queries(paths, check), reading), scale))
     with open_output(writing.output) as out:
         if records is not None:
             resources = Resources(collection, search, model, reading, scale, selection.seed)

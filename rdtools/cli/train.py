@@ -83,8 +83,8 @@ def train(
     from the environment: TRACKIO_DIR; WANDB_MODE=offline; TENSORBOARD_LOGGING_DIR (else runs/).
 
     stdout gets a JSON line for the first step and every --log-steps, one for each dev measurement (step,
-    docs, measure, dev), and a last one for the whole run. The same records, options and seed give the same
-    weights on the same machine; so does a run that was interrupted and resumed (on a CPU, to the last bit).
+    docs, measure, dev), and a last one for the whole run. The same records, options, seed and OMP_NUM_THREADS
+    give the same weights on the same machine; so does a resumed run (on a CPU, to the last bit).
 
     Under torchrun (torchrun --nproc-per-node 4 --no-python rd-train ...) the processes share the groups of
     each batch. The result is that of one process, except for dropout and rounding; the first process reads,

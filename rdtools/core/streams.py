@@ -9,7 +9,7 @@ import stat
 import sys
 import zlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, BinaryIO, Protocol, TypeVar
@@ -334,7 +334,7 @@ class _ZstdFrames(io.RawIOBase):
         return size
 
 
-def unless_empty(items: Iterator[T]) -> Iterator[T] | None:
+def unless_empty(items: Iterable[T]) -> Iterator[T] | None:
     """Return the items, or None where there are none; the first one is read for it."""
     for first in items:
         return chain([first], items)

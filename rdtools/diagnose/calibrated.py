@@ -27,7 +27,7 @@ from rdtools.core.provenance import Provenance, provenance_of, warn_if_mixed
 from rdtools.core.streams import STDIN
 from rdtools.diagnose.diagnosis import Diagnosis
 from rdtools.diagnose.plot import Panel
-from rdtools.formats import Reading, read_records
+from rdtools.formats import Reading, expected, read_records
 
 _POINTS = 61
 _WIDTH = 40
@@ -86,7 +86,7 @@ def rows_of_calibration(
 
 def _groups(diagnosis: Diagnosis, path: str, name: str, reading: Reading) -> Iterator[Judged]:
     provenances: Counter[Provenance] = Counter()
-    for record in read_records([path], reading, diagnosis.check):
+    for record in expected(read_records([path], reading, diagnosis.check), reading, name):
         scores, positives = judged_scores(record)
         if scores:
             provenances[provenance_of(record)] += 1

@@ -19,7 +19,7 @@ from rdtools.core.streams import STDIN
 from rdtools.diagnose.columns import check_column
 from rdtools.diagnose.diagnostic import Column, Diagnostic
 from rdtools.diagnose.entropy import MEASURED, Floats, measure
-from rdtools.formats import Reading, read_records, read_scores
+from rdtools.formats import Reading, expected, read_records, read_scores
 from rdtools.formats.scored import ScoredRecord, scored
 
 COLUMNS = (
@@ -201,9 +201,11 @@ def measured_files(diagnosis: Diagnosis, paths: Iterable[str], reading: Reading)
     for path in paths:
         name = "<stdin>" if path == STDIN else path
         if diagnosis.diagnostics:
-            yield name, diagnosis.measure_queries(read_records([path], reading, diagnosis.check), name)
+            records = expected(read_records([path], reading, diagnosis.check), reading, name)
+            yield name, diagnosis.measure_queries(records, name)
         else:
-            yield name, diagnosis.measure_scores(read_scores([path], reading, diagnosis.check_scores), name)
+            scores = expected(read_scores([path], reading, diagnosis.check_scores), reading, name)
+            yield name, diagnosis.measure_scores(scores, name)
 
 
 def _all_scores(records: Sequence[ScoredRecord]) -> tuple[Floats, NDArray[np.int64], int]:

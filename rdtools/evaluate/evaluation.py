@@ -10,12 +10,13 @@ from dataclasses import replace
 from rdtools.core.errors import RdError
 from rdtools.core.log import log, plural
 from rdtools.core.records import Qrels
+from rdtools.core.streams import STDIN
 from rdtools.data.datasets import is_file, read_judgements
 from rdtools.evaluate.measures import Evaluator, parse_measures
 from rdtools.evaluate.options import MeasureOptions
 from rdtools.evaluate.rankings import Run, read_rankings
 from rdtools.evaluate.systems import NamePatterns, System, add_run, fill_fields, run_names
-from rdtools.formats import Reading
+from rdtools.formats import Reading, check_count
 
 
 def with_baseline(paths: Sequence[str], baseline: str | None) -> tuple[Sequence[str], str | None]:
@@ -47,6 +48,8 @@ def evaluate_runs(
         fields = patterns.read(path, name)
         evaluator = evaluator_for(fill_fields(qrels, fields) if patterns.patterns else qrels)
         run = read_rankings(path, evaluator.qrels, reading, options.ignore_identical_ids)
+        source = "<stdin>" if path == STDIN else path
+        check_count(plural(run.queries, "query"), run.queries, reading, source)
         if options.depth is not None:
             run = run.truncate(options.depth)
         fields["run"] = fields["run"] or run.tag

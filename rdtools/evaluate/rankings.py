@@ -6,7 +6,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import BinaryIO, NamedTuple
 
@@ -60,11 +60,13 @@ class Run:
         rankings: query_id -> ranking; queries without documents are absent.
         tag: the name that the first record gives the run.
         unjudged: the number of queries without judgements, which are ignored.
+        queries: the number of all queries.
     """
 
     rankings: dict[str, Ranking]
     tag: str
     unjudged: int
+    queries: int = field(default=0, compare=False)
 
     def truncate(self, depth: int) -> Run:
         """Return the run with the first `depth` documents of each query."""
@@ -100,7 +102,7 @@ def read_grouped_trec(path: str, qrels: Qrels, reading: Reading) -> Run | None:
             queries.add(query)
             if (query_id := query.decode()) in qrels:
                 rankings[query_id] = _rank_judged(scores, qrels[query_id])
-        return Run(rankings, tag, len(queries) - len(rankings))
+        return Run(rankings, tag, len(queries) - len(rankings), len(queries))
     return None
 
 
@@ -206,4 +208,4 @@ class _GatheredScores:
                 scores.pop(query_id, None)
             if scores:
                 rankings[query_id] = rank_scores(scores, self._qrels[query_id])
-        return Run(rankings, self._tag, len(self._unjudged))
+        return Run(rankings, self._tag, len(self._unjudged), len(self._scores) + len(self._unjudged))

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from rdtools.core.errors import BadLine, InputError
+from rdtools.core.errors import BadLine, InputError, RdError
 from rdtools.core.flags import OptionGroup, flag
+from rdtools.core.log import plural
 from rdtools.core.records import Record
 from rdtools.core.registry import resolve
 from rdtools.core.streams import DEFAULT_MAX_LINE, STDIN, Lines, open_lines
@@ -52,6 +53,11 @@ class Reading(OptionGroup):
         "--strict", default=False,
         help="Refuse what a record or the output format cannot hold whole; else it is left out and counted.",
     )  # fmt: skip
+    expect: int | None = flag(
+        "--expect", default=None, metavar="N", min=0,
+        help="Fail unless the input has N records (rd-entropy: each FILE; rd-eval: N queries in each run). "
+        "What a killed command wrote has fewer, and looks complete.",
+    )  # fmt: skip
     together: bool = True
     ranked: bool = False
 
@@ -77,6 +83,35 @@ def read_scores(
     for lines, name in _inputs(paths, reading):
         records = read_scored(lines) if name == "records" else map(scored, _read(lines, name, reading))
         yield from _checked(records, check, lines)
+
+
+def read_each(paths: Iterable[str], reading: Reading, check: Callable[[Record], None]) -> Iterator[Record]:
+    """Yield the records of FILES in turn; each must have as many as --expect states."""
+    for path in paths:
+        source = "the input" if path == STDIN else path
+        yield from expected(read_records([path], reading, check), reading, source)
+
+
+def expected(records: Iterable[T], reading: Reading, source: str = "the input") -> Iterable[T]:
+    """Return the records; after the last one, it is an error if --expect states another number."""
+    return records if reading.expect is None else _counted(records, reading, source)
+
+
+def _counted(records: Iterable[T], reading: Reading, source: str) -> Iterator[T]:
+    count = 0
+    for record in records:
+        yield record
+        count += 1
+    check_count(plural(count, "record"), count, reading, source)
+
+
+def check_count(counted: str, count: int, reading: Reading, source: str) -> None:
+    """Raise `RdError` if --expect states another number than `count`."""
+    if reading.expect is not None and count != reading.expect:
+        raise RdError(
+            f"{source} has {counted}, not the {reading.expect:,} of --expect "
+            "(was the command that wrote it killed?)"
+        )
 
 
 def _inputs(paths: Iterable[str], reading: Reading) -> Iterator[tuple[Lines, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rdtools.data.collection import Collection
 from rdtools.data.leakage import open_leakage
-from rdtools.formats import read_records
+from rdtools.formats import expected, read_records
 from rdtools.train.dev import DevOptions
 from rdtools.train.dev_set import DevLeakage, DevSet, HeldBack, open_dev_set
 from rdtools.train.groups import Groups
@@ -23,14 +23,15 @@ def read_inputs(
     student: StudentOptions,
 ) -> tuple[Groups, DevSet | None]:
     """Read the dev set, and the records into groups; warn of what the records hold."""
-    has_texts = collection.has_corpus or collection.has_queries
     dev_set = None if dev.dev is None else open_dev_set(dev.dev, collection, student.kind == "be")
-    records = read_records(source.files, collection.reading, collection.complete if has_texts else None)
+    reading, has_texts = collection.reading, collection.has_corpus or collection.has_queries
+    complete = collection.complete if has_texts else None
+    records = expected(read_records(source.files, reading, complete), reading)
     held_back = None if dev.dev_share is None else HeldBack(dev.dev_share, grouping.seed)
     in_dev = None if dev_set is None else DevLeakage(dev_set)
     leakage = None
     if source.check_against is not None:
-        leakage = open_leakage(source.check_against, collection.reading)
+        leakage = open_leakage(source.check_against, reading)
     for watcher in (leakage, in_dev):
         records = records if watcher is None else watcher.watch(records)
     groups = Groups(

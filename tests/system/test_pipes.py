@@ -94,7 +94,12 @@ def test_a_full_disk_or_a_closed_stdout_is_one_line(files, command):
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+    ("number", "status", "word"),
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGHUP, 129, "hung up"),
+    ],
 )
 def test_an_interrupt_is_one_line_and_leaves_no_half_file(files, number, status, word):
     process = subprocess.Popen(
@@ -114,6 +119,41 @@ def test_an_interrupt_is_one_line_and_leaves_no_half_file(files, number, status,
     assert process.wait(20) == status
     assert process.stderr.read().decode() == f"rd-label: {word}\n"
     assert not list(files.glob("*out.jsonl*")) + list(files.glob(".out.jsonl*"))
+
+
+ENDS = {
+    "rd-mine - --corpus corpus.tsv --from random --expect {n} -o out": "record",
+    "rd-label --teacher qrels --expect {n} -o out": "record",
+    "rd-label --teacher qrels --expect {n} > out": "record",
+    "rd-entropy --score-scale logit --expect {n} -o out": "record",
+    "rd-entropy --score-scale logit -q --expect {n} -o out": "record",
+    "rd-entropy --score-scale logit --cut low --expect {n} -o out": "record",
+    "rd-entropy --score-scale logit --calibrate --expect {n} -o out": "record",
+    "rd-eval qrels --expect {n} -o out": "query",
+    "rd-train --student be:{be} --loss kl --max-steps 1 --expect {n} -o out --device cpu": "record",
+}
+
+
+@pytest.mark.parametrize("command", ENDS)
+def test_a_stream_that_was_cut_short_is_an_error_where_its_length_is_stated(run, files, tiny_be, command):
+    """Killed after 2 of 12 queries, a command leaves a stream that looks complete."""
+    lines = [
+        json.dumps({"query_id": f"q{n}", "query": "wing flow", "score_scale": "logit", "docs": [
+            {"doc_id": f"d{n + m}", "text": "wing", "score": 3.0 - m, "relevance": 1 - m} for m in (0, 1)
+        ]}) + "\n" for n in range(12)
+    ]  # fmt: skip
+    name = command.split()[0]
+    source = "<stdin>" if name in ("rd-eval", "rd-entropy") and "--cut" not in command else "the input"
+    words = command.removesuffix(" > out").format(n=12, be=tiny_be).split()
+    for count, counted in ((2, f"2 {'queries' if ENDS[command] == 'query' else 'records'}"), (0, None)):
+        if count == 0 and name == "rd-eval":
+            continue
+        counted = counted or "0 records"
+        done = run(*words, "--quiet", stdin="".join(lines[:count]))
+        says = f"{name}: {source} has {counted}, not the 12 of --expect (was the command that wrote it killed?)\n"
+        assert (done.returncode, done.stderr) == (1, says)
+        assert not (files / "out").exists()
+    run(*words, "--quiet", stdin="".join(lines), check=True)
 
 
 def test_a_terminal_without_a_file_gets_the_help():

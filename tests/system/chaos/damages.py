@@ -98,12 +98,12 @@ def forge(folder: Path) -> None:
     """Make the manifest fit the files, as somebody who shares a folder could."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
-    except (OSError, ValueError):
-        return
-    for name, told in manifest["files"].items():
-        data = (folder / name).read_bytes() if (folder / name).exists() else b""
-        told.update(bytes=len(data), crc32=zlib.crc32(data))
-    del manifest["checksum"]
+        for name, told in manifest["files"].items():
+            data = (folder / name).read_bytes() if (folder / name).exists() else b""
+            told.update(bytes=len(data), crc32=zlib.crc32(data))
+        del manifest["checksum"]
+    except (OSError, ValueError, KeyError, AttributeError):
+        return  # the manifest itself is what was damaged
     manifest["checksum"] = zlib.crc32(json.dumps(manifest, sort_keys=True).encode())
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
