@@ -107,7 +107,7 @@ def label(
     from functools import cache
 
     from rdtools.core.log import track
-    from rdtools.core.output import open_output
+    from rdtools.core.output import open_output, refuse_same_file
     from rdtools.core.streams import unless_empty
     from rdtools.data.collection import open_collection
     from rdtools.formats import encode, expected, read_records
@@ -116,6 +116,8 @@ def label(
     from rdtools.label.teachers import TeacherResources, open_teacher
 
     _refuse_idle(given, options.teachers, where)
+    if options.cache is not None and writing.output is not None:
+        refuse_same_file("--cache", options.cache, "--output", writing.output)
     target.check(len(options.teachers))
     paths = need_input(options.files)
     collection = open_collection(where, reading)

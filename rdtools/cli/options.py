@@ -103,6 +103,8 @@ def _act(one: Flag) -> Any:
     return act
 
 
+_LARGEST = 2**62
+"""Larger whole numbers, or one more, do not fit the 64 bits of the libraries that count with them."""
 _HYPHEN = "\N{NON-BREAKING HYPHEN}"
 
 
@@ -252,9 +254,12 @@ def _plain_value(option: Option, text: str) -> str | int | float:
     for kind, words in ((int, "a whole number"), (float, "a number")):
         if kind in kinds:
             try:
-                return kind(text)
+                number: int | float = kind(text)
             except ValueError:
                 raise UsageError(f"{option.flag.title} must be {words}, not {text!r}") from None
+            if kind is int and abs(number) > _LARGEST:
+                raise UsageError(f"{option.flag.title} must be at most 2^62, not {text}")
+            return number
     return text
 
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from rdtools.core.arrival import has_arrived
 from rdtools.core.atomic import beside
-from rdtools.core.errors import RdError
+from rdtools.core.errors import RdError, UsageError
 from rdtools.core.flags import flag
 from rdtools.core.log import printable
 from rdtools.core.manifest import write_through
@@ -104,6 +104,16 @@ def open_output(path: str | None) -> Iterator[Output]:
                 os.fsync(file.fileno())
         with _writing(path):
             os.replace(part, target)
+
+
+def refuse_same_file(one: str, path: str, other: str, output: str) -> None:
+    """Refuse two options that name one file, which the second would replace.
+
+    Raises:
+        UsageError: they do.
+    """
+    if os.path.realpath(path) == os.path.realpath(output):
+        raise UsageError(f"{one} and {other} are the same file: {output}")
 
 
 _DESCRIPTOR = re.compile(r"/dev/(?:std(?P<name>out|err)|fd/(?P<number>[0-9]{1,4}))")

@@ -26,6 +26,8 @@ MEASURED = (
 
 _PAIRS = 2**16
 """Most pairs of documents computed together: more do not fit the processor's cache."""
+_MANY = 2_000
+"""Of a query with more documents the pairs are not computed together: 2 million of them take 80 MB."""
 _FAR = 800.0
 """Beyond this many temperatures e^−x is 0 in float64; larger and infinite differences are set to it."""
 _FAR_KL = 1e5
@@ -54,6 +56,11 @@ def measure(scores: Floats, lengths: NDArray[np.int64], temperature: float) -> F
     table = np.full((len(lengths), len(MEASURED)), np.nan)
     for n in sorted(set(lengths[lengths > 1].tolist())):  # np.unique would import numpy.ma
         rows = np.flatnonzero(lengths == n)
+        if n > _MANY:
+            for row in rows:
+                alike = scores[starts[row] : starts[row] + n][None]
+                table[row] = _measure_alike(alike, temperature, None, np.empty(0))
+            continue
         pairs = np.triu_indices(n, 1)
         step = max(1, _PAIRS // (n * n))
         buffers = np.empty((3, min(step, len(rows)), len(pairs[0])))
@@ -65,9 +72,9 @@ def measure(scores: Floats, lengths: NDArray[np.int64], temperature: float) -> F
 
 
 def _measure_alike(
-    scores: Floats, temperature: float, pairs: tuple[Places, Places], buffers: Floats
+    scores: Floats, temperature: float, pairs: tuple[Places, Places] | None, buffers: Floats
 ) -> Floats:
-    """Compute MEASURED of m queries with n ≥ 2 documents each, (m, n) -> (m, 7)."""
+    """Compute MEASURED of m queries with n ≥ 2 documents each, (m, n) -> (m, 7); without `pairs`, of one."""
     n = scores.shape[1]
     with np.errstate(over="ignore"):
         ordered = np.sort(scores, axis=1)
@@ -80,7 +87,10 @@ def _measure_alike(
         listwise = (np.log(total) + (weights * depth).sum(axis=1) / total) / math.log(2)
         kappa = total / n * np.exp(below[:, 0])
         log_kappa = np.maximum(np.log(total / n) + below[:, 0], 0) / math.log(10)  # no −0 by rounding
-        pairwise, tied = _measure_pairs(ordered, temperature, pairs, buffers)
+        if pairs is None:
+            pairwise, tied = _measure_many_pairs(ordered, temperature)
+        else:
+            pairwise, tied = _measure_pairs(ordered, temperature, pairs, buffers)
     share = listwise / math.log2(n)
     return np.stack([pairwise, listwise, share, tied, margin, kappa, log_kappa], axis=1)
 
@@ -110,6 +120,19 @@ def _measure_pairs(
     entropy -= x
     entropy /= math.log(2)
     return entropy.mean(axis=1), tied
+
+
+def _measure_many_pairs(ordered: Floats, temperature: float) -> tuple[Floats, Floats]:
+    """Return the same for one query, (1, n), whose pairs would not fit into memory: each score in turn."""
+    n = ordered.shape[1]
+    entropy = tied = 0.0
+    for left in range(n - 1):
+        places = np.full(n - left - 1, left), np.arange(left + 1, n)
+        bits, ties = _measure_pairs(ordered, temperature, places, np.empty((3, 1, n - left - 1)))
+        entropy += float(bits[0]) * (n - left - 1)
+        tied += float(ties[0]) * (n - left - 1)
+    pairs = n * (n - 1) / 2
+    return np.array([entropy / pairs]), np.array([tied / pairs])
 
 
 def kl_bits(

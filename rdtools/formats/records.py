@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator, Sequence
 from math import nan
 from typing import Annotated, Any
@@ -17,6 +19,10 @@ MAX_SCORE = 3.4028234663852886e38
 """The largest float32; what is beyond it, or no number, is no score."""
 
 
+_DEEPEST = 5_000
+"""Levels of recursion for values that are nested 1,024 deep, the deepest that orjson reads."""
+
+
 def read_jsonl(lines: Lines) -> Iterator[Record]:
     return lines.parsed(parse_record)
 
@@ -29,8 +35,24 @@ def dump(value: Any) -> bytes:
     """Write one JSON line."""
     try:
         return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError as error:  # nested deeper than orjson writes, though not than it reads
+    except TypeError:
+        return _dump_slowly(value)
+
+
+def _dump_slowly(value: Any) -> bytes:
+    """Write what orjson does not: values nested as deep as it reads, but deeper than it writes.
+
+    Raises:
+        BadLine: it cannot be written.
+    """
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _DEEPEST))
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    except (TypeError, ValueError, RecursionError) as error:
         raise BadLine(f"cannot be written as JSON: {error}") from None
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def parse_record(line: bytes) -> Record:

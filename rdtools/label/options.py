@@ -55,6 +55,8 @@ class TeacherOptions(OptionGroup):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.cache == "":
+            raise UsageError("--cache needs the name of a file")
         named = sum(split_spec(spec)[0] in _NAMED for spec in self.teachers)
         if self.cache_key is not None and named != 1:
             raise UsageError(f"--cache-key names one program or server; the teachers have {named}")

@@ -8,11 +8,14 @@ models that rank lists are saved whole, under a hash of the teacher's key and of
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from rdtools.core.errors import RdError
+from rdtools.formats.records import is_score
 
 _APPLICATION_ID = 0x72644C61  # "rdLa"
 _LAYOUT = 1
@@ -34,13 +37,28 @@ def answer_key(teacher_key: str, question: bytes) -> bytes:
     return hashlib.blake2b(start + question, digest_size=16).digest()
 
 
+def _address(path: str) -> str:
+    """Return what SQLite opens for a file of any name: `:memory:`, for instance, has a meaning of its own.
+
+    A complete cache can be used where nothing may be written, such as on a mounted image.
+    """
+    return Path(path).absolute().as_uri() + ("?immutable=1" if _is_protected(path) else "")
+
+
+def _is_protected(path: str) -> bool:
+    folder = os.path.dirname(path) or "."
+    return os.path.isfile(path) and not (os.access(path, os.W_OK) and os.access(folder, os.W_OK))
+
+
 class ScoreCache:
     """A file of scores and answers by key. Several processes may use it; writers wait for each other."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         try:
-            self._connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
+            self._connection = sqlite3.connect(
+                _address(path), timeout=_WAIT_SECONDS, isolation_level=None, uri=True
+            )
             self._open()
         except sqlite3.Error as error:
             raise self._problem(error) from error
@@ -52,6 +70,8 @@ class ScoreCache:
         layout = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if not empty and (application, layout) != (_APPLICATION_ID, _LAYOUT):
             raise RdError(f"cache {self._path}: not a score cache of this version (give another --cache)")
+        if _is_protected(self._path):
+            return
         self._write_ahead()
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -87,6 +107,8 @@ class ScoreCache:
                 )
         except sqlite3.Error as error:
             raise self._problem(error) from error
+        if not all(map(is_score, known.values())):
+            raise RdError(f"cache {self._path}: it has a score that is not a number (give another --cache)")
         return known
 
     def put(self, scores: Iterable[tuple[bytes, float]]) -> None:
@@ -104,7 +126,9 @@ class ScoreCache:
             row = self._connection.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
         except sqlite3.Error as error:
             raise self._problem(error) from error
-        return None if row is None else bytes(row[0])
+        if row is not None and not isinstance(row[0], bytes):
+            raise RdError(f"cache {self._path}: it has an answer that is not bytes (give another --cache)")
+        return None if row is None else row[0]
 
     def put_answer(self, key: bytes, answer: bytes) -> None:
         try:

@@ -86,8 +86,13 @@ class Torchrun(Processes):
 
 def join(device: str | None) -> Processes:
     """Join the processes of torchrun, if it started this one; each gets its own GPU."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         return Processes(pick_device(device))
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        value = os.environ.get(name, "")
+        if not (value if name == "MASTER_ADDR" else value.isdecimal()):
+            problem = f"WORLD_SIZE is {os.environ['WORLD_SIZE']!r}, but {name} is {value!r}"
+            raise UsageError(f"{problem} (start rd-train with torchrun, or unset WORLD_SIZE)")
     if device in (None, "cuda") and torch.cuda.is_available():
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)

@@ -132,6 +132,14 @@ def test_long_lists_are_computed_in_parts(monkeypatch):
     assert by_query(records) == whole
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_pairs_that_do_not_fit_into_memory_are_computed_in_turn(monkeypatch, temperature):
+    scores = np.random.default_rng(0).integers(0, 5, 40).astype(float).tolist()  # with ties
+    whole = columns(scores, temperature)
+    monkeypatch.setattr("rdtools.diagnose.entropy._MANY", 39)
+    assert columns(scores, temperature) == pytest.approx(whole, rel=1e-14)
+
+
 def test_what_is_undefined_is_counted():
     diagnosis = Diagnosis(2.0)
     lists = [[], [1.0], [None, None], [1.0, None, 3.0], [-1e4, 1e4]]

@@ -187,11 +187,28 @@ def test_bom_and_crlf_are_accepted(put):
     assert read(put(b'\xef\xbb\xbf{"query_id":"q"}\r\n')) == [{"query_id": "q", "docs": []}]
 
 
-def test_what_is_nested_too_deep_to_write_is_one_line(put):
-    (record,) = read(put(f'{{"query_id":"q","x":{DEEP}}}'))
-    with pytest.raises(RdError) as info:
-        writer("jsonl")(record)
-    assert str(info.value) == 'query "q": cannot be written as JSON: Recursion limit reached'
+@pytest.mark.parametrize("depth", [253, 254, 300, 900, 1022])
+def test_what_is_nested_as_deep_as_can_be_read_passes_unchanged(put, depth):
+    line = f'{{"query_id":"q","docs":[],"x":{"[" * depth}0.1,"ö"{"]" * depth}}}\n'
+    (record,) = read(put(line))
+    assert writer("jsonl")(record) == line.encode()
+
+
+def test_what_is_nested_deeper_is_bad_input(put):
+    assert error(put(f'{{"query_id":"q","x":{"[" * 1024}{"]" * 1024}}}')) == (
+        "1: not valid JSON: depth limit exceeded"
+    )
+
+
+def test_a_nul_is_not_written_into_a_run(put):
+    for record in (
+        {"query_id": "q\0", "docs": []},
+        {"query_id": "q", "docs": [{"doc_id": "d\0", "score": 1.0}]},
+    ):
+        with pytest.raises(
+            RdError, match=r"has a NUL, which a TREC run cannot hold \(use -f tsv or jsonl\)$"
+        ):
+            writer("trec")(record)
 
 
 def float32(value: float) -> float:
@@ -699,6 +716,6 @@ def check_whole(records: object) -> None:
         assert all(math.isfinite(doc.get("score", 0)) for doc in record["docs"])
         try:
             line = writer("jsonl")(record)
-        except RdError:  # integers beyond 64 bits, deep nesting
+        except RdError:  # integers beyond 64 bits
             continue
         assert json.loads(line) == record

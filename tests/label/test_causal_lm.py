@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -224,6 +225,23 @@ def test_half_precision_makes_no_ties(models):
     pairs = [TextPair("q", str(n), "wing", f"model {n}") for n in range(40)]
     teacher = open_teacher(f"llm:{models['gpt2']}", setting(dtype="bfloat16"))
     assert len(set(scores(teacher, pairs))) > 35
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{{ raise_exception('only\\ntwo roles') }}", "only two roles"),
+        ("{{ nobody.knows }}", "'nobody' is undefined"),
+        ("{% for n in range(99999999) %}x{% endfor %}", "Range too big. .*"),
+        ("{{ messages.__class__.__mro__ }}", "access to attribute '__class__' of 'list' object is unsafe."),
+        ("{% for", ".*"),
+    ],
+)
+def test_a_chat_template_that_fails_is_one_line(models, tmp_path, template, says):
+    folder = shutil.copytree(models["llama"], tmp_path / "model")
+    (folder / "chat_template.jinja").write_text(template)
+    with pytest.raises(RdError, match=rf"^model {folder}: its chat template fails: {says}$"):
+        open_teacher(f"llm:{folder}", setting(prompt=Prompt(chat=True)))
 
 
 def test_keys_cover_prompt_answers_chat_length_and_precision(models):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 
 import pytest
 from safetensors.torch import load_file, save_file
+
+from rdtools.core.errors import RdError
+from rdtools.label.score_cache import ScoreCache
 
 RECORDS = "".join(
     json.dumps({"query_id": f"q{n}", "query": f"wing {n}", "extra": n, "docs": [
@@ -312,3 +316,48 @@ def test_a_bad_line_loses_none_of_the_records_before_it(run, tmp_path):
     assert done.returncode == 1
     assert [json.loads(line)["docs"][0]["doc_id"] for line in done.stdout.splitlines()] == ["a", "b"]
     assert done.stderr == 'rd-label: <stdin>:3: missing "query_id"\n'
+
+
+def test_a_cache_that_the_output_would_replace_is_refused(run, tmp_path):
+    (tmp_path / "link").symlink_to("scores.db")
+    for cache, output in (("scores.db", "scores.db"), ("link", "./scores.db")):
+        done = run("rd-label", "--teacher", "ce:x", "--cache", cache, "-o", output, stdin=RECORDS)
+        says = (
+            f"rd-label: --cache and --output are the same file: {output}\nTry 'rd-label --help' for help.\n"
+        )
+        assert (done.returncode, done.stderr) == (2, says)
+    done = run("rd-label", "--teacher", "ce:x", "--cache", "", stdin=RECORDS)
+    assert done.stderr.startswith("rd-label: --cache needs the name of a file\n")
+
+
+@pytest.mark.parametrize("name", [":memory:", "file:x?mode=ro", "a b%20#?.db"])
+def test_a_cache_may_have_any_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    ScoreCache(name).put([(b"key", 1.5)])
+    assert ScoreCache(name).get([b"key"]) == {b"key": 1.5}
+    assert name in os.listdir()
+
+
+@pytest.mark.parametrize("value", ["'high'", "x'00'", "9e999"])
+def test_a_cache_whose_score_is_no_number_is_one_line(tmp_path, value):
+    cache = ScoreCache(str(tmp_path / "cache"))
+    cache.put([(b"key", 1.5)])
+    cache._connection.execute(f"UPDATE scores SET score = {value}")
+    with pytest.raises(
+        RdError, match=r"cache: it has a score that is not a number \(give another --cache\)$"
+    ):
+        cache.get([b"key"])
+
+
+def test_a_complete_cache_can_be_used_where_nothing_may_be_written(tmp_path, monkeypatch):
+    path = tmp_path / "cache"
+    cache = ScoreCache(str(path))
+    cache.put([(b"key", 1.5)])
+    cache._connection.close()
+    before = sorted(os.listdir(tmp_path))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    cache = ScoreCache(str(path))
+    assert cache.get([b"key", b"other"]) == {b"key": 1.5}
+    with pytest.raises(RdError, match="cache: attempt to write a readonly database"):
+        cache.put([(b"other", 1.0)])
+    assert sorted(os.listdir(tmp_path)) == before

@@ -18,6 +18,7 @@ def environment(monkeypatch):
         port = probe.getsockname()[1]
     values = {
         "RANK": 0,
+        "LOCAL_RANK": 0,
         "WORLD_SIZE": 1,
         "LOCAL_WORLD_SIZE": 1,
         "MASTER_ADDR": "127.0.0.1",
@@ -55,6 +56,22 @@ def test_a_group_keeps_shapes_and_hands_on_what_the_main_one_makes(environment):
             processes.from_main(fail)
     finally:
         torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("RANK", ""), ("WORLD_SIZE", "two"), ("LOCAL_RANK", "x"), ("MASTER_ADDR", "")]
+)
+def test_half_an_environment_of_torchrun_is_named(environment, monkeypatch, name, value):
+    """Schedulers of clusters set WORLD_SIZE too."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv(name, value)
+    size = value if name == "WORLD_SIZE" else "2"
+    says = (
+        f"WORLD_SIZE is {size!r}, but {name} is {value!r} (start rd-train with torchrun, or unset WORLD_SIZE)"
+    )
+    with pytest.raises(UsageError) as error:
+        join("cpu")
+    assert str(error.value) == says
 
 
 def test_several_machines_are_refused(environment, monkeypatch):

@@ -7,7 +7,8 @@ from functools import cached_property
 
 import torch
 
-from rdtools.core.errors import UsageError
+from rdtools.core.errors import RdError, UsageError
+from rdtools.core.log import one_line
 from rdtools.label.teachers import Scored, TeacherResources, TextPair
 from rdtools.label.teachers.prompted import (
     PromptTokens,
@@ -67,11 +68,15 @@ class CausalTeacher:
             return text
         message = {"role": "user", "content": text}
         # enable_thinking: models that can think aloud before they answer must answer at once.
-        return str(
-            self._tokenizer.apply_chat_template(
-                [message], tokenize=False, add_generation_prompt=True, enable_thinking=False
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(
+                    [message], tokenize=False, add_generation_prompt=True, enable_thinking=False
+                )
             )
-        )
+        except Exception as error:  # a template is a program of the model's author
+            reason = one_line(str(error)) or type(error).__name__
+            raise RdError(f"model {self.name}: its chat template fails: {reason}") from error
 
     def _first_tokens(self) -> list[int]:
         """Return the tokenizer's begin-of-text token, if it has one; a chat template brings its own."""
