@@ -266,3 +266,15 @@ def test_an_interrupt_that_is_ignored_stays_so(monkeypatch):
         EntryPoint("rd-x", nothing)()
     assert handlers[signal.SIGINT] is signal.SIG_IGN
     assert signal.SIGTERM in handlers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("script", "says"), [
+    (("damages.py", "--count", "40"), "harmless: 120/120"),
+    (("damages.py", "--count", "40", "--forged"), "harmless: 120/120"),
+    (("pipe_kills.py", "--count", "5"), "survived: 5/5 kills of a pipe of three"),
+])  # fmt: skip
+def test_damages_and_kills_of_a_pipe_do_no_harm(script, says):
+    command = [sys.executable, Path(__file__).with_name(script[0]), *script[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert done.stdout.splitlines()[-1:] == [says], done.stderr
