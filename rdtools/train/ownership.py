@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rdtools.core.errors import RdError
+from rdtools.core.manifest import MANIFEST
 
 CARD = "rd-train.json"
 """In the saved folder: options, loss, data fingerprint, provenance, and the names of all its files."""
@@ -54,7 +55,7 @@ def added_files(folder: Path) -> list[Path]:
     ours: set[str] = set()
     if (folder / CARD).exists():
         try:
-            ours = set(json.loads((folder / CARD).read_bytes())["files"])
+            ours = {MANIFEST, *json.loads((folder / CARD).read_bytes())["files"]}
         except (OSError, ValueError, KeyError, TypeError) as error:
             problem = f"{folder}: {CARD} does not say which files rd-train wrote"
             raise RdError(f"{problem} (remove {folder}, or give another folder)") from error
