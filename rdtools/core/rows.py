@@ -88,6 +88,8 @@ def hub_rows(spec: str) -> Iterator[dict[str, Any]]:
         import datasets
     except ImportError:
         raise RdError(f"{spec}: needs the package datasets (pip install datasets)") from None
+    if int(datasets.__version__.split(".")[0]) < 4:
+        raise RdError(f"{spec}: needs datasets 4 or later, which runs no scripts (pip install -U datasets)")
     datasets.logging.set_verbosity_error()
     datasets.disable_progress_bars()
     try:

@@ -298,6 +298,16 @@ def test_offline_is_one_line(run):
     assert done.stderr.count("\n") == 1
 
 
+def test_versions_that_run_scripts_of_datasets_are_refused(dataset, monkeypatch):
+    import datasets
+
+    monkeypatch.setattr(datasets, "__version__", "3.6.0")
+    with pytest.raises(
+        RdError, match=r": needs datasets 4 or later, which runs no scripts \(pip install -U datasets\)$"
+    ):
+        read(dataset)
+
+
 def test_rows_of_a_dataset_are_streamed(dataset, monkeypatch):
     import datasets
 
