@@ -13,10 +13,17 @@ from tempfile import TemporaryFile
 from typing import IO
 
 import pytest
+from hypothesis import HealthCheck, settings
 from warm import call as call_warm
 
 from rdtools.core.log import log
 
+settings.register_profile(
+    "rdtools",
+    deadline=None,  # how long an example takes says more of the machine than of the code
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("rdtools")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -149,7 +149,7 @@ def read_through(stream: BinaryIO, name: str) -> BinaryIO:
     if _open is None or ((known := _open.inputs.get(name)) is not None and known.whole):
         return stream
     hashed = _open.inputs[name] = Hashed()
-    return io.BufferedReader(_HashingReader(stream, hashed), 2**16)  # type: ignore[type-var]
+    return io.BufferedReader(_HashingReader(stream, hashed), 2**16)
 
 
 def write_through(stream: BinaryIO, name: str) -> BinaryIO:

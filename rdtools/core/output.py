@@ -199,5 +199,5 @@ def _compressed(file: BinaryIO, path: str) -> BinaryIO:
     if path.endswith(".zst"):
         import zstandard
 
-        return zstandard.ZstdCompressor(write_checksum=True).stream_writer(file, closefd=False)  # type: ignore[return-value]
+        return zstandard.ZstdCompressor(write_checksum=True).stream_writer(file, closefd=False)
     return file

@@ -254,7 +254,8 @@ def _decompressed(stream: BinaryIO, source: str) -> tuple[Any, bool]:
 
     Return whether it is none of them.
     """
-    buffered: Any = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
+    raw: Any = stream
+    buffered: Any = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(raw)
     try:
         start = buffered.peek(5)[:5]
     except OSError:  # reading it reports what is wrong

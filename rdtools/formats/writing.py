@@ -294,4 +294,4 @@ def _without_score(doc: Doc) -> Doc:
 
 
 def _with_docs(record: Record, docs: list[Doc]) -> Record:
-    return {**record, "docs": docs}  # type: ignore[typeddict-item]
+    return {**record, "docs": docs}

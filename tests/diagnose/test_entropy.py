@@ -118,7 +118,7 @@ def test_all_tied_is_all_unsure(score):
     )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(lists=st.lists(st.lists(st.floats(-30, 30, width=32), max_size=20), min_size=1, max_size=20))
 def test_a_query_does_not_depend_on_its_neighbours(lists):
     records = [record(str(number), scores) for number, scores in enumerate(lists)]

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from settings import resources
 
@@ -91,7 +91,7 @@ def test_a_cut_writes_the_records_as_they_are(run, tmp_path):
     assert run("rd-entropy", "a", "b", "--cut", "low", check=True).stdout == "".join(lines[6:])
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4)
 @given(lists=st.lists(st.lists(st.floats(-9, 9, width=32), max_size=4), min_size=1, max_size=20))
 def test_the_cuts_of_a_stream_make_up_what_is_defined(run, lists):
     stdin = "".join(line(str(number), scores) for number, scores in enumerate(lists))

@@ -48,7 +48,7 @@ def as_run(tmp_path: Path, run: dict, qrels: dict) -> Run:
     return read_rankings(str(path), qrels, Reading(input_format="trec"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(run=runs, qrels=judgements)
 def test_values_are_those_of_trec_eval_ties_included(tmp_path_factory, run, qrels):
     theirs = pytrec_eval.RelevanceEvaluator(qrels, set(NAMES.values())).evaluate(run)
@@ -75,7 +75,7 @@ LEVEL_2 = {
 }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(run=runs, qrels=judgements)
 def test_values_at_a_higher_relevance_level_are_those_of_trec_eval(tmp_path_factory, run, qrels):
     theirs = pytrec_eval.RelevanceEvaluator(qrels, set(LEVEL_2.values()), relevance_level=2).evaluate(run)
@@ -87,7 +87,7 @@ def test_values_at_a_higher_relevance_level_are_those_of_trec_eval(tmp_path_fact
         assert {trec_name: ours[name][query_id] for name, trec_name in LEVEL_2.items()} == values
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(run=runs, qrels=judgements)
 def test_formulas_are_those_of_ir_measures_whoever_provides_them(tmp_path_factory, run, qrels):
     names = ["nDCG@5", "RR@2", "RR(rel=2)@3", "AP", "R@2", "P@3", "Success@2", "NumRet", "NumRel", "NumQ"]
@@ -100,7 +100,7 @@ def test_formulas_are_those_of_ir_measures_whoever_provides_them(tmp_path_factor
         assert ours[name] == pytest.approx(theirs[name]), name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(run=runs, qrels=judgements, depth=st.integers(1, 13))
 def test_a_cut_run_is_evaluated_as_if_it_had_ended_there(tmp_path_factory, run, qrels, depth):
     read = as_run(tmp_path_factory.mktemp("run"), run, qrels)
@@ -133,7 +133,7 @@ def test_what_is_no_formula_is_left_to_ir_measures(name):
     assert not isinstance(measure, formulas.Measure)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(run=runs, qrels=judgements)
 def test_a_provider_with_other_ties_sees_the_order_of_trec_eval(tmp_path_factory, run, qrels):
     """ir-measures has RR@12 from MS MARCO's script, which prefers the smaller doc_id; all ranks are below 13."""
@@ -142,7 +142,7 @@ def test_a_provider_with_other_ties_sees_the_order_of_trec_eval(tmp_path_factory
     assert values["RR@12"] == pytest.approx(values["RR"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), qrels=judgements)
 def test_aggregates_are_those_of_ir_measures_without_ties(tmp_path_factory, data, qrels):
     lists = st.lists(doc_ids, unique=True, min_size=1, max_size=12)

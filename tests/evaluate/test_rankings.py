@@ -46,7 +46,7 @@ def write(path: Path, run: dict[str, dict[str, float]], end: str = "\n", blank: 
     return path
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     run=runs, end=st.sampled_from(["\n", "\r\n"]), blank=st.sampled_from([" ", "\t", "  "]),
     block=st.sampled_from([1, 64, 300, 2**20]), format=st.sampled_from([None, "trec"]),
@@ -215,7 +215,7 @@ def test_many_ties_and_queries_and_documents_without_judgements(tmp_path):
     assert read_grouped_trec(str(path), qrels, Reading()) == read_any_rankings(str(path), qrels, Reading())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     changes=st.lists(
         st.tuples(

@@ -93,7 +93,7 @@ def test_degenerate_differences_give_a_sensible_p(test):
 
 
 @pytest.mark.parametrize("test", TESTS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(values=st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.1, 0.25, 1.0]), min_size=2, max_size=12))
 def test_p_is_a_probability_and_symmetric(test, values):
     differences = np.array(values)
@@ -119,7 +119,7 @@ def test_corrections_are_those_of_statsmodels():
     assert bonferroni(p_values) == pytest.approx(multitest.multipletests(p_values, method="bonferroni")[1])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(n=st.integers(2, 60), mean=st.floats(-0.5, 0.5), bound=st.floats(0.01, 1), seed=st.integers(0, 1000))
 def test_equivalence_is_that_of_statsmodels(n, mean, bound, seed):
     weightstats = pytest.importorskip("statsmodels.stats.weightstats", reason="pip install '.[test]'")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rdtools.core.errors import BadLine, InputError, RdError
@@ -246,7 +246,7 @@ RECORD = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50)
 @given(records=st.lists(RECORD, max_size=4))
 def test_records_round_trip_through_jsonl(tmp_path, records):
     path = tmp_path / "in.jsonl"
@@ -258,7 +258,6 @@ VALUE = JSON | st.sampled_from([0.5, 1e39, 2**31 + 1, "", "a", True, 2.0])
 FIELD = st.sampled_from(["doc_id", "text", "relevance", "score", "rank", "source", "scores", "x"])
 
 
-@settings(deadline=None)
 @given(
     docs=st.lists(
         st.dictionaries(FIELD, VALUE)
@@ -503,7 +502,6 @@ WORD = st.text(string.ascii_letters + string.digits + "-_:.üß", min_size=1, ma
 
 
 @pytest.mark.parametrize("format", ["trec", "tsv"])
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(scores=st.dictionaries(WORD, FLOAT32, min_size=1, max_size=5), query_id=WORD)
 @example(
     scores={"d": 1.401298464324817e-45, "e": 3.4028234663852886e38, "f": -0.0, "g": 16777216.0}, query_id="1"
@@ -680,7 +678,7 @@ def reshaped(draw: st.DrawFn) -> bytes:
 ANY_BYTES = st.lists(mutated() | reshaped() | st.binary(max_size=40), max_size=3).map(b"".join)
 
 
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400)
 @given(content=ANY_BYTES, on_error=st.sampled_from(["fail", "skip"]))
 @example(content=b'{"query_id":7,"document_ids":"' + b"(" * 3000 + b'","scores":[1]}\n', on_error="fail")
 @example(content=b'{"query_id":7,"document_ids":"[1]","scores":"[' + b"9" * 400 + b']"}\n', on_error="fail")

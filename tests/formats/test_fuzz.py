@@ -32,9 +32,7 @@ from rdtools.formats.table import READERS, WRITERS
 from rdtools.formats.texts import read_corpus
 
 EXAMPLES = int(os.environ.get("RDTOOLS_FUZZ", "25"))
-fuzzed = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
-)
+fuzzed = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), print_blob=True)
 Parser = Callable[[Path, str], object]
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rdtools.core.errors import InputError, RdError
@@ -616,7 +616,7 @@ def carried(record: dict, fields: tuple[str, ...]) -> tuple[dict, set]:
 
 
 @pytest.mark.parametrize("format", CARRIES)
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(record=RECORD)
 def test_what_a_format_carries_comes_back(tmp_path, format, record):
     path = tmp_path / "in"

@@ -172,7 +172,7 @@ def test_rankings_reach_over_blocks_of_rows(k1, b):
     st.sampled_from(PARAMETERS),
     st.integers(1, 4),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_ranking_depends_on_the_batch_or_the_threads(texts, queries, depth, parameters, processors):
     scores, index = plain(texts, *parameters), Bm25.build(texts, *parameters)
     depths = [depth + place for place in range(len(queries))]

@@ -184,7 +184,7 @@ def test_every_reference_is_that_of_a_loss():
 
 @pytest.mark.parametrize("name", LOSSES)
 @given(groups=groups_of_docs)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_value_is_the_formula_and_the_gradient_finite(name, groups):
     reference = look_up(REFERENCES, name, "REFERENCES")
     student, labels = tensors(groups)
@@ -488,7 +488,7 @@ def test_flagembedding_adds_a_contrastive_loss():
 
 
 @given(groups=groups_of_docs)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_sum_is_the_weighted_sum_of_means_of_its_own(groups):
     student, labels = tensors(groups)
     value = objective("kl+0.2*lce")(student, labels)
