@@ -1,4 +1,4 @@
-"""Run models on batches of about equally long texts: embeddings and logits.
+"""Run models on batches of about equally long texts.
 
 The size of a batch is limited by its number of tokens, padding included.
 """
@@ -15,28 +15,17 @@ import torch
 
 from rdtools.core.log import bar, bars_shown
 from rdtools.models.loading import quiet_libraries
+from rdtools.models.preprocessing import Features, Preprocessing, runs_in_batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 DEFAULT_BATCH_TOKENS = 1024
 GPU_BATCH_TOKENS = 65536
 WINDOW_TEXTS = 16384
 """So many texts are tokenised and sorted by length together."""
-
-
-def logits(model: PreTrainedModel, features: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return raw scores, (n,) float32: the logit, or of two logits the second minus the first."""
-    output: torch.Tensor = model(**features).logits.float()
-    return output[:, 0] if output.shape[1] == 1 else output[:, 1] - output[:, 0]
-
-
-def log_probabilities(model: PreTrainedModel, features: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the log-softmax of the second of two labels, (n,) float32 ≤ 0, as the paper's code does."""
-    output: torch.Tensor = model(**features).logits.float()
-    return output.log_softmax(-1)[:, 1]
 
 
 def default_batch_tokens(device: torch.device) -> int:
@@ -73,17 +62,40 @@ def _quiet_tokenizer() -> Iterator[None]:
 
 
 def pad(
-    tokenizer: PreTrainedTokenizerBase,
-    features: dict[str, list[Any]],
-    rows: Sequence[int],
-    device: torch.device,
-) -> dict[str, torch.Tensor]:
+    tokenizer: PreTrainedTokenizerBase, features: Features, rows: Sequence[int], device: torch.device
+) -> dict[str, Any]:
     """Collate some rows of unpadded `features` into tensors (rows, longest row) on `device`."""
+    shared = {key: column[rows[0]] for key, column in features.items() if not isinstance(column[0], list)}
+    tokens = {key: [features[key][row] for row in rows] for key in features if key not in shared}
     with _quiet_tokenizer():
-        batch = tokenizer.pad(
-            {key: [column[row] for row in rows] for key, column in features.items()}, return_tensors="pt"
-        )
-    return {key: tensor.to(device, non_blocking=True) for key, tensor in batch.items()}
+        batch = tokenizer.pad(tokens, return_tensors="pt")
+    return {key: tensor.to(device, non_blocking=True) for key, tensor in batch.items()} | shared
+
+
+def groups_of_kind(features: Features) -> list[list[int]]:
+    """Return the rows of features that may share a batch, group by group."""
+    shared = [column for column in features.values() if not isinstance(column[0], list)]
+    if not shared:
+        return [list(range(len(features["input_ids"])))]
+    kinds: dict[tuple[Any, ...], list[int]] = {}
+    for row, kind in enumerate(zip(*shared, strict=True)):
+        kinds.setdefault(kind, []).append(row)
+    return list(kinds.values())
+
+
+def batches(features: Features, batch_tokens: int) -> Iterator[list[int]]:
+    """Yield batches of rows of features as `token_batches` does, each of rows that may share a batch."""
+    lengths = [len(ids) for ids in features["input_ids"]]
+    for group in groups_of_kind(features):
+        for part in token_batches([lengths[row] for row in group], batch_tokens):
+            yield [group[index] for index in part]
+
+
+def embeddings(model: SentenceTransformer, features: dict[str, Any]) -> torch.Tensor:
+    """Return the embeddings of a padded batch, (n, dimension) float32, as `encode` gives them."""
+    task = {"task": features["task"]} if "task" in features else {}
+    found: torch.Tensor = model(features, **task)["sentence_embedding"].float()
+    return found[:, : model.truncate_dim]
 
 
 class BiEncoder:
@@ -97,7 +109,16 @@ class BiEncoder:
         self.model = model
         self.scale: str = model.similarity_fn_name
         self.batch_tokens = batch_tokens or default_batch_tokens(model.device)
-        self._fast = bool(getattr(model.tokenizer, "is_fast", False))
+        self._preprocess = Preprocessing(model) if runs_in_batches(model) else None
+
+    @property
+    def mark(self) -> str:
+        """A mark for the key of a cache, empty if the model reads no more than the tokens of a text."""
+        model = self.model
+        if self._preprocess is None:
+            return " encoded by sentence-transformers"
+        more = self._preprocess.mark("query", "document")
+        return more + ("" if model.truncate_dim is None else f" {model.truncate_dim} dimensions")
 
     @property
     def dimension(self) -> int:
@@ -127,22 +148,17 @@ class BiEncoder:
     def _encode(
         self, texts: Sequence[str], role: str, progress: Callable[[int], Any] | None = None
     ) -> NDArray[np.float32]:
-        if not self._fast:  # routers, static embeddings: the library encodes them
+        if self._preprocess is None:  # routers, static embeddings: the library encodes them
             encode = self.model.encode_query if role == "query" else self.model.encode_document
             with quiet_libraries():
-                embeddings = encode(list(texts), convert_to_tensor=True, show_progress_bar=bars_shown())
-            return self._finish(embeddings)
-        prompt = (self.model.prompts or {}).get(role) or ""
-        tokenizer = self.model.tokenizer
-        features = tokenizer(
-            [prompt + text for text in texts], truncation=True, max_length=self.model.max_seq_length
-        )
-        lengths = [len(ids) for ids in features["input_ids"]]
+                found = encode(list(texts), convert_to_tensor=True, show_progress_bar=bars_shown())
+            return self._finish(found.float())
+        features = self._preprocess(texts, role)
         result: NDArray[np.float32] | None = None
         with torch.inference_mode():
-            for rows in token_batches(lengths, self.batch_tokens):
-                batch = pad(tokenizer, features.data, rows, self.model.device)
-                part = self._finish(self.model(batch)["sentence_embedding"])
+            for rows in batches(features, self.batch_tokens):
+                batch = pad(self.model.tokenizer, features, rows, self.model.device)
+                part = self._finish(embeddings(self.model, batch))
                 if result is None:
                     result = np.empty((len(texts), part.shape[1]), np.float32)
                 result[rows] = part
@@ -151,8 +167,7 @@ class BiEncoder:
         assert result is not None, "no texts to encode"
         return result
 
-    def _finish(self, embeddings: torch.Tensor) -> NDArray[np.float32]:
-        embeddings = embeddings.float()
+    def _finish(self, found: torch.Tensor) -> NDArray[np.float32]:
         if self.scale == "cosine":
-            embeddings = torch.nn.functional.normalize(embeddings, dim=-1)
-        return cast("NDArray[np.float32]", embeddings.cpu().numpy())
+            found = torch.nn.functional.normalize(found, dim=-1)
+        return cast("NDArray[np.float32]", found.cpu().numpy())

@@ -1,9 +1,10 @@
-"""Keep some of a model's layers."""
+"""Keep some of a model's layers, or some rows of its head."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from rdtools.core.errors import RdError, UsageError
@@ -12,13 +13,22 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def keep_layers(model: PreTrainedModel, layers: str) -> PreTrainedModel:
-    """Return a model with only the first N layers ("6"), or the layers of these numbers from 0 ("0,2,4").
+def keep_layers(model: nn.Module, transformer: PreTrainedModel, layers: str) -> None:
+    """Keep the first N layers of a model's transformer ("6"), or those of these numbers from 0 ("0,2,4").
 
     Raises:
-        UsageError: the model has no such layers.
+        UsageError: the transformer has no such layers.
         RdError: the architecture does not allow it.
     """
+    places = (
+        (parent, name) for parent in model.modules() for name, part in parent.named_children()
+        if part is transformer
+    )  # fmt: skip
+    parent, name = next(places)
+    setattr(parent, name, _with_layers(transformer, layers))
+
+
+def _with_layers(model: PreTrainedModel, layers: str) -> PreTrainedModel:
     depth = model.config.num_hidden_layers
     kept = _parse_layers(layers, depth)
     parts = model.named_modules()
@@ -56,3 +66,21 @@ def _parse_layers(layers: str, depth: int) -> list[int]:
             f"or numbers from 0 to {depth - 1} separated by commas"
         )
     return kept
+
+
+def keep_rows(model: PreTrainedModel, rows: list[int]) -> bool:
+    """Replace the head of a causal model by its rows for some tokens, in float32; False if it is not linear.
+
+    The model still applies what follows its head, such as a scaling of logits.
+    """
+    head = model.get_output_embeddings()
+    if not isinstance(head, nn.Linear):
+        return False
+    kept = nn.Linear(head.in_features, len(rows), bias=head.bias is not None, device=head.weight.device)
+    with torch.no_grad():
+        kept.weight.copy_(head.weight[rows])
+        if head.bias is not None:
+            kept.bias.copy_(head.bias[rows])
+    kept.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+    model.set_output_embeddings(kept)
+    return True

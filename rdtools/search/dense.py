@@ -61,7 +61,7 @@ class DenseIndex:
 
         settings = {"dtype": resources.model.dtype, "max_length": loaded.max_seq_length}
         if resources.search.index is not None:
-            settings["model"] = self.fingerprint
+            settings["model"] = self.fingerprint + self.encoder.mark
         self.embeddings = load_or_build(
             replace(resources.search, verify=True), "dense", settings, self.corpus, encode, _save, load
         )

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from rdtools.models.encoding import token_batches
+from rdtools.models.encoding import batches, groups_of_kind
+from rdtools.models.preprocessing import Features
 from rdtools.train.students import Batch, Student
 
 CPU_TOKENS, GPU_TOKENS = 512, 16384
@@ -32,7 +33,7 @@ class GradientCache:
     def _plain(self, batch: Batch, learn: Callable[[Tensor], Tensor]) -> Tensor:
         """Encode all micro-batches in one graph."""
         tokens = CPU_TOKENS if self._student.device.type == "cpu" else GPU_TOKENS
-        parts = list(token_batches(batch.lengths, tokens))
+        parts = list(batches(batch.features, tokens))
         return learn(in_input_order([self._encode(batch, rows) for rows in parts], parts))
 
     def _cached(self, batch: Batch, learn: Callable[[Tensor], Tensor], size: int) -> Tensor:
@@ -41,7 +42,7 @@ class GradientCache:
         All inputs are encoded without a graph, and the loss gives the gradient of each encoding. Each
         micro-batch is then encoded again, with the same dropout, and its gradient is sent back through it.
         """
-        parts = list(chunks(batch.lengths, size))
+        parts = list(chunks(batch.features, size))
         states = []
         encodings = []
         with torch.no_grad():
@@ -65,11 +66,13 @@ class GradientCache:
             return self._student.encode_rows(batch, rows)
 
 
-def chunks(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Yield the indices of inputs, longest first, `size` at a time."""
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+def chunks(features: Features, size: int) -> Iterator[list[int]]:
+    """Yield the rows of features, longest first, `size` rows that may share a batch at a time."""
+    lengths = [len(ids) for ids in features["input_ids"]]
+    for group in groups_of_kind(features):
+        order = sorted(group, key=lambda row: (-lengths[row], row))
+        for start in range(0, len(order), size):
+            yield order[start : start + size]
 
 
 def in_input_order(encodings: Sequence[Tensor], parts: Sequence[Sequence[int]]) -> Tensor:

@@ -18,16 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from rdtools.core.errors import RdError
-from rdtools.models.encoding import default_batch_tokens, logits, pad, token_batches
+from rdtools.models.cross_encoder import open_cross_encoder, save_cross_encoder
+from rdtools.models.encoding import batches, default_batch_tokens, embeddings, pad
 from rdtools.models.layers import keep_layers
-from rdtools.models.loading import (
-    check_room,
-    load_bi_encoder,
-    load_cross_encoder,
-    positions,
-    quiet_libraries,
-)
+from rdtools.models.loading import check_room, load_bi_encoder, positions, quiet_libraries
 from rdtools.models.options import ModelOptions
+from rdtools.models.preprocessing import Features, Preprocessing, runs_in_batches
 from rdtools.train.groups import Group
 from rdtools.train.options import LEARNED, StudentOptions
 
@@ -44,8 +40,8 @@ MAX_SCALE = 100.0
 class Batch:
     """Tokenised inputs of some groups, and the function from their encodings to scores."""
 
-    features: dict[str, list[Any]]
-    """Columns such as `input_ids`, a list of ids for each of n inputs, not padded."""
+    features: Features
+    """The tokens of n inputs, not padded."""
     scores: Callable[[Tensor], Tensor]
     """Encodings (n, width) -> scores (B, G)."""
 
@@ -122,10 +118,9 @@ class Student(ABC):
         return self.encode(pad(self.tokenizer, batch.features, rows, self.device))
 
     @torch.no_grad()
-    def encode_all(self, features: dict[str, list[Any]]) -> Tensor:
+    def encode_all(self, features: Features) -> Tensor:
         """Encode all inputs without a graph, in micro-batches of similar length: (n, width)."""
-        lengths = [len(ids) for ids in features["input_ids"]]
-        parts = list(token_batches(lengths, default_batch_tokens(self.device)))
+        parts = list(batches(features, default_batch_tokens(self.device)))
         encoded = [self.encode(pad(self.tokenizer, features, rows, self.device)) for rows in parts]
         order = torch.tensor([row for part in parts for row in part], device=self.device)
         return torch.cat(encoded)[order.argsort()]
@@ -148,12 +143,14 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
     def __init__(self, options: StudentOptions, loading: ModelOptions = ModelOptions()) -> None:
         self.module = self.model = load_bi_encoder(options.model, loading)
         self.tokenizer = self.model.tokenizer
+        if not runs_in_batches(self.model):
+            first = type(self.model[0]).__name__
+            raise RdError(f"model {options.model}: its first module is a {first}, not a transformer")
         if not getattr(self.tokenizer, "is_fast", False):
             raise RdError(f"model {options.model}: it has no fast tokenizer, which training needs")
         transformer: Any = self.model[0].auto_model
         if options.layers is not None:
-            place = next(name for name, child in self.model[0].named_children() if child is transformer)
-            setattr(self.model[0], place, keep_layers(transformer, options.layers))
+            keep_layers(self.model, transformer, options.layers)
         self.size = _size(transformer)
         if options.similarity is not None:
             self.model.similarity_fn_name = options.similarity  # type: ignore[assignment]
@@ -165,8 +162,10 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
             self.model.register_parameter("ln_scale", self.ln_scale)
         most = min(self.tokenizer.model_max_length, positions(transformer) or 512)
         own = self.model.max_seq_length or most
-        check_room(self.tokenizer, "--query-max-len", options.query_max_len)
-        check_room(self.tokenizer, "--doc-max-len", options.doc_max_len)
+        self._preprocess = Preprocessing(self.model)
+        for task, flag, limit in (("query", "--query-max-len", options.query_max_len),
+                                  ("document", "--doc-max-len", options.doc_max_len)):  # fmt: skip
+            check_room(flag, limit, len(self._preprocess([""], task)["input_ids"][0]))
         self._limits = {
             "query": min(options.query_max_len or own, most),
             "document": min(options.doc_max_len or own, most),
@@ -184,17 +183,16 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
         texts = [[document.text for document in group.documents] for group in groups]
         document_rows = len(queries) + _index(texts, documents, self.device)  # (B, G)
 
-        def scores(embeddings: Tensor) -> Tensor:
+        def scores(encoded: Tensor) -> Tensor:
             if self.cosine:
-                embeddings = nn.functional.normalize(embeddings, dim=-1)
+                encoded = nn.functional.normalize(encoded, dim=-1)
             factor = self.scale if self.ln_scale is None else self.ln_scale.exp()
-            return factor * torch.einsum("bd,bgd->bg", embeddings[query_rows], embeddings[document_rows])
+            return factor * torch.einsum("bd,bgd->bg", encoded[query_rows], encoded[document_rows])
 
         return Batch(features, scores)
 
     def encode(self, features: dict[str, Tensor]) -> Tensor:
-        embeddings: Tensor = self.model(features)["sentence_embedding"]
-        return embeddings.float()
+        return embeddings(self.model, features)
 
     def rank(
         self, queries: Sequence[str], documents: Sequence[str], candidates: Sequence[Sequence[int]] | None
@@ -206,26 +204,23 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
 
     def _embed(self, role: str, texts: Sequence[str]) -> Tensor:
         """Return the embeddings of texts, (n, width), of length 1 for cosines."""
-        embeddings = self.encode_all(self._tokenise(role, list(texts)))
-        return nn.functional.normalize(embeddings, dim=-1) if self.cosine else embeddings
+        encoded = self.encode_all(self._tokenise(role, list(texts)))
+        return nn.functional.normalize(encoded, dim=-1) if self.cosine else encoded
 
     def save(self, folder: Path) -> None:
         with quiet_libraries():
             self.model.save_pretrained(str(folder), create_model_card=False)
 
-    def _tokenise(self, role: str, texts: list[str]) -> dict[str, list[Any]]:
-        prompt = (self.model.prompts or {}).get(role) or ""
-        return dict(
-            self.tokenizer([prompt + text for text in texts], truncation=True, max_length=self._limits[role])
-        )
+    def _tokenise(self, role: str, texts: list[str]) -> Features:
+        return self._preprocess(texts, role, max_length=self._limits[role])
 
 
 class CrossEncoderStudent(Student):
-    """A sequence classifier over (query, document): the score is its logit.
+    """A CrossEncoder: the score is its logit, through its own template, prompt and modules.
 
-    Queries are truncated to `query_max_len` tokens. A document gets the remaining tokens of both limits
-    together, so it may be longer beside a short query. Without limits a query has at most half of the model's
-    length, as long pairs have in `CrossEncoder.predict`.
+    Without limits, pairs are truncated as by `CrossEncoder.predict`. With limits, queries are truncated to
+    `query_max_len` tokens (by default half of the model's length), and a document gets the remaining tokens
+    of both limits together, so it may be longer beside a short query.
     """
 
     reads_pairs = True
@@ -237,33 +232,28 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
 
     def __init__(self, options: StudentOptions, loading: ModelOptions = ModelOptions()) -> None:
         torch.manual_seed(options.seed)
-        try:
-            self.model, self.tokenizer = load_cross_encoder(options.model, loading, num_labels=1)
-        except RdError as error:
-            if "mismatched" not in str(error):  # the library's word for weights of another size
-                raise
-            raise RdError(f"model {options.model}: its head has more than one label") from error
+        self._scorer = open_cross_encoder(options.model, loading, student=True)
+        self.module = self.model = self._scorer.model
+        self.tokenizer, self.device = self._scorer.tokenizer, self._scorer.device
         if not self.tokenizer.is_fast:
             raise RdError(f"model {options.model}: it has no fast tokenizer, which training needs")
         if options.layers is not None:
-            self.model = keep_layers(self.model, options.layers)
-        self.size = _size(self.model)
-        self.module = self.model
-        self.device = self.model.device
+            keep_layers(self.model, self.model.model, options.layers)
+        self.size = _size(self.model.model)
         self._log_probability = options.log_probability
-        special = self.tokenizer.num_special_tokens_to_add(pair=True)
-        room = self.tokenizer.model_max_length - special
+        self._limited = options.query_max_len is not None or options.doc_max_len is not None
+        overhead = self._scorer.overhead
+        room = self.tokenizer.model_max_length - overhead
         self._query_limit = min(options.query_max_len or room // 2, room - 1)
         if options.doc_max_len is not None:
             room = min(room, self._query_limit + options.doc_max_len)
-        self.tokenizer.model_max_length = room + special  # saved: CrossEncoder(DIR) truncates there too
+        self.tokenizer.model_max_length = room + overhead  # saved: CrossEncoder(DIR) truncates there too
 
     def batch(self, groups: Sequence[Group]) -> Batch:
         truncated = self._truncated(list(dict.fromkeys(group.query for group in groups)))
         keys = [[(truncated[group.query], document.text) for document in group.documents] for group in groups]
         pairs = _numbered(pair for row in keys for pair in row)
-        queries, documents = (list(side) for side in zip(*pairs, strict=True))
-        features = self.tokenizer(queries, documents, truncation="only_second")
+        features = self._tokenise(list(pairs))
         rows = _index(keys, pairs, self.device)  # (B, G)
 
         def scores(encoded: Tensor) -> Tensor:
@@ -271,10 +261,10 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
             # log softmax of the second of two labels is log σ of their difference, which is our logit.
             return nn.functional.logsigmoid(logits) if self._log_probability else logits
 
-        return Batch(dict(features), scores)
+        return Batch(features, scores)
 
     def encode(self, features: dict[str, Tensor]) -> Tensor:
-        return logits(self.model, features).unsqueeze(1)
+        return self._scorer.logits(features).unsqueeze(1)
 
     def rank(
         self, queries: Sequence[str], documents: Sequence[str], candidates: Sequence[Sequence[int]] | None
@@ -282,19 +272,21 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
         truncated = self._truncated(list(dict.fromkeys(queries)))
         for number, query in enumerate(queries):
             places = range(len(documents)) if candidates is None else candidates[number]
-            texts = [documents[place] for place in places]
-            pairs = self.tokenizer([truncated[query]] * len(texts), texts, truncation="only_second")
-            yield self.encode_all(dict(pairs))[:, 0]
+            pairs = [(truncated[query], documents[place]) for place in places]
+            yield self.encode_all(self._tokenise(pairs))[:, 0]
 
     def save(self, folder: Path) -> None:
-        # CrossEncoder.predict then returns the logit that was trained, not its sigmoid.
-        self.model.config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
-        with quiet_libraries():
-            self.model.save_pretrained(folder)
-            self.tokenizer.save_pretrained(folder)
+        save_cross_encoder(self.model, folder)
+
+    def _tokenise(self, pairs: list[tuple[str, str]]) -> Features:
+        # A template renders a pair as one text, whose end is the document's in most templates.
+        first = {"truncation": "only_second"} if self._limited and not self._scorer.template else {}
+        return self._scorer.tokenise(pairs, **first)
 
     def _truncated(self, queries: list[str]) -> dict[str, str]:
-        """Map each query to its beginning of at most `query_max_len` tokens."""
+        """Map each query to its beginning of at most `query_max_len` tokens, if there are limits."""
+        if not self._limited:
+            return {query: query for query in queries}
         encoded = self.tokenizer(
             queries, add_special_tokens=False, truncation=True, max_length=self._query_limit,
             return_offsets_mapping=True,

@@ -11,16 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 from rdtools.core.errors import RdError, UsageError
+from rdtools.models.cross_encoder import open_cross_encoder
 from rdtools.models.embedding_cache import EmbeddingCache
-from rdtools.models.encoding import BiEncoder, logits, pad, token_batches
-from rdtools.models.loading import (
-    fingerprint,
-    load_bi_encoder,
-    load_causal_model,
-    load_cross_encoder,
-    located,
-    pick_device,
-)
+from rdtools.models.encoding import BiEncoder, token_batches
+from rdtools.models.loading import fingerprint, load_bi_encoder, load_causal_model, located, pick_device
 from rdtools.models.options import ModelOptions
 
 TEXTS = [
@@ -57,28 +51,13 @@ def test_a_query_is_encoded_the_same_alone_and_among_others(tiny_be):
     )
 
 
-def test_two_labels_score_as_the_difference_of_the_logits(tiny_ce):
-    model, tokenizer = load_cross_encoder(tiny_ce, ModelOptions(device="cpu"), num_labels=1)
-    features = tokenizer(["the flow"], ["jet"]).data
-    batch = pad(tokenizer, features, [0], model.device)
-    two = torch.nn.Linear(32, 2)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        pooled = model.bert(**batch).pooler_output
-        model.classifier = two
-        score = logits(model, batch)
-        expected = two(pooled)
-    assert score.shape == (1,)
-    torch.testing.assert_close(score[0], expected[0, 1] - expected[0, 0])
-
-
 def test_a_missing_model_is_one_line_with_the_way_out():
     with pytest.raises(
         RdError,
         match=r"^model no/such: not a local folder, not in the cache, and downloads are off "
         r"\(HF_HUB_OFFLINE=1\): give a local folder, ce:DIR, or download the model on a machine with access",
     ):
-        load_cross_encoder("no/such")
+        open_cross_encoder("no/such")
     with pytest.raises(RdError, match=r"^model no/such: not a local folder.*be:DIR"):
         load_bi_encoder("no/such")
 
@@ -86,11 +65,11 @@ def test_a_missing_model_is_one_line_with_the_way_out():
 def test_a_hub_that_cannot_be_reached_is_said(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
-    monkeypatch.setattr("rdtools.models.loading._load", unreachable)
+    monkeypatch.setattr("rdtools.models.cross_encoder._library_settings", unreachable)
     with pytest.raises(
         RdError, match=r"^model no/such: .* and not reachable on the hub: give a local folder"
     ):
-        load_cross_encoder("no/such")
+        open_cross_encoder("no/such")
 
 
 def unreachable(*arguments, **options):
@@ -133,7 +112,7 @@ def test_other_models_and_those_of_cache_hub_or_folder_keep_their_names(tmp_path
 
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(RdError, match=r"^model .*: cannot load it: "):
-        load_cross_encoder(str(tmp_path))
+        open_cross_encoder(str(tmp_path))
 
 
 def test_pickled_weights_are_refused(tmp_path):
@@ -150,7 +129,7 @@ def test_code_of_a_model_is_not_run_unasked(tmp_path, monkeypatch):
     classes = {"AutoConfig": "own.Config", "AutoModelForSequenceClassification": "own.Model"}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": classes}))
     says = r"^model .*: it needs its own code \(--trust-remote-code runs it\)$"
-    for load in (load_bi_encoder, load_cross_encoder):
+    for load in (load_bi_encoder, open_cross_encoder):
         with pytest.raises(RdError, match=says):
             load(str(tmp_path))
     monkeypatch.setattr(
@@ -197,7 +176,7 @@ def test_weights_outside_the_folder_are_refused(tmp_path, tiny_ce, tiny_be, name
     name = name.replace("ABSOLUTE", str(tmp_path / "elsewhere" / "model.safetensors"))
     (tmp_path / "elsewhere").mkdir()
     for kind, load in (
-        (tiny_ce, load_cross_encoder),
+        (tiny_ce, open_cross_encoder),
         (tiny_be, load_bi_encoder),
         (tiny_ce, load_causal_model),
     ):
@@ -216,7 +195,7 @@ def test_weights_outside_the_folder_are_refused(tmp_path, tiny_ce, tiny_be, name
 
 def test_a_limit_without_room_for_a_token_is_no_limit_to_tokenizers_and_refused(tiny_be, tiny_ce):
     for least, load in ((3, lambda options: load_bi_encoder(tiny_be, options)),
-                        (4, lambda options: load_cross_encoder(tiny_ce, options))):  # fmt: skip
+                        (4, lambda options: open_cross_encoder(tiny_ce, options))):  # fmt: skip
         with pytest.raises(UsageError) as error:
             load(ModelOptions(device="cpu", max_length=least - 1))
         special = least - 1

@@ -171,7 +171,7 @@ def test_micro_batches_change_no_score(make):
 def test_gradient_caching_gives_the_plain_gradient(make, monkeypatch, dropout, loss):
     """With dropout, the plain step is cut as the cached one is, so that both draw the same."""
     monkeypatch.setattr(
-        gradient_cache, "token_batches", lambda lengths, budget: gradient_cache.chunks(lengths, 4)
+        gradient_cache, "batches", lambda features, budget: gradient_cache.chunks(features, 4)
     )
     found = []
     for mini_batch_size in (None, 4):
@@ -739,6 +739,8 @@ def test_unfit_models_are_one_line(tiny_be, tiny_ce, tmp_path):
 
 def test_a_new_head_depends_on_the_seed(tiny_be):
     folder = str(Path(tiny_be).parent / "plain")
-    heads = [CrossEncoderStudent(ce(folder, seed=seed), CPU).model.classifier.weight for seed in (1, 1, 2)]
+    heads = [
+        CrossEncoderStudent(ce(folder, seed=seed), CPU).model.model.classifier.weight for seed in (1, 1, 2)
+    ]
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])

@@ -49,7 +49,7 @@ class BiEncoderTeacher:
     @cached_property
     def key(self) -> str:
         weights = fingerprint(self.name) if self._index is None else self._index.fingerprint
-        return f"be {weights} {self._dtype} {self._encoder.model.max_seq_length}"
+        return f"be {weights} {self._dtype} {self._encoder.model.max_seq_length}{self._encoder.mark}"
 
     def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
         documents = self._embed(pairs)

@@ -10,6 +10,7 @@ import torch
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.scores import floats
 from rdtools.label.teachers import TextPair
+from rdtools.models.layers import keep_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -93,16 +94,8 @@ def keep_answers(model: torch.nn.Module, rows: Sequence[int], name: str) -> None
 
     The model still applies what follows its head, such as a scaling of logits.
     """
-    head = model.get_output_embeddings()  # type: ignore[operator]
-    if not isinstance(head, torch.nn.Linear):
+    if not keep_rows(model, list(rows)):
         raise RdError(f"model {name}: its head is not a linear layer over the vocabulary")
-    few = torch.nn.Linear(head.in_features, len(rows), bias=head.bias is not None, device=head.weight.device)
-    with torch.no_grad():
-        few.weight.copy_(head.weight[list(rows)])
-        if head.bias is not None:
-            few.bias.copy_(head.bias[list(rows)])
-    few.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
-    model.set_output_embeddings(few)  # type: ignore[operator]
 
 
 def score_of_answers(logits: torch.Tensor) -> list[float]:
