@@ -25,7 +25,14 @@ from rdtools.models.loading import (
     saved_json,
 )
 from rdtools.models.options import ModelOptions
-from rdtools.models.preprocessing import Features, Preprocessing, is_modular, runs_in_batches
+from rdtools.models.preprocessing import (
+    OLDEST_VERSION,
+    Features,
+    Preprocessing,
+    installed_version,
+    is_modular,
+    runs_in_batches,
+)
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
@@ -80,6 +87,19 @@ class PairScorer:
         output = self(features)
         return output[:, 0] if output.shape[1] == 1 else output[:, 1] - output[:, 0]
 
+    def save(self, folder: Path) -> str:
+        """Save the model, whose `predict` then returns logits; return the version of the library it needs."""
+        self.model.activation_fn = torch.nn.Identity()  # versions before 5.4 read it from the configuration
+        self.model.model.config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
+        with quiet_libraries():
+            if self._modular:
+                self.model.save_pretrained(str(folder), create_model_card=False)
+            else:
+                self.model.model.save_pretrained(folder)
+                self.tokenizer.save_pretrained(folder)
+        plain = not self._modular or not (self.mark or len(self.model) > 1)
+        return OLDEST_VERSION if plain else installed_version()
+
     def log_probabilities(self, features: dict[str, Any]) -> Tensor:
         """Return the log-softmax of the second of two labels, (n,) float32 ≤ 0, as the paper's code does."""
         return self(features).log_softmax(-1)[:, 1]
@@ -115,18 +135,6 @@ def open_cross_encoder(
         check_room("--max-length", loading.max_length, overhead)
         scorer(pad(tokenizer, scorer.tokenise(_PROBE), range(len(_PROBE)), scorer.device))
     return scorer
-
-
-def save_cross_encoder(model: Any, folder: Path) -> None:
-    """Save a model whose `predict` returns logits, in every version of sentence-transformers."""
-    model.activation_fn = torch.nn.Identity()  # from version 5.4 on, saved beside the modules
-    model.model.config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
-    with quiet_libraries():
-        if is_modular(model):
-            model.save_pretrained(str(folder), create_model_card=False)
-        else:
-            model.model.save_pretrained(folder)
-            model.tokenizer.save_pretrained(folder)
 
 
 def _load(name: str, loading: ModelOptions, student: bool) -> CrossEncoder:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder, SentenceTransformer
 
+OLDEST_VERSION = "5.1"
+"""The oldest version of sentence-transformers that is supported."""
 Features = dict[str, list[Any]]
 """Columns with a value for each input: a list of tokens (`input_ids`), or a value that is the same for all
 inputs of a batch (`prompt_length`)."""
@@ -41,7 +43,7 @@ class Preprocessing:
         """
         prompted = any(map(self.prompt, tasks)) and (self._excludes_prompt or tasks == ("",))
         more = self.template or self._by_task or prompted
-        return f" sentence-transformers {_version()}" if more else ""
+        return f" sentence-transformers {installed_version()}" if more else ""
 
     def prompt(self, task: str) -> str:
         """Return the prompt of a bi-encoder's "query" or "document", or without a task the default prompt."""
@@ -108,8 +110,8 @@ def _depends_on_task(model: Any) -> bool:
     return any("task" in names for names in declared)
 
 
-def _version() -> str:
-    """Return the version of sentence-transformers, without the last number."""
+def installed_version() -> str:
+    """Return the version of sentence-transformers that is installed, without the last number."""
     from sentence_transformers import __version__
 
     return ".".join(__version__.split(".")[:2])

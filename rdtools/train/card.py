@@ -22,6 +22,8 @@ from rdtools.train.trainer import Trainer
 
 CARRIED = ("license", "license_name", "license_link", "language")
 """Fields of the base model's card that also hold for the student."""
+NEEDS = "sentence-transformers"
+"""The field of rd-train.json that names the version of the library that the model needs."""
 _EXAMPLE = """query = "how does heat pass through a boundary layer"
 documents = ["Heat transfer in a laminar boundary layer.", "A recipe for apple cake."]
 """
@@ -92,13 +94,15 @@ def model_card(
     link = f"[{base}](https://huggingface.co/{base})"
     own = f"`{PurePath(spec).name}`"
     shown = own if not base else f"{own} (base model: {link})" if Path(spec).exists() else link
+    version = about.get(NEEDS)
+    needs = f"It needs sentence-transformers {version} or later.\n" if version else ""
     parts = [
         f"---\n{_metadata(trainer, about, result, content, base, made)}\n---\n",
         f"# {PurePath(content.name).name if content.name != 'DIR' else 'A student'}\n",
         f"A {student.card_kind} trained with `rd-train` {about.get('rdtools', '')} from {shown}\n"
         f"by the loss `{loss}` (`rd-train --explain-loss {loss}` gives the formula).\n"
         f"{_settings(trainer, about, result)}"
-        "All options and the provenance of the data are in `rd-train.json`.\n",
+        "All options and the provenance of the data are in `rd-train.json`.\n" + needs,
         f"## Usage\n\n```python\n{_usage(student.card_usage, content.name)}\n```\n",
         f"## Training\n\n{_table(_facts(trainer, about, result), ('', ''))}",
         f"```text\n{explain_objective(loss)}\n```\n",

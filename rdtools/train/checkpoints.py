@@ -19,7 +19,7 @@ from rdtools.core.checksums import checksum
 from rdtools.core.errors import RdError
 from rdtools.core.log import log
 from rdtools.core.output import open_output
-from rdtools.train.card import CardContent, model_card
+from rdtools.train.card import NEEDS, CardContent, model_card
 from rdtools.train.options import TrainingOutput
 from rdtools.train.ownership import (
     CARD,
@@ -125,19 +125,20 @@ class OutputFolder:
         `result` is the last line of the run.
         """
         with _whole_folder(self.folder, added_files) as folder:
-            trainer.student.save(folder)
+            about = {**self.about, NEEDS: trainer.student.save(folder)}
             dev = {"dev": trainer.history.dev} if trainer.history.dev else {}
             learned = trainer.student.learned_scale
             scale = {} if learned is None else {"scale": learned}
             made = {**vars(trainer.progress), **dev, **scale, "result": result}
-            (folder / "README.md").write_text(model_card(trainer, self.about, result, self.card))
+            (folder / "README.md").write_text(model_card(trainer, about, result, self.card))
             files = sorted([CARD, *(file.as_posix() for file in all_files(folder))])
-            _write_json(folder / CARD, {**self.about, **made, "files": files})
+            _write_json(folder / CARD, {**about, **made, "files": files})
 
     def rewrite_card(self, trainer: Trainer, result: dict[str, Any]) -> None:
         """Write the README.md of a finished run anew."""
+        about = {**self.about, NEEDS: _read_json(self.folder / CARD).get(NEEDS)}
         with open_output(str(self.folder / "README.md")) as out:
-            out.write(model_card(trainer, self.about, result, self.card).encode())
+            out.write(model_card(trainer, about, result, self.card).encode())
 
     def _check_same(self, place: Path) -> dict[str, Any]:
         """Return the description of the run in `place`; raise `RdError` if its data or options differ."""

@@ -18,12 +18,19 @@ import torch
 from torch import Tensor, nn
 
 from rdtools.core.errors import RdError
-from rdtools.models.cross_encoder import open_cross_encoder, save_cross_encoder
+from rdtools.models.cross_encoder import open_cross_encoder
 from rdtools.models.encoding import batches, default_batch_tokens, embeddings, pad
 from rdtools.models.layers import keep_layers
 from rdtools.models.loading import check_room, load_bi_encoder, positions, quiet_libraries
+from rdtools.models.older_form import write_older_form
 from rdtools.models.options import ModelOptions
-from rdtools.models.preprocessing import Features, Preprocessing, runs_in_batches
+from rdtools.models.preprocessing import (
+    OLDEST_VERSION,
+    Features,
+    Preprocessing,
+    installed_version,
+    runs_in_batches,
+)
 from rdtools.train.groups import Group
 from rdtools.train.options import LEARNED, StudentOptions
 
@@ -110,8 +117,8 @@ class Student(ABC):
         """
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write a model that the Hugging Face libraries open, in safetensors."""
+    def save(self, folder: Path) -> str:
+        """Write a model in safetensors; return the version of sentence-transformers that it needs."""
 
     def encode_rows(self, batch: Batch, rows: Sequence[int]) -> Tensor:
         """Encode some inputs of a batch: (len(rows), width)."""
@@ -207,9 +214,11 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
         encoded = self.encode_all(self._tokenise(role, list(texts)))
         return nn.functional.normalize(encoded, dim=-1) if self.cosine else encoded
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path) -> str:
         with quiet_libraries():
             self.model.save_pretrained(str(folder), create_model_card=False)
+        older = write_older_form(folder, self._limits["document"])
+        return OLDEST_VERSION if older else installed_version()
 
     def _tokenise(self, role: str, texts: list[str]) -> Features:
         return self._preprocess(texts, role, max_length=self._limits[role])
@@ -275,8 +284,8 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
             pairs = [(truncated[query], documents[place]) for place in places]
             yield self.encode_all(self._tokenise(pairs))[:, 0]
 
-    def save(self, folder: Path) -> None:
-        save_cross_encoder(self.model, folder)
+    def save(self, folder: Path) -> str:
+        return self._scorer.save(folder)
 
     def _tokenise(self, pairs: list[tuple[str, str]]) -> Features:
         # A template renders a pair as one text, whose end is the document's in most templates.

@@ -61,9 +61,7 @@ def logit_score(folder: Path) -> str:
     source, tokenizer = plain(folder / "source", "qwen3", use="causal", template=TEMPLATE)
     yes, no = tokenizer.convert_tokens_to_ids(["high", "low"])
     parts = [Transformer(source, transformer_task="text-generation"), LogitScore(yes, no)]
-    CrossEncoder(modules=parts, device="cpu").save_pretrained(
-        str(folder / "model"), create_model_card=False
-    )
+    CrossEncoder(modules=parts, device="cpu").save_pretrained(str(folder / "model"), create_model_card=False)
     return str(folder / "model")
 
 
@@ -99,12 +97,12 @@ CROSS_ENCODERS = {
     "unused prompt": lambda folder: cross_encoder(folder, given={"prompts": {"q": "heat transfer : "}}),
     "template": lambda folder: cross_encoder(folder, "qwen3", template=TEMPLATE),
     "template and prompt": lambda folder: cross_encoder(
-        folder, "qwen3", template=TEMPLATE,
+        folder,
+        "qwen3",
+        template=TEMPLATE,
         given={"prompts": {"q": "heat transfer"}, "default_prompt_name": "q"},
-    ),  # fmt: skip
-    "unsaved template": lambda folder: plain(
-        folder, "qwen3", use="head", template=TEMPLATE, num_labels=1
-    )[0],
+    ),
+    "unsaved template": lambda folder: plain(folder, "qwen3", use="head", template=TEMPLATE, num_labels=1)[0],
     "logit score": logit_score,
     "dense": dense_head,
 }
@@ -136,9 +134,8 @@ def router(folder: Path) -> str:
     from sentence_transformers.sentence_transformer.modules import Pooling
 
     routes = []
-    for family in ("bert", "modernbert"):
-        own = {"cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
-        source, _ = plain(folder / family, family, **(own if family == "modernbert" else {}))
+    for heads in (1, 2):
+        source, _ = plain(folder / str(heads), "bert", num_attention_heads=heads)
         routes.append([Transformer(source), Pooling(32)])
     SentenceTransformer(modules=[Router.for_query_document(*routes)], device="cpu").save_pretrained(
         str(folder / "model"), create_model_card=False
