@@ -69,8 +69,10 @@ def label(
                   the prompt, and answers each at once with {"ranking": "[2] > [1] > ..."}
 
     Scores are raw float32 numbers, without a sigmoid. The record names the teacher (teacher) and the scale
-    (score_scale). Texts that records lack come from --dataset, --corpus and --queries. A score may depend on
-    the other pairs in its batch: by up to 1e-5, in half precision by up to 1e-2.
+    (score_scale). ce and be apply the chat template, prompts and modules that a model was saved with, as
+    CrossEncoder.predict and SentenceTransformer do. Texts that records lack come from --dataset, --corpus and
+    --queries. A score may depend on the other pairs in its batch: by up to 1e-5, in half precision by up to
+    1e-2.
 
     Scores are changed in this order: --rank-targets, --normalize, --combine, --temperature, --noise. The
     record lists the changes (transformations), and its documents keep each teacher's own scores (scores).

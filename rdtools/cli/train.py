@@ -68,7 +68,7 @@ def train(
     the saved model gives the similarity without it. --scale learned trains the logarithm of the scale, with
     100 times the learning rate and up to a scale of 100; the last line and rd-train.json have its value as
     scale. For a cross-encoder, queries are truncated to --query-max-len; documents get the remaining tokens
-    of both limits.
+    of both limits. Without limits, CrossEncoder.predict's rule holds. The model's template and prompts apply.
 
     --dev DIR:dev or --dev FILE measures the student before the first step, every --dev-every steps, and after
     the last one; by default ten times in a run, or less often, so that measuring encodes no more documents

@@ -35,7 +35,6 @@ from rdtools.models.preprocessing import (
 )
 
 if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder
     from torch import Tensor
 
 _PROBE = (("a", "b"), ("a", "b c"))
@@ -51,9 +50,9 @@ class PairScorer:
         template: whether a chat template renders the pairs.
     """
 
-    def __init__(self, model: CrossEncoder) -> None:
-        self.model: Any = model
-        self.tokenizer = model.tokenizer
+    def __init__(self, model: Any) -> None:
+        self.model = model  # a CrossEncoder
+        self.tokenizer: Any = model.tokenizer
         self.device: torch.device = self.model.model.device
         self._modular = is_modular(model)
         self.labels = _labels(model)
@@ -137,7 +136,7 @@ def open_cross_encoder(
     return scorer
 
 
-def _load(name: str, loading: ModelOptions, student: bool) -> CrossEncoder:
+def _load(name: str, loading: ModelOptions, student: bool) -> Any:
     """Return the model in evaluation mode, its head in float32."""
     refuse_pickles(name)
     with one_line_errors(name, "ce"):
@@ -158,7 +157,7 @@ def _load(name: str, loading: ModelOptions, student: bool) -> CrossEncoder:
     return model.eval()
 
 
-def _as_saved(name: str, loading: ModelOptions) -> CrossEncoder:
+def _as_saved(name: str, loading: ModelOptions) -> Any:
     from sentence_transformers import CrossEncoder
 
     weights = {"use_safetensors": True, "dtype": getattr(torch, loading.dtype)}
@@ -168,7 +167,7 @@ def _as_saved(name: str, loading: ModelOptions) -> CrossEncoder:
     )  # fmt: skip
 
 
-def _with_new_head(name: str, loading: ModelOptions) -> CrossEncoder:
+def _with_new_head(name: str, loading: ModelOptions) -> Any:
     """Return a model with a new head of one label, which reads pairs without a chat template."""
     from sentence_transformers import CrossEncoder
 
@@ -226,7 +225,7 @@ def _architecture(name: str, loading: ModelOptions) -> str:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(name, trust_remote_code=loading.trust_remote_code)
-    return (getattr(config, "architectures", None) or [""])[0]
+    return str((getattr(config, "architectures", None) or [""])[0])
 
 
 @contextlib.contextmanager

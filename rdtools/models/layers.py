@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -68,7 +68,7 @@ def _parse_layers(layers: str, depth: int) -> list[int]:
     return kept
 
 
-def keep_rows(model: PreTrainedModel, rows: list[int]) -> bool:
+def keep_rows(model: Any, rows: list[int]) -> bool:
     """Replace the head of a causal model by its rows for some tokens, in float32; False if it is not linear.
 
     The model still applies what follows its head, such as a scaling of logits.
