@@ -83,7 +83,7 @@ def groups_of_kind(features: Features) -> list[list[int]]:
     return list(kinds.values())
 
 
-def batches(features: Features, batch_tokens: int) -> Iterator[list[int]]:
+def feature_batches(features: Features, batch_tokens: int) -> Iterator[list[int]]:
     """Yield batches of rows of features as `token_batches` does, each of rows that may share a batch."""
     lengths = [len(ids) for ids in features["input_ids"]]
     for group in groups_of_kind(features):
@@ -156,7 +156,7 @@ class BiEncoder:
         features = self._preprocess(texts, role)
         result: NDArray[np.float32] | None = None
         with torch.inference_mode():
-            for rows in batches(features, self.batch_tokens):
+            for rows in feature_batches(features, self.batch_tokens):
                 batch = pad(self.model.tokenizer, features, rows, self.model.device)
                 part = self._finish(embeddings(self.model, batch))
                 if result is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from rdtools.models.encoding import batches, groups_of_kind
+from rdtools.models.encoding import feature_batches, groups_of_kind
 from rdtools.models.preprocessing import Features
 from rdtools.train.students import Batch, Student
 
@@ -33,7 +33,7 @@ class GradientCache:
     def _plain(self, batch: Batch, learn: Callable[[Tensor], Tensor]) -> Tensor:
         """Encode all micro-batches in one graph."""
         tokens = CPU_TOKENS if self._student.device.type == "cpu" else GPU_TOKENS
-        parts = list(batches(batch.features, tokens))
+        parts = list(feature_batches(batch.features, tokens))
         return learn(in_input_order([self._encode(batch, rows) for rows in parts], parts))
 
     def _cached(self, batch: Batch, learn: Callable[[Tensor], Tensor], size: int) -> Tensor:

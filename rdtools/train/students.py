@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from rdtools.core.errors import RdError
 from rdtools.models.cross_encoder import open_cross_encoder
-from rdtools.models.encoding import batches, default_batch_tokens, embeddings, pad
+from rdtools.models.encoding import default_batch_tokens, embeddings, feature_batches, pad
 from rdtools.models.layers import keep_layers
 from rdtools.models.loading import check_room, load_bi_encoder, positions, quiet_libraries
 from rdtools.models.older_form import write_older_form
@@ -127,7 +127,7 @@ class Student(ABC):
     @torch.no_grad()
     def encode_all(self, features: Features) -> Tensor:
         """Encode all inputs without a graph, in micro-batches of similar length: (n, width)."""
-        parts = list(batches(features, default_batch_tokens(self.device)))
+        parts = list(feature_batches(features, default_batch_tokens(self.device)))
         encoded = [self.encode(pad(self.tokenizer, features, rows, self.device)) for rows in parts]
         order = torch.tensor([row for part in parts for row in part], device=self.device)
         return torch.cat(encoded)[order.argsort()]

@@ -125,7 +125,7 @@ def test_its_rate_is_100_times_that_of_the_weights(learned, tiny_be):
 
 def test_gradient_caching_gives_its_plain_gradient(learned, monkeypatch):
     monkeypatch.setattr(
-        gradient_cache, "batches", lambda features, budget: gradient_cache.chunks(features, 4)
+        gradient_cache, "feature_batches", lambda features, budget: gradient_cache.chunks(features, 4)
     )
     found = []
     for mini_batch_size in (None, 4):

@@ -173,7 +173,7 @@ def test_micro_batches_change_no_score(make):
 def test_gradient_caching_gives_the_plain_gradient(make, monkeypatch, dropout, loss):
     """With dropout, the plain step is cut as the cached one is, so that both draw the same."""
     monkeypatch.setattr(
-        gradient_cache, "batches", lambda features, budget: gradient_cache.chunks(features, 4)
+        gradient_cache, "feature_batches", lambda features, budget: gradient_cache.chunks(features, 4)
     )
     found = []
     for mini_batch_size in (None, 4):

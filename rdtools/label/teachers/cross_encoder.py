@@ -10,7 +10,7 @@ import torch
 from rdtools.core.scores import floats
 from rdtools.label.teachers import Scored, TeacherResources, TextPair
 from rdtools.models.cross_encoder import open_cross_encoder
-from rdtools.models.encoding import batches, default_batch_tokens, pad
+from rdtools.models.encoding import default_batch_tokens, feature_batches, pad
 from rdtools.models.loading import fingerprint
 
 DEFAULT_CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
@@ -44,7 +44,7 @@ class CrossEncoderTeacher:
 
     def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
         features = self._scorer.tokenise([(pair.query, pair.text) for pair in pairs])
-        for rows in batches(features, self._batch_tokens):
+        for rows in feature_batches(features, self._batch_tokens):
             with torch.inference_mode():
                 batch = pad(self._scorer.tokenizer, features, rows, self._scorer.device)
                 yield rows, floats(self._output(batch).cpu().numpy())
