@@ -329,6 +329,15 @@ def test_suspected_false_negatives_are_no_negatives():
     assert student.grad[0, 4] == 0
 
 
+def test_the_lowest_of_several_positives_says_who_is_suspected():
+    labels = FOREIGN._replace(positive=torch.tensor([[True, True, False, False, False]]))
+    student = torch.tensor([[2.0, 1.0, 0.5, 1.05, 1.5]])
+    masked = objective("infonce").with_options("infonce", false_negative_margin=0.1)(student, labels)
+    # 1.5 is above 1.0 + 0.1, though not above 2.0 + 0.1; positives are no negatives of each other
+    expected = [-log_softmax([positive, 0.5, 1.05])[0] for positive in (2.0, 1.0)]
+    assert masked.item() == pytest.approx(sum(expected) / 2)
+
+
 def test_the_mask_is_that_of_gistembed_with_the_student_as_guide():
     from sentence_transformers.sentence_transformer.losses import GISTEmbedLoss
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
 from test_train_command import lines
 from typer.testing import CliRunner
 
@@ -124,3 +127,31 @@ def test_one_limit_ends_a_run():
     assert TrainingOptions(max_docs=3).epochs is None
     with pytest.raises(UsageError, match=r"^give only one of --epochs, --max-steps and --max-docs$"):
         TrainingOptions(epochs=1, max_docs=3)
+
+
+@pytest.mark.parametrize("scale", [20, 3])
+def test_the_margin_of_false_negatives_is_one_of_similarities(rd_train, tiny_be, scale):
+    """Not of similarities times --scale: of eight queries, one batch, with cosines by the library."""
+    margin = 0.02
+    data = [json.loads(line) for line in lines()]
+    done = rd_train(
+        "--student", f"be:{tiny_be}", "--loss", "infonce", "--mask-false-negatives", margin, "--scale", scale,
+        "--no-dropout", "--max-steps", 1, "--lr", 0, "-o", "out", "--device", "cpu",
+        stdin="".join(map("{}\n".format, map(json.dumps, data))),
+    )  # fmt: skip
+    model = SentenceTransformer(tiny_be, device="cpu", local_files_only=True)
+    queries = model.encode([record["query"] for record in data], normalize_embeddings=True)
+    positives = [record["docs"][0]["text"] for record in data]
+    texts = list(dict.fromkeys(doc["text"] for record in data for doc in record["docs"]))
+    cosines = queries @ model.encode(texts, normalize_embeddings=True).T
+    losses, masked = [], []
+    for own, positive, record in zip(cosines, positives, data, strict=True):
+        best = own[texts.index(positive)]
+        is_own = [text in {doc["text"] for doc in record["docs"]} for text in texts]
+        kept = is_own | (own <= best + margin)
+        losses.append(math.log(np.exp(scale * own[kept]).sum()) - scale * best)
+        masked.append(len(texts) - int(kept.sum()))
+    assert 0 < sum(masked) < sum(len(texts) - len(record["docs"]) for record in data)
+    assert json.loads(done.stdout.splitlines()[0])["loss"] == pytest.approx(
+        sum(losses) / len(losses), rel=1e-4
+    )
