@@ -108,8 +108,11 @@ def load_bi_encoder(name: str, loading: ModelOptions = ModelOptions()) -> Senten
         )
     check_room("--max-length", loading.max_length, special_tokens(model.tokenizer))
     limit, length = positions(model[0]), loading.max_length or model.max_seq_length
-    if length is not None:
-        model.max_seq_length = min(length, limit or length)
+    if length is not None and (shorter := min(length, limit or length)) != model.max_seq_length:
+        try:
+            model.max_seq_length = shorter
+        except AttributeError:  # static embeddings, which read any number of tokens
+            raise UsageError(f"--max-length: model {name} always reads whole texts") from None
     if model.similarity_fn_name not in ("cosine", "dot"):
         raise RdError(
             f"model {name}: it scores by {model.similarity_fn_name} distance; cosine or dot is needed"
