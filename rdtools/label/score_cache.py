@@ -114,7 +114,7 @@ class ScoreCache:
     def put(self, scores: Iterable[tuple[bytes, float]]) -> None:
         """Save all scores; none of them if the process dies meanwhile."""
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("BEGIN")
             self._connection.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", scores)
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:

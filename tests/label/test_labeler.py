@@ -385,6 +385,19 @@ def test_a_cache_that_another_process_is_writing_is_waited_for(tmp_path):
     assert cache.get([b"a"]) == {b"a": 1.0}
 
 
+def test_a_cache_waits_until_another_process_has_written(tmp_path):
+    path = str(tmp_path / "scores.db")
+    cache = ScoreCache(path)
+    assert cache.get([b"a", b"b"]) == {}
+    writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("INSERT INTO scores VALUES (?, 1.0)", (b"a",))
+    Timer(0.2, writer.execute, ["COMMIT"]).start()
+    cache.put([(b"b", 2.0)])
+    assert not writer.in_transaction
+    assert cache.get([b"a", b"b"]) == {b"a": 1.0, b"b": 2.0}
+
+
 # teachers
 
 PAIRS = record("the flow of air over a wing", "jet", "a shock wave", "the flow")
