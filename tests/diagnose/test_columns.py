@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import softmax
+from settings import resources
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
@@ -29,7 +30,7 @@ from rdtools.diagnose.columns.coverage import Coverage, read_documents
 from rdtools.diagnose.columns.false_negatives import SuspectedFalseNegatives
 from rdtools.diagnose.columns.geometry import Geometry, GeometryOptions
 from rdtools.diagnose.columns.score_shares import ScoreShares
-from rdtools.diagnose.columns.student_kl import StudentKl, read_student_scores
+from rdtools.diagnose.columns.student_kl import StudentKl, StudentRunOptions, read_student_scores
 from rdtools.diagnose.diagnosis import Diagnosis
 from rdtools.diagnose.entropy import kl_bits
 from rdtools.diagnose.nearest import NearestNeighbours
@@ -92,6 +93,14 @@ def test_geometry_against_scikit_learn(distance, neighbours):
         "encoder": "m", "distance": distance, "alpha": 0.95, "neighbours": neighbours,
         "density_among": "query", "neighbour_distance": "chord" if distance == "cosine" else "euclidean",
     }  # fmt: skip
+
+
+def test_the_diameter_is_the_99th_percentile_by_default():
+    """Of points at 0, 1 and 3 the distances are 1, 2 and 3: 0.99 lies 1.98 places after the least."""
+    table = Table({name: np.array([place, 0.0]) for name, place in (("a", 0), ("b", 1), ("c", 3))})
+    geometry = Geometry(table, GeometryOptions(encoder="m", distance="euclidean"))
+    assert column(geometry, [with_texts("q", ["a", "b", "c"])], "diameter") == pytest.approx([2.98])
+    assert geometry.columns[0].quantile == geometry.settings["alpha"] == 0.99
 
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
@@ -377,6 +386,17 @@ def test_divergence_against_scipy(pairs, student):
     expected = stats.entropy(softmax(np.array(teacher) / 2), softmax(np.array(own) / student), base=2)
     assert found == pytest.approx(expected, abs=1e-9)
     assert found >= 0
+
+
+def test_the_students_temperature_is_the_teachers_unless_it_has_its_own(tmp_path):
+    (tmp_path / "run").write_text("q Q0 d0 1 3.0 x\nq Q0 d1 2 -1.0 x\n")
+    for own, expected in ((None, 2.0), (0.5, 0.5)):
+        options = StudentRunOptions(student=str(tmp_path / "run"), student_temperature=own)
+        divergence = StudentKl.open(options, 2.0, resources())
+        assert divergence.settings == {"student_temperature": expected}
+        wanted = stats.entropy(softmax([1 / 2, 4 / 2]), softmax([3 / expected, -1 / expected]), base=2)
+        found = column(divergence, [record("q", [1.0, 4.0])], "student_kl_bits")
+        assert found == pytest.approx([wanted])
 
 
 def test_divergence_of_what_both_scored(caplog):

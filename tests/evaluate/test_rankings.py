@@ -208,6 +208,34 @@ def test_the_fast_reader_refuses_a_long_line_wherever_a_block_ends(tmp_path, mon
                 assert fast == read_any_rankings(str(path), QRELS, reading)
 
 
+@pytest.mark.parametrize("max_line", [60, 200, 330])
+def test_a_line_of_several_blocks_is_never_longer_than_the_limit(tmp_path, monkeypatch, max_line):
+    """Blocks grow with the line that they belong to: one of 20 bytes, then as many as were read before."""
+    monkeypatch.setattr(rankings, "BLOCK", 20)
+    path = tmp_path / "run"
+    read = set()
+    for length in range(20, 420, 7):
+        line = f"q1 Q0 {'d' * (length - 16)} 3 0.5 tag"
+        assert len(line) == length
+        path.write_text(GOOD + line + "\n" + GOOD.replace("q1", "q2"))
+        fast = read_grouped_trec(str(path), QRELS, Reading(max_line=max_line))
+        if fast is not None:
+            assert length <= max_line
+            assert fast == read_any_rankings(str(path), QRELS, Reading(max_line=max_line))
+            read.add(length)
+    assert read
+
+
+@pytest.mark.parametrize("rank", ["123456789", "000000001"])
+def test_a_rank_of_nine_characters_is_read_fast_and_a_longer_one_checked(tmp_path, rank):
+    path = tmp_path / "run"
+    path.write_text(GOOD.replace("d2 2", f"d2 {rank}"))
+    assert read_grouped_trec(str(path), QRELS, Reading()) == read_any_rankings(str(path), QRELS, Reading())
+    path.write_text(GOOD.replace("d2 2", f"d2 9{rank}"))
+    with pytest.raises(InputError, match=rf"run:2: rank '9{rank}' is not a whole number$"):
+        read_rankings(str(path), QRELS, Reading())
+
+
 def test_many_ties_and_queries_and_documents_without_judgements(tmp_path):
     docs = {f"d{number}": 1.0 for number in range(50)}
     path = write(tmp_path / "run", {"q1": docs, "q3": docs})

@@ -20,6 +20,7 @@ from rdtools.evaluate.equivalence import (
     pairs_within,
     paper_p_values,
     shared_letters,
+    unpaired_tost,
 )
 from rdtools.evaluate.measures import Evaluator, parse_measures
 from rdtools.evaluate.significance import (
@@ -72,14 +73,16 @@ def test_permutation_never_gives_zero():
     assert permutation_test(PairedValues(np.full(200, 0.5)), rng()) == 1 / 100_001
 
 
-def test_bootstrap_follows_its_definition():
-    """Sakai's algorithm, draw by draw, with other random numbers."""
+@pytest.mark.parametrize("batch", [2**22, 999 * 20])
+def test_bootstrap_follows_its_definition(batch, monkeypatch):
+    """Sakai's algorithm, draw by draw, on the same draws, however many are made at a time."""
+    monkeypatch.setattr("rdtools.evaluate.significance._BATCH", batch)
     differences = sample(20, 0.4, seed=3)
     observed = abs(stats.ttest_1samp(differences, 0).statistic)
     shifted = differences - differences.mean()
-    drawn = np.random.default_rng(1).choice(shifted, (20_000, 20))
-    expected = (abs(stats.ttest_1samp(drawn, 0, axis=1).statistic) >= observed).mean()
-    assert bootstrap_test(PairedValues(differences), rng()) == pytest.approx(expected, abs=0.01)
+    drawn = shifted[rng().integers(0, 20, (10_000, 20))]
+    extreme = (abs(stats.ttest_1samp(drawn, 0, axis=1).statistic) >= observed).sum()
+    assert bootstrap_test(PairedValues(differences), rng()) == (extreme + 1) / 10_001
 
 
 @pytest.mark.parametrize("test", TESTS)
@@ -207,6 +210,30 @@ def test_the_letters_of_the_paper_are_those_of_its_own_steps(bound, seed):
     systems = [system(name, own.tolist()) for name, own in values.items()]
     letters = assign_letters(systems, LETTERINGS["paper"], paper_p_values(systems, bound), 0.1)
     assert by_name(letters) == expected
+
+
+@pytest.mark.parametrize("bound", [None, 0.01, 0.3])
+def test_the_p_values_of_the_paper_are_those_of_statsmodels(bound):
+    """Pooled variance, n + m − 2 degrees of freedom, and without a bound a margin of 0.1 % of the difference."""
+    weightstats = pytest.importorskip("statsmodels.stats.weightstats", reason="pip install '.[test]'")
+    one, other = sample(6, 0.5, seed=1), sample(11, 0.0, seed=2)
+    margin = abs(one.mean() - other.mean()) * 0.001 if bound is None else bound
+    _, (_, lower, _), (_, upper, _) = weightstats.ttost_ind(one, other, -margin, margin)
+    found = unpaired_tost(system("x", one.tolist()), system("y", other.tolist()), "AP", bound)
+    assert found == pytest.approx((lower, upper), rel=1e-9)
+
+
+@pytest.mark.parametrize("alpha", [None, 0.01])
+@pytest.mark.parametrize(("method", "default"), [("tost", 0.05), ("paper", 0.1)])
+def test_letters_turn_at_alpha(method, default, alpha):
+    """Equivalent below it; for the paper's tables linked above it."""
+    systems = [system("x", [0.5, 0.6]), system("y", [0.4, 0.6])]
+    level = default if alpha is None else alpha
+    shared = {}
+    for p in (0.99 * level, level, 1.01 * level):
+        letters = assign_letters(systems, LETTERINGS[method], {(*systems, "AP"): p}, alpha)
+        shared[p] = len(set(letters.values())) == 1
+    assert list(shared.values()) == ([True, False, False] if method == "tost" else [False, False, True])
 
 
 def test_a_letter_of_the_paper_links_what_is_not_linked_itself():

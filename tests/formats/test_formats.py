@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from rdtools.core.errors import BadLine, InputError, RdError
 from rdtools.core.records import SCORE_SCALES
 from rdtools.core.streams import open_lines
-from rdtools.formats import Reading, read_records, writer
+from rdtools.formats import Reading, encode_runs, read_records, writer
 from rdtools.formats.qrels import read_qrels
 from rdtools.formats.records import dump, parse_record
+from rdtools.formats.runs import RunColumns
 from rdtools.formats.table import READERS
 from rdtools.formats.texts import read_corpus
 
@@ -476,6 +477,20 @@ def test_the_tag_is_the_teacher_or_what_was_read():
 def test_records_without_found_documents_write_nothing():
     record = {"query_id": "q", "docs": [{"doc_id": "d", "source": "qrels", "relevance": 1}]}
     assert writer("trec")(record) == writer("tsv")(record) == b""
+
+
+@settings(max_examples=50)
+@given(scores=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5))
+@example([0.0])
+@example([9.9e-05, 1.0])
+@example([0.0001, -1e-07])
+@example([1e15, 1e16])
+@example([-1e16, 1e-320])
+def test_each_score_of_a_run_is_the_shortest_text_of_its_number(scores):
+    """Python's own, 1e-05 and 1e+16: faster writers have other forms, such as 1e-5, for some numbers."""
+    run = RunColumns("q", [str(place) for place in range(len(scores))], scores, "t")
+    lines = b"".join(encode_runs([run], "tsv")).decode().splitlines()
+    assert [line.split("\t")[2] for line in lines] == list(map(repr, scores))
 
 
 @pytest.mark.parametrize(

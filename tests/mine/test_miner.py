@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from mined import QUERY, Fixed, ids, mined, miner_of
+from mined import CORPUS, QUERY, Fixed, ids, mined, miner_of
 from settings import resources
 
 from rdtools.core.errors import RdError, UsageError
@@ -15,6 +15,7 @@ from rdtools.data.corpus import Corpus
 from rdtools.formats import encode_runs, writer
 from rdtools.formats.records import dump
 from rdtools.formats.runs import RunColumns, ranking, run_columns
+from rdtools.mine.judged_query import JudgedQuery
 from rdtools.mine.options import Selection
 from rdtools.mine.retrieval import Retrieval
 from rdtools.mine.sources import SOURCES, SearchRequest, SourceRanking, open_source, search_index
@@ -36,6 +37,35 @@ def test_a_training_group_leads_with_all_positives_and_keeps_no_copy_of_them():
         "fixed: 3 candidates (1 query), 1 left out, copies of a positive (1 query), "
         "1 left out, positives by id (1 query)",
     ]
+
+
+def test_a_rank_beyond_the_depth_is_none():
+    """d1 is the third of a source that gives two: a score it has, but the source did not return it."""
+    source = Fixed(["d2", "d3", "d1", "d4"], [9.0, 8.0, 7.0, 6.0])
+    record, _ = mined([source], {"d1": 1, "d3": 1}, num_negatives=2, depth=2)
+    assert record["docs"] == [
+        {"doc_id": "d1", "text": "text 1", "relevance": 1, "score": 7.0, "source": "qrels"},
+        {"doc_id": "d3", "text": "text 3", "relevance": 1, "score": 8.0, "rank": 2, "source": "fixed"},
+        {"doc_id": "d2", "text": "text 2", "score": 9.0, "rank": 1, "source": "fixed"},
+        {"doc_id": "d4", "text": "text 4", "score": 6.0, "rank": 4, "source": "fixed"},
+    ]
+
+
+@pytest.mark.parametrize("source", ["records", "fixed"])
+def test_a_judgement_replaces_the_grade_in_the_record(source):
+    """d1 is no positive any more, d2 is one, and d3 has only its own grade."""
+    own = {"d1": 2, "d2": 0, "d3": 1}
+    docs = [{"doc_id": doc_id, "text": f"own {doc_id}", "relevance": grade} for doc_id, grade in own.items()]
+    qrels = {"d1": 0, "d2": 3, "d4": 1}
+    query = JudgedQuery({**QUERY, "docs": docs}, qrels, CORPUS)
+    assert query.grades == {"d1": 0, "d2": 3, "d3": 1, "d4": 1}
+    assert query.positives == ["d2", "d3", "d4"]
+    miner = miner_of(
+        [Fixed(["d1", "d2", "d5"], [3.0, 2.0, 1.0], source)], Selection(num_negatives=5), {"q": qrels}, CORPUS
+    )
+    (record,) = miner.mine([{**QUERY, "docs": docs}])
+    found = {doc["doc_id"]: doc.get("relevance") for doc in record["docs"]}
+    assert found == {"d2": 3, "d3": 1, "d4": 1, "d1": 0, "d5": None}
 
 
 def test_retrieval_is_what_was_found_in_order_with_or_without_judgements():
