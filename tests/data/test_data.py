@@ -1,4 +1,4 @@
-"""Collections: BEIR folders and their splits, explicit files, pydoc, ir-datasets."""
+"""Collections: BEIR folders and their splits, explicit files, pydoc."""
 
 from __future__ import annotations
 
