@@ -9,10 +9,12 @@ import pytest
 from scipy import stats
 
 from rdtools.core.errors import UsageError
+from rdtools.evaluate.comparisons import compare_pairs, pair_rows
 from rdtools.evaluate.contrasts import check_contrast, parse_contrast, systems_of
 from rdtools.evaluate.measures import Evaluator, parse_measures
+from rdtools.evaluate.options import EquivalenceOptions
 from rdtools.evaluate.power import is_out_of_reach, needed_queries, needed_seeds, shortfall
-from rdtools.evaluate.significance import PairedValues, estimate, holm, weighted_sum
+from rdtools.evaluate.significance import PairedValues, estimate, holm, paired, weighted_sum
 from rdtools.evaluate.systems import System
 
 INTERACTION = np.array([1.0, -1.0, -1.0, 1.0])
@@ -137,6 +139,18 @@ def test_an_interval_inside_the_bound_is_equivalence():
         one = estimate(weighted(draw(rng, 4, 30, 0.1)))
         low, high = one.interval(0.9)
         assert (low > -0.4 and high < 0.4) == (one.p_equivalence(0.4) < 0.05)
+
+
+@pytest.mark.parametrize(("alpha", "bound", "level"), [(0.2, None, 0.8), (0.2, 0.3, 0.6), (None, 0.3, 0.9)])
+def test_intervals_have_the_level_of_alpha(alpha, bound, level):
+    """1 − α, and of an equivalence test 1 − 2α."""
+    systems = grid(draw(np.random.default_rng(8), 3, 20, 0.2))[:2]
+    pairs, compared = compare_pairs(systems, EquivalenceOptions(alpha=alpha, equivalence=bound))
+    assert compared.level == pytest.approx(level)
+    (row,) = pair_rows(systems, EquivalenceOptions(alpha=alpha, equivalence=bound), "none")
+    (one, other, measure) = pairs[0]
+    expected = estimate(paired(one, other, measure)).interval(level)
+    assert (row["low"], row["high"]) == pytest.approx(expected)
 
 
 def test_counts_have_the_unit_of_their_sums():
