@@ -407,7 +407,9 @@ def test_after_kills_a_program_scores_only_what_is_missing(tmp_path):
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     scored = log.read_text().split()
     assert sorted(set(scored), key=int) == [str(n) for n in range(200)]
-    assert len(scored) < 320  # 380 without the cache; twice is scored only what no answer was read of when a kill came
+    assert (
+        len(scored) < 320
+    )  # 380 without the cache; twice is scored only what no answer was read of when a kill came
     found = re.fullmatch(
         r"rd-label: 200 records, 400 pairs: (\d+) scored, (\d+) from the cache, 200 without a score\n",
         done.stderr,
