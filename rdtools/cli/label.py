@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rdtools.cli.command import EntryPoint, need_input
-from rdtools.cli.options import Given, any_of, refuse_idle
+from rdtools.cli.options import Given, refuse_idle
 from rdtools.core.errors import UsageError
 from rdtools.core.records import Record
 from rdtools.core.registry import split_spec
@@ -17,6 +17,7 @@ from rdtools.label.options import TeacherOptions
 from rdtools.label.prompts import Prompt
 from rdtools.label.targets import ScoreTarget
 from rdtools.label.teacher_options import ApiOptions, WindowOptions
+from rdtools.label.teachers import idle_teacher_options
 from rdtools.models.options import ModelOptions
 from rdtools.search.options import SearchOptions
 
@@ -150,34 +151,17 @@ def label(
             collection.report_unread()
 
 
-_LISTWISE = {"listwise-llm", "listwise-cmd", "listwise-api"}
-_NO_MODEL = {"bm25", "run", "qrels", "cmd", "api", "listwise-cmd", "listwise-api"}
-_IDLE = {
-    "--teacher {} reads no index": ({"ce", "llm", "t5"} | _NO_MODEL - {"bm25"} | _LISTWISE, ("index",)),
-    "--teacher {} is not BM25": ({"ce", "be", "llm", "t5"} | _NO_MODEL - {"bm25"} | _LISTWISE, ("k1", "b")),
-    "--teacher {} loads no model": (
-        _NO_MODEL, ("device", "dtype", "max_length", "batch_tokens", "trust_remote_code")
-    ),
-    "--teacher {} scores too fast for a cache": ({"bm25", "run", "qrels"}, ("cache",)),
-    "--teacher {} reads no judgements": (
-        {"ce", "be", "llm", "t5", "bm25", "run", "cmd", "api"} | _LISTWISE, ("qrels",)
-    ),
-    "--teacher {} knows the scale of its scores": (
-        {"ce", "be", "llm", "t5", "bm25", "api"} | _LISTWISE, ("score_scale",)
-    ),
-}  # fmt: skip
-"""Why options do nothing: the teachers that ignore them, and the options."""
-
-
 def _refuse_idle(given: Given, teachers: Sequence[str], where: CollectionOptions) -> None:
     """Refuse options that none of the teachers reads."""
     if "combine" in given and len(teachers) == 1:
         raise UsageError("--combine needs several --teacher")
-    kinds = [split_spec(teacher)[0] for teacher in teachers]
-    for because, (ignorant, fields) in _IDLE.items():
-        if ignorant.issuperset(kinds):
-            refuse_idle(given, because.format(any_of(list(dict.fromkeys(kinds)))), *fields)
-    if "bm25" not in kinds and where.corpus is None and where.dataset is None:
+    for because, field in idle_teacher_options(teachers):
+        refuse_idle(given, because, field)
+    if (
+        all(split_spec(teacher)[0] != "bm25" for teacher in teachers)
+        and where.corpus is None
+        and where.dataset is None
+    ):
         refuse_idle(given, "an index belongs to a corpus (give --corpus or --dataset)", "index")
 
 

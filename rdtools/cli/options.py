@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 
 from rdtools.core.errors import UsageError
 from rdtools.core.flags import Flag, Option, OptionGroup, options_of
-from rdtools.core.registry import check_name, close_name, split_spec
+from rdtools.core.registry import any_of, check_name, close_name, split_spec
 
 ParserError: type[Any] = typing.cast(Any, typer.BadParameter.__base__)
 """The UsageError of click, which some versions of Typer contain and others import."""
@@ -187,12 +187,6 @@ def default_of(option: Option) -> str:
     if option.default is MISSING or option.default is None or option.default is False:
         return ""
     return " ".join(option.default) if isinstance(option.default, tuple) else str(option.default)
-
-
-def any_of(names: Sequence[str]) -> str:
-    """Return `a, b or c`."""
-    *most, last = names
-    return f"{', '.join(most)}{' or ' if most else ''}{last}"
 
 
 def usage_error(error: Any) -> UsageError:

@@ -6,7 +6,7 @@ Names can so be listed, completed and checked without importing torch.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -38,3 +38,9 @@ def split_spec(spec: str) -> tuple[str, str]:
     """Split `dense:MODEL` into its name and its argument; the argument is empty without a colon."""
     name, _, argument = spec.partition(":")
     return name, argument
+
+
+def any_of(names: Sequence[str]) -> str:
+    """Return `a, b or c`."""
+    *most, last = names
+    return f"{', '.join(most)}{' or ' if most else ''}{last}"

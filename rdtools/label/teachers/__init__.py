@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from rdtools.core.records import Record
-from rdtools.core.registry import resolve, split_spec
+from rdtools.core.registry import any_of, resolve, split_spec
 from rdtools.label.prompts import Prompt
 from rdtools.label.teacher_options import ApiOptions, WindowOptions
 from rdtools.search.resources import Resources
@@ -18,20 +18,54 @@ from rdtools.search.resources import Resources
 if TYPE_CHECKING:
     from rdtools.label.score_cache import ScoreCache
 
+_MODEL = ("device", "dtype", "max_length", "batch_tokens", "trust_remote_code")
+
+
+class TeacherEntry(NamedTuple):
+    """One line of TEACHERS."""
+
+    path: str
+    """MODULE:CLASS."""
+    reads: tuple[str, ...] = ()
+    """The options that it reads, of those that not every teacher reads."""
+
+
 TEACHERS = {
-    "ce": "rdtools.label.teachers.cross_encoder:CrossEncoderTeacher",
-    "be": "rdtools.label.teachers.bi_encoder:BiEncoderTeacher",
-    "llm": "rdtools.label.teachers.causal_lm:CausalTeacher",
-    "t5": "rdtools.label.teachers.seq2seq:Seq2SeqTeacher",
-    "bm25": "rdtools.label.teachers.bm25:Bm25Teacher",
-    "run": "rdtools.label.teachers.run_file:RunTeacher",
-    "qrels": "rdtools.label.teachers.qrels:QrelsTeacher",
-    "cmd": "rdtools.label.teachers.command:CommandTeacher",
-    "api": "rdtools.label.teachers.api:ApiTeacher",
-    "listwise-llm": "rdtools.label.teachers.listwise_llm:ListwiseCausalTeacher",
-    "listwise-cmd": "rdtools.label.teachers.listwise_command:ListwiseCommandTeacher",
-    "listwise-api": "rdtools.label.teachers.listwise_api:ListwiseApiTeacher",
+    "ce": TeacherEntry("rdtools.label.teachers.cross_encoder:CrossEncoderTeacher", (*_MODEL, "cache")),
+    "be": TeacherEntry("rdtools.label.teachers.bi_encoder:BiEncoderTeacher", (*_MODEL, "cache", "index")),
+    "llm": TeacherEntry("rdtools.label.teachers.causal_lm:CausalTeacher", (*_MODEL, "cache")),
+    "t5": TeacherEntry("rdtools.label.teachers.seq2seq:Seq2SeqTeacher", (*_MODEL, "cache")),
+    "bm25": TeacherEntry("rdtools.label.teachers.bm25:Bm25Teacher", ("index", "k1", "b")),
+    "run": TeacherEntry("rdtools.label.teachers.run_file:RunTeacher", ("score_scale",)),
+    "qrels": TeacherEntry("rdtools.label.teachers.qrels:QrelsTeacher", ("qrels", "score_scale")),
+    "cmd": TeacherEntry("rdtools.label.teachers.command:CommandTeacher", ("cache", "score_scale")),
+    "api": TeacherEntry("rdtools.label.teachers.api:ApiTeacher", ("cache",)),
+    "listwise-llm": TeacherEntry(
+        "rdtools.label.teachers.listwise_llm:ListwiseCausalTeacher", (*_MODEL, "cache")
+    ),
+    "listwise-cmd": TeacherEntry(
+        "rdtools.label.teachers.listwise_command:ListwiseCommandTeacher", ("cache",)
+    ),
+    "listwise-api": TeacherEntry("rdtools.label.teachers.listwise_api:ListwiseApiTeacher", ("cache",)),
 }
+_WITHOUT = {
+    **dict.fromkeys(_MODEL, "loads no model"),
+    **dict.fromkeys(("k1", "b"), "is not BM25"),
+    "index": "reads no index",
+    "cache": "scores too fast for a cache",
+    "qrels": "reads no judgements",
+    "score_scale": "knows the scale of its scores",
+}
+"""Why an option does nothing for a teacher that does not read it."""
+
+
+def idle_teacher_options(specs: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each option that none of the teachers reads: why it does nothing, and its field."""
+    kinds = list(dict.fromkeys(split_spec(spec)[0] for spec in specs))
+    read = {field for kind in kinds for field in TEACHERS[kind].reads}
+    for field, why in _WITHOUT.items():
+        if field not in read:
+            yield f"--teacher {any_of(kinds)} {why}", field
 
 
 class TextPair(NamedTuple):
@@ -124,5 +158,6 @@ class TeacherResources(Resources):
 def open_teacher(spec: str, resources: TeacherResources) -> Teacher | RecordTeacher:
     """Return the teacher that `--teacher SPEC` names."""
     name, argument = split_spec(spec)
-    teacher: Teacher | RecordTeacher = resolve(TEACHERS, name, "teacher")(argument, resources)
+    paths = {known: entry.path for known, entry in TEACHERS.items()}
+    teacher: Teacher | RecordTeacher = resolve(paths, name, "teacher")(argument, resources)
     return teacher
