@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _PROBE = (("a", "b"), ("a", "b c"))
+_NO_PAIR = "its chat template does not render a query and a document (save it with one that does)"
 
 
 class PairScorer:
@@ -130,6 +131,9 @@ def open_cross_encoder(
     with _one_line_about_pairs(name), torch.inference_mode():
         tokenizer.model_max_length = max(own, 2**20)  # a limit would hide how long the template is
         overhead = scorer.overhead
+        first, *others = scorer.tokenise([("a", "b"), ("c", "b"), ("a", "c")])["input_ids"]
+        if scorer.template and first in others:  # versions before 6.2 score such a pair
+            raise RdError(f"model {name}: it cannot score a pair: {_NO_PAIR}")
         tokenizer.model_max_length = own
         check_room("--max-length", loading.max_length, overhead)
         scorer(pad(tokenizer, scorer.tokenise(_PROBE), range(len(_PROBE)), scorer.device))
@@ -282,5 +286,5 @@ def _one_line_about_pairs(name: str) -> Iterator[None]:
     except Exception as error:  # templates and models of the hub fail in ways of their own
         text = str(error).strip() or type(error).__name__
         if "chat template" in text:
-            text = "its chat template does not render a query and a document (save it with one that does)"
+            text = _NO_PAIR
         raise RdError(f"model {name}: it cannot score a pair: {text.splitlines()[0]}") from error

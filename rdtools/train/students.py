@@ -150,11 +150,11 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
     def __init__(self, options: StudentOptions, loading: ModelOptions = ModelOptions()) -> None:
         self.module = self.model = load_bi_encoder(options.model, loading)
         self.tokenizer = self.model.tokenizer
+        if not getattr(self.tokenizer, "is_fast", False):
+            raise RdError(f"model {options.model}: it has no fast tokenizer, which training needs")
         if not runs_in_batches(self.model):
             first = type(self.model[0]).__name__
             raise RdError(f"model {options.model}: its first module is a {first}, not a transformer")
-        if not getattr(self.tokenizer, "is_fast", False):
-            raise RdError(f"model {options.model}: it has no fast tokenizer, which training needs")
         transformer: Any = self.model[0].auto_model
         if options.layers is not None:
             keep_layers(self.model, transformer, options.layers)
