@@ -408,7 +408,8 @@ def test_pydoc_bm25_against_another_library(run, tmp_path):
         gains.append(sum(hit / math.log2(place + 2) for place, hit in enumerate(hits[:10])) / best)
         recalls.append(sum(hits) / len(judged))
     assert found == pytest.approx({"nDCG@10": np.mean(gains), "R@100": np.mean(recalls)}, abs=1e-3)
-    assert (0.3 < found["nDCG@10"] < 0.6, 0.6 < found["R@100"] < 0.95) == (True, True), found
+    assert 0.25 < found["nDCG@10"] < 0.45
+    assert 0.7 < found["R@100"] < 0.9
 
 
 def test_a_bad_query_loses_none_of_those_before_it(run, files):
