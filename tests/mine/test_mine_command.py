@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sysconfig
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import bm25s
 import numpy as np
 import pytest
 from mined import miner_of
+from safetensors.torch import load_file, save_file
 from search.bm25_by_formula import words
 from settings import resources
 
@@ -431,3 +433,17 @@ def test_sources_and_filters_that_need_positives_say_that_there_are_none(run, tm
     assert run(*command, check=True).stderr.endswith(warning)
     assert warning not in run(*command, "--qrels", "qrels", check=True).stderr
     assert warning not in run(*command[:6], check=True).stderr
+
+
+@pytest.mark.parametrize("source", ["dense", "graph:dense"])
+def test_a_model_whose_embeddings_are_not_finite_is_one_line(run, tmp_path, tiny_be, source):
+    folder = shutil.copytree(tiny_be, tmp_path / "broken")
+    weights = load_file(folder / "model.safetensors")
+    weights["embeddings.LayerNorm.weight"][0] = float("nan")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    (tmp_path / "corpus").write_text("d1\twing\nd2\tflow\n")
+    arguments = ("--corpus", "corpus", "--index", "index", "--from", f"{source}:broken", "--quiet")
+    done = run("rd-mine", *arguments, stdin="q\twing\n")
+    says = "model broken: an embedding is not finite (try --dtype float32, or another model)"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"rd-mine: {says}\n")
+    assert not list(tmp_path.glob("index/*"))

@@ -147,6 +147,7 @@ def ours(trial: Trial, folder: Path, rng: random.Random) -> Values:
             evaluate(
                 RunOptions(qrels=str(qrels), runs=(str(run),)),
                 MeasureOptions(
+                    allow_empty=True,
                     measures=tuple(trial.names), depth=trial.depth, run_queries_only=trial.run_queries_only
                 ),
                 TableOptions(by_query=by_query, format="jsonl"),
