@@ -161,7 +161,7 @@ def test_runs_come_back_in_their_order_with_their_scores(tmp_path, format, writt
     try:
         path.write_bytes(b"".join(encode([written], Writing(format=format))))
     except RdError as error:
-        assert "white space" in str(error) or "a tab or a line end" in str(error)  # noqa: PT017
+        assert any(what in str(error) for what in ("white space", "a tab or a line end", "has a NUL"))  # noqa: PT017
         return
     read = list(read_records([str(path)], Reading(input_format=format)))
     assert [(r["query_id"], ranking(r)) for r in read] == [
