@@ -72,6 +72,7 @@ def keep(connection):
 def become(command, arguments, cwd, environment, streams):
     import importlib
     import io
+    import traceback
 
     for place, stream in enumerate(streams):
         os.dup2(stream, place)
@@ -92,6 +93,9 @@ def become(command, arguments, cwd, environment, streams):
         importlib.import_module(f"rdtools.cli.{command.removeprefix('rd-')}").main()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
     finally:
         for stream in (sys.stdout, sys.stderr):
             try:

@@ -222,17 +222,25 @@ def test_two_processes_go_on_with_a_run_to_the_weights_of_one(run, tiny_be, tmp_
                 process.send_signal(signal.SIGKILL)
                 break
     assert [path.name for path in (tmp_path / "cut").iterdir()] == ["checkpoints"]
-    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", 2, "--no-python", "rd-train"]
-    both = run(
-        "python", *torchrun, *arguments, "-o", "cut", "--resume", "--log-steps", 1, stdin=records, check=True
-    )
+    torchrun = [
+        BIN / "python",
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--no-python",
+        BIN / "rd-train",
+    ]
+    start = partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    both = start([*torchrun, *arguments, "-o", "cut", "--resume", "--log-steps", "1"], input=records)
+    assert both.returncode == 0, both.stderr
     assert both.stderr.count("rd-train: resumed at step ") == 1
     last = len(both.stdout.splitlines())
     for one, two in zip(whole.stdout.splitlines()[-last:-1], both.stdout.splitlines()[:-1], strict=True):
         one, two = json.loads(one), json.loads(two)
         assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
         assert (two["step"], two["docs"]) == (one["step"], one["docs"])
-    bad = run("python", *torchrun, *arguments, "-o", "bad", stdin="{bad")
+    bad = start([*torchrun, *arguments, "-o", "bad"], input="{bad")
     assert bad.returncode != 0
     mine = [line for line in bad.stderr.splitlines() if line.startswith("rd-train: ")]
     assert mine == ["rd-train: <stdin>:1: not valid JSON: unexpected character, expected a string key"]
