@@ -105,7 +105,7 @@ def test_an_interrupt_is_one_line_and_leaves_no_half_file(files, number, status,
     process = subprocess.Popen(
         [BIN / "rd-label", "--teacher", "qrels", "-o", "out.jsonl"],
         cwd=files, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # nohup and a shell's background job ignore it
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stderr is not None
