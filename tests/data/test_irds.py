@@ -43,7 +43,7 @@ def library(monkeypatch):
     module.registry = {
         "toy/dev": Fake(),
         "toy/offline": Fake(ConnectionError("<object at 0x7f>")),
-        "by-hand/x": Fake(FileNotFoundError("/root/.ir_datasets/by-hand/corpus.tgz")),
+        "by-hand/x": Fake(FileNotFoundError("/home/me/.ir_datasets/by-hand/corpus.tgz")),
         "odd": Fake(ValueError("two\nlines")),
     }
     module.load = module.registry.__getitem__
@@ -63,7 +63,7 @@ def test_what_ir_datasets_gives(library):
     ("name", "message"),
     [
         ("toy/offline", "its docs cannot be read: download failed, the server cannot be reached (see https://ir-datasets.com/toy.html)"),
-        ("by-hand/x", "its docs cannot be read: /root/.ir_datasets/by-hand/corpus.tgz is missing; it must be obtained by hand "
+        ("by-hand/x", "its docs cannot be read: /home/me/.ir_datasets/by-hand/corpus.tgz is missing; it must be obtained by hand "
          "(see https://ir-datasets.com/by-hand.html)"),
         ("odd", "its docs cannot be read: ValueError: two\nlines (see https://ir-datasets.com/odd.html)"),
     ],
