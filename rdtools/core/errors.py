@@ -9,6 +9,11 @@ class RdError(Exception):
     status = 1
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what a library says of an error, or the error's kind if it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 class UsageError(RdError):
     """The command line itself is wrong: the message, a pointer to --help, status 2."""
 

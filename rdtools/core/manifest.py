@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rdtools import __version__
+from rdtools.core.checksums import add_file
 from rdtools.core.errors import UsageError
 from rdtools.core.log import log
 
@@ -218,9 +219,7 @@ def _stream_entry(name: str, hashed: Hashed) -> dict[str, Any]:
 
 def _file_hash(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
+    add_file(digest, path)
     return digest.hexdigest()
 
 

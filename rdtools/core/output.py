@@ -33,7 +33,7 @@ class Output:
         self._flush = flush
 
     def write(self, data: bytes) -> None:
-        with _writing(self._name):
+        with writing(self._name):
             self._stream.write(data)
             if self._flush:
                 self._stream.flush()
@@ -84,25 +84,25 @@ def open_output(path: str | None) -> Iterator[Output]:
         return
     there = _existing(path)
     if number is not None or (there is not None and not stat.S_ISREG(there.st_mode)):
-        with _open_for_writing(path if number is None else number, path) as file:
+        with _open_forwriting(path if number is None else number, path) as file:
             yield Output(write_through(file, path), path)  # /dev/null, a named pipe, or -o >(command)
         return
     target = Path(os.path.realpath(path))
     with ExitStack() as stack:
-        with _writing(path):
+        with writing(path):
             part = stack.enter_context(beside(target))
-        with _open_for_writing(part, path) as file:
+        with _open_forwriting(part, path) as file:
             if there is not None:
                 _keep_access(file.fileno(), there, path)
             hashing = write_through(file, path)
             stream = _compressed(hashing, path)
             yield Output(stream, path, flush=False)
-            with _writing(path):
+            with writing(path):
                 if stream is not hashing:
                     stream.close()
                 file.flush()
                 os.fsync(file.fileno())
-        with _writing(path):
+        with writing(path):
             os.replace(part, target)
 
 
@@ -160,13 +160,13 @@ def _keep_access(descriptor: int, there: os.stat_result, name: str) -> None:
 
 
 @contextmanager
-def _open_for_writing(target: str | Path | int, name: str) -> Iterator[BinaryIO]:
-    with _writing(name):
+def _open_forwriting(target: str | Path | int, name: str) -> Iterator[BinaryIO]:
+    with writing(name):
         file: Any = open(os.dup(target) if isinstance(target, int) else target, "wb")  # noqa: SIM115
     try:
         yield file
     finally:
-        with _writing(name):  # closing writes what a failed write left
+        with writing(name):  # closing writes what a failed write left
             file.close()
 
 
@@ -183,7 +183,8 @@ def spooling() -> Iterator[None]:
 
 
 @contextmanager
-def _writing(name: str) -> Iterator[None]:
+def writing(name: str | Path) -> Iterator[None]:
+    """Report failures inside the block as failures to write what is called `name`."""
     try:
         yield
     except OSError as error:

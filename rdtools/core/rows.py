@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from rdtools.core.errors import RdError, UsageError
+from rdtools.core.errors import RdError, UsageError, first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,7 +70,7 @@ def _arrow(name: str) -> Iterator[Any]:
     try:
         yield pyarrow
     except pyarrow.ArrowException as error:
-        raise RdError(f"{name}: parquet: {str(error).splitlines()[0]}") from error
+        raise RdError(f"{name}: parquet: {first_line(error)}") from error
 
 
 def hub_rows(spec: str) -> Iterator[dict[str, Any]]:
@@ -98,9 +98,9 @@ def hub_rows(spec: str) -> Iterator[dict[str, Any]]:
         raise
     except (FileNotFoundError, ConnectionError) as error:
         problem = "neither a folder, nor in the cache, nor reachable on the hub"
-        raise RdError(f"{spec}: {problem} ({_first_line(error)})") from error
+        raise RdError(f"{spec}: {problem} ({first_line(error)})") from error
     except Exception as error:  # datasets raises what its readers raise
-        raise RdError(f"{spec}: {_first_line(error)}") from error
+        raise RdError(f"{spec}: {first_line(error)}") from error
 
 
 def _split_of(datasets: Any, name: str, parts: list[str], spec: str) -> Iterable[dict[str, Any]]:
@@ -117,10 +117,6 @@ def _split_of(datasets: Any, name: str, parts: list[str], spec: str) -> Iterable
         raise RdError(f"{spec}: {wanted} (choose from {', '.join(splits)})")
     rows: Iterable[dict[str, Any]] = splits[split]
     return rows
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 class ParquetSink:

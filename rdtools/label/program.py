@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import IO, Any
 
+from rdtools.core.checksums import add_file
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import log, plural, printable
 from rdtools.core.streams import awaited
@@ -49,9 +50,7 @@ def program_key(teacher: str, argv: Sequence[str], name: str | None) -> str:
         return f"{teacher} named {name}"
     digest = hashlib.blake2b(digest_size=16)
     for path in filter(os.path.isfile, argv):
-        with open(path, "rb") as file:
-            while block := file.read(2**22):
-                digest.update(block)
+        add_file(digest, path)
         digest.update(path.encode())
     return f"{teacher} {list(argv)} {digest.hexdigest()}"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rdtools.core.errors import RdError
+from rdtools.core.errors import RdError, first_line
 from rdtools.models.encoding import pad
 from rdtools.models.layers import keep_rows
 from rdtools.models.loading import (
@@ -284,7 +284,5 @@ def _one_line_about_pairs(name: str) -> Iterator[None]:
     except RdError:
         raise
     except Exception as error:  # templates and models of the hub fail in ways of their own
-        text = str(error).strip() or type(error).__name__
-        if "chat template" in text:
-            text = _NO_PAIR
-        raise RdError(f"model {name}: it cannot score a pair: {text.splitlines()[0]}") from error
+        reason = _NO_PAIR if "chat template" in str(error) else first_line(error)
+        raise RdError(f"model {name}: it cannot score a pair: {reason}") from error

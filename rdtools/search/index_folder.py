@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +16,7 @@ from rdtools.core.atomic import beside, locked, sync, sync_one
 from rdtools.core.checksums import checksum, sampled_checksum
 from rdtools.core.errors import RdError
 from rdtools.core.log import log, plural
+from rdtools.core.output import writing
 from rdtools.search.options import IndexOptions
 
 if TYPE_CHECKING:
@@ -61,12 +62,12 @@ def load_or_build(
     if not folder.exists():
         busy = f"index {folder}: another process is building it, waiting"
         with contextlib.ExitStack() as held:
-            with _writing(folder):
+            with writing(f"index {folder}"):
                 held.enter_context(locked(folder, busy, wait=True))
             if not folder.exists():
                 index, seconds = _timed(kind, corpus, build)
                 built = {"documents": len(corpus), "seconds": round(seconds, 3), "rdtools": __version__}
-                with _writing(folder):
+                with writing(f"index {folder}"):
                     _save_whole(folder, {"layout": _LAYOUT} | expected | built, index, save)
                 return index
     return load_index(folder, load, expected, verify=search.verify)
@@ -125,14 +126,6 @@ def _save_whole(folder: Path, manifest: dict[str, Any], index: T, save: Callable
             if not folder.exists():  # else another process was faster, with the same index
                 raise
         sync_one(folder.parent)
-
-
-@contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RdError(f"index {folder}: cannot write: {error.strerror or error}") from error
 
 
 def _check_files(folder: Path, manifest: dict[str, Any], *, verify: bool) -> None:

@@ -16,9 +16,9 @@ from safetensors import SafetensorError
 
 from rdtools.core.atomic import Keep, beside, hidden, locked, replace_folder, restore_folder, sync
 from rdtools.core.checksums import checksum
-from rdtools.core.errors import RdError
+from rdtools.core.errors import RdError, first_line
 from rdtools.core.log import log
-from rdtools.core.output import open_output
+from rdtools.core.output import open_output, writing
 from rdtools.train.card import NEEDS, CardContent, model_card
 from rdtools.train.options import TrainingOutput
 from rdtools.train.ownership import (
@@ -68,7 +68,7 @@ class OutputFolder:
             def reserve() -> None:
                 folder = self.folder.resolve()
                 busy = f"{self.folder}: another rd-train is writing it (wait for it, or give another folder)"
-                with _writing(self.folder):
+                with writing(self.folder):
                     held.enter_context(locked(folder, busy, wait=False))
                 check_output_folder(self.options)
                 if (self.folder / CARD).exists() and not self.options.overwrite:
@@ -206,25 +206,16 @@ def _whole_folder(folder: Path, keep: Keep = lambda old: ()) -> Iterator[Path]:
     """
     folder = folder.resolve()
     with contextlib.ExitStack() as stack:
-        with _writing(folder):
+        with writing(folder):
             part = stack.enter_context(beside(folder, folder=True))
         try:
-            with _writing(folder):
+            with writing(folder):
                 yield part
                 sync(part)
         except (RuntimeError, SafetensorError) as error:  # how torch and safetensors report a failed write
-            reason = str(error).splitlines()[0]
-            raise RdError(f"{folder}: cannot write: {reason} (is the disk full?)") from error
-        with _writing(folder):
+            raise RdError(f"{folder}: cannot write: {first_line(error)} (is the disk full?)") from error
+        with writing(folder):
             replace_folder(folder, part, keep)
-
-
-@contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RdError(f"{folder}: cannot write: {error.strerror or error}") from error
 
 
 def _check_writable(folder: Path) -> None:
@@ -245,8 +236,9 @@ def _shown(option: str, value: Any) -> str:
 
 
 def _damaged(checkpoint: Path, error: Exception) -> RdError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return RdError(f"{checkpoint}: it is damaged: {reason} (remove it, or --overwrite starts anew)")
+    return RdError(
+        f"{checkpoint}: it is damaged: {first_line(error)} (remove it, or --overwrite starts anew)"
+    )
 
 
 def _dev_fingerprint(about: dict[str, Any]) -> str | None:

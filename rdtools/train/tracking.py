@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from rdtools.core.errors import RdError
+from rdtools.core.errors import RdError, first_line
 from rdtools.core.log import log
 from rdtools.core.registry import resolve
 from rdtools.train.options import TRACKERS
@@ -100,7 +100,7 @@ class Trackers:
                     f"--report-to {name} needs a library (pip install 'ranking-distillation-tools[{name}]')"
                 ) from None
             except Exception as error:  # each library has errors of its own
-                raise RdError(f"--report-to {name}: {_reason(error)}") from error
+                raise RdError(f"--report-to {name}: {first_line(error)}") from error
 
     def report(self, row: Mapping[str, Any]) -> None:
         """Send a row of standard output: numbers, a dev value under the name of its measure."""
@@ -123,7 +123,7 @@ class Trackers:
                 with _printed():
                     getattr(tracker, method)(*arguments)
             except Exception as error:  # a tracker must not end a training
-                log.warning("--report-to %s: %s (nothing more is sent to it)", name, _reason(error))
+                log.warning("--report-to %s: %s (nothing more is sent to it)", name, first_line(error))
                 del self._trackers[name]
 
 
@@ -144,7 +144,3 @@ def _printed() -> Iterator[None]:
         os.close(nowhere)
         for line in printed.getvalue().splitlines():
             log.debug("%s", line)
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
