@@ -157,11 +157,8 @@ def _refuse_idle(given: Given, teachers: Sequence[str], where: CollectionOptions
         raise UsageError("--combine needs several --teacher")
     for because, field in idle_teacher_options(teachers):
         refuse_idle(given, because, field)
-    if (
-        all(split_spec(teacher)[0] != "bm25" for teacher in teachers)
-        and where.corpus is None
-        and where.dataset is None
-    ):
+    kinds = {split_spec(teacher)[0] for teacher in teachers}
+    if "bm25" not in kinds and where.corpus is None and where.dataset is None:
         refuse_idle(given, "an index belongs to a corpus (give --corpus or --dataset)", "index")
 
 

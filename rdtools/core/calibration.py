@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from rdtools.core.records import Record
+from rdtools.core.records import Record, is_positive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +69,7 @@ class Calibration(NamedTuple):
 def judged_scores(record: Record) -> Judged:
     """Return the scores of a record's scored documents, and whether the relevance of each is above 0."""
     scored = [doc for doc in record["docs"] if "score" in doc]
-    return [doc["score"] for doc in scored], [doc.get("relevance", 0) > 0 for doc in scored]
+    return [doc["score"] for doc in scored], list(map(is_positive, scored))
 
 
 def entropy_temperature(groups: Iterable[Judged], share: float = TARGET_SHARE) -> Calibration | None:

@@ -44,6 +44,11 @@ class _QueryId(TypedDict):
     docs: list[Doc]
 
 
+def is_positive(doc: Doc) -> bool:
+    """Return whether a document is judged relevant."""
+    return doc.get("relevance", 0) > 0
+
+
 class Record(_QueryId, total=False):
     """One query and its documents: one JSON line. A query without candidates has `docs: []`."""
 

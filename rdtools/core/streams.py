@@ -267,14 +267,11 @@ def _decompressed(stream: BinaryIO, source: str) -> tuple[Any, bool]:
         buffered = io.BufferedReader(_Available(buffered, start))
     if start == PARQUET_START:
         return RowLines(parquet_rows(buffered, source)), False
-    plain = False
     if start.startswith(_GZIP):
         buffered = gzip.GzipFile(fileobj=_Available(buffered))
     elif start.startswith(_ZSTD):
         buffered = io.BufferedReader(_ZstdFrames(buffered))
-    else:
-        plain = True
-    return io.BufferedReader(_Available(buffered), READ_AHEAD), plain
+    return io.BufferedReader(_Available(buffered), READ_AHEAD), not start.startswith((_GZIP, *_ZSTD))
 
 
 def _may_become(start: bytes) -> bool:

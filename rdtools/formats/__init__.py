@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from rdtools.formats.scored import ScoredRecord
 
 T = TypeVar("T")
-__all__ = ["Reading", "Writing", "encode", "encode_runs", "read_records", "read_scores", "writer"]
+__all__ = [
+    "Reading", "Writing", "check_count", "encode", "encode_runs", "expected", "read_each", "read_records",
+    "read_scores", "writer",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

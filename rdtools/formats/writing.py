@@ -12,7 +12,7 @@ from rdtools.core.errors import BadLine, RdError, UsageError
 from rdtools.core.flags import OptionGroup, flag
 from rdtools.core.log import log, plural
 from rdtools.core.output import output_flag, spooling
-from rdtools.core.records import Doc, Record
+from rdtools.core.records import Doc, Record, is_positive
 from rdtools.core.registry import resolve
 from rdtools.core.rows import PARQUET
 from rdtools.formats.table import FORMATS, WRITERS
@@ -251,8 +251,8 @@ class LeftOut:
                 self._leave_out(query_id, "list", f"of scores, as {others} have none")
                 docs = list(map(_without_score, docs))
         if "negatives" in self._even:
-            positives = list(filter(_is_positive, docs))
-            negatives = [doc for doc in docs if not _is_positive(doc)]
+            positives = list(filter(is_positive, docs))
+            negatives = [doc for doc in docs if not is_positive(doc)]
             self._negatives = self._negatives or len(negatives)
             if len(negatives) < self._negatives:
                 what = f"with fewer negatives than the first ({self._negatives:,})"
@@ -280,13 +280,9 @@ def _has_no_ranking(record: Record) -> bool:
 _LACKS: dict[str, Callable[[Record], bool]] = {
     "document": lambda record: not record["docs"],
     "ranking": _has_no_ranking,
-    "positive": lambda record: not any(map(_is_positive, record["docs"])),
-    "negative": lambda record: all(map(_is_positive, record["docs"])),
+    "positive": lambda record: not any(map(is_positive, record["docs"])),
+    "negative": lambda record: all(map(is_positive, record["docs"])),
 }
-
-
-def _is_positive(doc: Doc) -> bool:
-    return doc.get("relevance", 0) > 0
 
 
 def _without_score(doc: Doc) -> Doc:

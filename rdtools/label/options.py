@@ -14,11 +14,12 @@ from rdtools.core.registry import split_spec
 from rdtools.core.scores import score_scale_flag
 from rdtools.label.teachers import TEACHERS
 
-_NAMED = ("cmd", "listwise-cmd", "api", "listwise-api")
-"""Teachers that cannot tell what their scores depend on."""
-
-
-_NEEDS_TIMEOUT = tuple(f"--teacher {name}:{'ARGV' if 'cmd' in name else 'MODEL'}" for name in _NAMED)
+_NAMED = [name for name, entry in TEACHERS.items() if "cache_key" in entry.reads]
+_NEEDS_TIMEOUT = tuple(
+    f"--teacher {name}:{'ARGV' if 'cmd' in name else 'MODEL'}"
+    for name, entry in TEACHERS.items()
+    if "timeout" in entry.reads
+)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from rdtools.core.log import log, plural
 from rdtools.core.output import spooling
 from rdtools.core.provenance import CHANGES
 from rdtools.core.randomness import sample_places
-from rdtools.core.records import Record
+from rdtools.core.records import Record, is_positive
 from rdtools.train.losses.objective import Objective
 from rdtools.train.losses.table import NEGATIVE, ORDER, PAIR, POSITIVE, Loss
 from rdtools.train.options import GroupOptions
@@ -218,7 +218,7 @@ class Groups:
                 self._left_out["document without score"] += 1
             else:
                 used = float(score) if needs_teacher and score is not None else None
-                documents.append(Document(doc["doc_id"], doc["text"], used, doc.get("relevance", 0) > 0))
+                documents.append(Document(doc["doc_id"], doc["text"], used, is_positive(doc)))
         lacks = [self._lacks(loss, documents) for loss in self._objective.losses]
         if all(lacks):
             self._left_out[str(lacks[0])] += 1

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rdtools.core.log import log, plural
-from rdtools.core.records import Doc, Record
+from rdtools.core.records import Doc, Record, is_positive
 from rdtools.diagnose.columns.cost import CompareOptions
 from rdtools.diagnose.diagnostic import Column, Diagnostic
 
@@ -55,7 +55,7 @@ class SuspectedFalseNegatives(Diagnostic):
         negatives: list[float] = []
         for doc in docs:
             if "score" in doc:
-                (positives if doc.get("relevance", 0) > 0 else negatives).append(doc["score"])
+                (positives if is_positive(doc) else negatives).append(doc["score"])
         supremum = max([*positives, *negatives], default=math.nan)
         if not positives or not negatives:
             return supremum, math.nan

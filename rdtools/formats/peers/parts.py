@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from rdtools.core.errors import BadLine
-from rdtools.core.records import Doc, Record
+from rdtools.core.records import Doc, Record, is_positive
 from rdtools.core.streams import Lines
 from rdtools.formats.records import check_record, identifier, show
 from rdtools.formats.texts import decode, string
@@ -90,11 +90,11 @@ def columns_of(line: bytes, names: str) -> list[str]:
 
 
 def positives_of(record: Record) -> list[Doc]:
-    return [doc for doc in record["docs"] if doc.get("relevance", 0) > 0]
+    return list(filter(is_positive, record["docs"]))
 
 
 def negatives_of(record: Record) -> list[Doc]:
-    return [doc for doc in record["docs"] if doc.get("relevance", 0) <= 0]
+    return [doc for doc in record["docs"] if not is_positive(doc)]
 
 
 def pairs_of(record: Record) -> Iterator[tuple[Doc, Doc]]:

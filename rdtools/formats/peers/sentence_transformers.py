@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from rdtools.core.records import Doc, Record
+from rdtools.core.records import Doc, Record, is_positive
 from rdtools.core.streams import Lines
 from rdtools.formats.peers.parts import (
     Fields,
@@ -124,5 +124,5 @@ def write_list(record: Record) -> bytes:
     if all_scored(docs):
         row["scores"] = [doc["score"] for doc in docs]
     else:
-        row["labels"] = [int(doc.get("relevance", 0) > 0) for doc in docs]
+        row["labels"] = [int(is_positive(doc)) for doc in docs]
     return dump(row)

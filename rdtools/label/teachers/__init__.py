@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
+from rdtools.core.errors import UsageError
 from rdtools.core.records import Record
 from rdtools.core.registry import any_of, resolve, split_spec
 from rdtools.label.prompts import Prompt
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from rdtools.label.score_cache import ScoreCache
 
 _MODEL = ("device", "dtype", "max_length", "batch_tokens", "trust_remote_code")
+_NAMED = ("cache", "cache_key", "timeout")
+"""Of programs and servers, which cannot tell what their scores depend on."""
 
 
 class TeacherEntry(NamedTuple):
@@ -38,15 +41,13 @@ TEACHERS = {
     "bm25": TeacherEntry("rdtools.label.teachers.bm25:Bm25Teacher", ("index", "k1", "b")),
     "run": TeacherEntry("rdtools.label.teachers.run_file:RunTeacher", ("score_scale",)),
     "qrels": TeacherEntry("rdtools.label.teachers.qrels:QrelsTeacher", ("qrels", "score_scale")),
-    "cmd": TeacherEntry("rdtools.label.teachers.command:CommandTeacher", ("cache", "score_scale")),
-    "api": TeacherEntry("rdtools.label.teachers.api:ApiTeacher", ("cache",)),
+    "cmd": TeacherEntry("rdtools.label.teachers.command:CommandTeacher", (*_NAMED, "score_scale")),
+    "api": TeacherEntry("rdtools.label.teachers.api:ApiTeacher", _NAMED),
     "listwise-llm": TeacherEntry(
         "rdtools.label.teachers.listwise_llm:ListwiseCausalTeacher", (*_MODEL, "cache")
     ),
-    "listwise-cmd": TeacherEntry(
-        "rdtools.label.teachers.listwise_command:ListwiseCommandTeacher", ("cache",)
-    ),
-    "listwise-api": TeacherEntry("rdtools.label.teachers.listwise_api:ListwiseApiTeacher", ("cache",)),
+    "listwise-cmd": TeacherEntry("rdtools.label.teachers.listwise_command:ListwiseCommandTeacher", _NAMED),
+    "listwise-api": TeacherEntry("rdtools.label.teachers.listwise_api:ListwiseApiTeacher", _NAMED),
 }
 _WITHOUT = {
     **dict.fromkeys(_MODEL, "loads no model"),
@@ -153,6 +154,17 @@ class TeacherResources(Resources):
     cache_key: str | None = None
     timeout: float | None = None
     paper_compat: bool = False
+
+
+def model_of(teacher: str, argument: str) -> str:
+    """Return the model that `--teacher TEACHER:ARGUMENT` names.
+
+    Raises:
+        UsageError: it names none.
+    """
+    if not argument:
+        raise UsageError(f"--teacher {teacher} needs a model: {teacher}:MODEL")
+    return argument
 
 
 def open_teacher(spec: str, resources: TeacherResources) -> Teacher | RecordTeacher:

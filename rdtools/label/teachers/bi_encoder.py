@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rdtools.core.errors import UsageError
 from rdtools.core.scores import floats
-from rdtools.label.teachers import Scored, TextPair
+from rdtools.label.teachers import Scored, TextPair, model_of
 from rdtools.models.embedding_cache import EmbeddingCache
 from rdtools.models.encoding import BiEncoder
 from rdtools.models.loading import fingerprint, load_bi_encoder
@@ -31,9 +30,7 @@ class BiEncoderTeacher:
     needs_text = True
 
     def __init__(self, argument: str, resources: Resources) -> None:
-        if not argument:
-            raise UsageError("--teacher be needs a model: be:MODEL")
-        self.name = argument
+        self.name = model_of("be", argument)
         self._index: DenseIndex | None = None
         if resources.search.index is not None and resources.collection.has_corpus:
             self._index = DenseIndex(argument, resources)

@@ -9,9 +9,10 @@ import torch
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import one_line
-from rdtools.label.teachers import Scored, TeacherResources, TextPair
+from rdtools.label.teachers import Scored, TeacherResources, TextPair, model_of
 from rdtools.label.teachers.prompted import (
     PromptTokens,
+    chat_text,
     check_answers,
     keep_answers,
     not_one_token,
@@ -32,9 +33,7 @@ class CausalTeacher:
     needs_text = True
 
     def __init__(self, argument: str, resources: TeacherResources) -> None:
-        if not argument:
-            raise UsageError("--teacher llm needs a model: llm:MODEL")
-        self.name = argument
+        self.name = model_of("llm", argument)
         self._question = resources.prompt.question("llm")
         self._dtype = resources.model.dtype
         self._model, self._tokenizer = load_causal_model(argument, resources.model)
@@ -67,13 +66,8 @@ class CausalTeacher:
         if not self._question.chat:
             return text
         message = {"role": "user", "content": text}
-        # enable_thinking: models that can think aloud before they answer must answer at once.
         try:
-            return str(
-                self._tokenizer.apply_chat_template(
-                    [message], tokenize=False, add_generation_prompt=True, enable_thinking=False
-                )
-            )
+            return chat_text(self._tokenizer, [message])
         except Exception as error:  # a template is a program of the model's author
             reason = one_line(str(error)) or type(error).__name__
             raise RdError(f"model {self.name}: its chat template fails: {reason}") from error

@@ -12,7 +12,7 @@ from typing import Any
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import log, plural
-from rdtools.label.teachers import TeacherResources
+from rdtools.label.teachers import TeacherResources, model_of
 
 KEY = "OPENAI_API_KEY"
 TIMEOUT_SECONDS = 120.0
@@ -26,9 +26,7 @@ class ChatClient:
     """
 
     def __init__(self, teacher: str, model: str, resources: TeacherResources) -> None:
-        if not model:
-            raise UsageError(f"--teacher {teacher} needs a model: {teacher}:MODEL")
-        self.name = f"{teacher}:{model}"
+        self.name = f"{teacher}:{model_of(teacher, model)}"
         try:
             from openai import OpenAI
         except ImportError:

@@ -9,7 +9,8 @@ from typing import Any, cast
 import torch
 
 from rdtools.core.errors import RdError, UsageError
-from rdtools.label.teachers import TeacherResources
+from rdtools.label.teachers import TeacherResources, model_of
+from rdtools.label.teachers.prompted import chat_text
 from rdtools.label.teachers.windows import ListwiseTeacher, Window
 from rdtools.models.encoding import default_batch_tokens, pad, token_batches
 from rdtools.models.loading import fingerprint, load_causal_model
@@ -23,9 +24,7 @@ class ListwiseCausalTeacher(ListwiseTeacher):
     """
 
     def __init__(self, argument: str, resources: TeacherResources) -> None:
-        if not argument:
-            raise UsageError("--teacher listwise-llm needs a model: listwise-llm:MODEL")
-        super().__init__(f"listwise-llm:{argument}", resources)
+        super().__init__(f"listwise-llm:{model_of('listwise-llm', argument)}", resources)
         self._path, self._dtype = argument, resources.model.dtype
         self._model, self._tokenizer = load_causal_model(argument, resources.model)
         if not self._tokenizer.chat_template:
@@ -87,11 +86,7 @@ class ListwiseCausalTeacher(ListwiseTeacher):
         from jinja2 import TemplateError
 
         try:
-            text = str(
-                self._tokenizer.apply_chat_template(
-                    window.messages(words), tokenize=False, add_generation_prompt=True, enable_thinking=False
-                )
-            )
+            text = chat_text(self._tokenizer, window.messages(words))
         except TemplateError as error:
             raise RdError(f"{self.name}: its chat template refuses the messages: {error}") from None
         begins = self._tokenizer.bos_token is not None and text.startswith(self._tokenizer.bos_token)

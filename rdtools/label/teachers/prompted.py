@@ -71,6 +71,16 @@ class PromptTokens:
         return text[: min(kept[-1][1], len(text) - 1)] if kept else ""
 
 
+def chat_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict[str, str]]) -> str:
+    """Return messages as the model's chat template renders them, up to where the model answers."""
+    # enable_thinking: models that can think aloud before they answer must answer at once.
+    return str(
+        tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+    )
+
+
 def check_answers(name: str, answers: Sequence[int]) -> None:
     """Refuse answers that are the same token.
 

@@ -7,8 +7,7 @@ from functools import cached_property
 
 import torch
 
-from rdtools.core.errors import UsageError
-from rdtools.label.teachers import Scored, TeacherResources, TextPair
+from rdtools.label.teachers import Scored, TeacherResources, TextPair, model_of
 from rdtools.label.teachers.prompted import (
     PromptTokens,
     check_answers,
@@ -31,9 +30,7 @@ class Seq2SeqTeacher:
     needs_text = True
 
     def __init__(self, argument: str, resources: TeacherResources) -> None:
-        if not argument:
-            raise UsageError("--teacher t5 needs a model: t5:MODEL")
-        self.name = argument
+        self.name = model_of("t5", argument)
         self._question = resources.prompt.question("t5")
         self._dtype = resources.model.dtype
         self._model, self._tokenizer = load_seq2seq_model(argument, resources.model)
