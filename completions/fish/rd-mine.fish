@@ -1,6 +1,6 @@
-function _rd_mine
+function _rdtools
     set -l word (commandline -ct | string trim --left --chars '"\'')
-    set -l found (RDTOOLS_COMPLETE=fish rd-mine (commandline -opc)[2..] "$word" 2>/dev/null)
+    set -l found (RDTOOLS_COMPLETE=fish $argv[1] (commandline -opc)[2..] "$word" 2>/dev/null)
     if test $status -eq 3
         __fish_complete_path (commandline -ct)
     else
@@ -8,4 +8,4 @@ function _rd_mine
     end
 end
 
-complete --command rd-mine --no-files --arguments '(_rd_mine)'
+complete --command rd-mine --no-files --arguments '(_rdtools rd-mine)'

@@ -17,7 +17,7 @@ _INSTALLED = {"bash": "{}", "zsh": "_{}", "fish": "{}.fish"}
 # bash splits words at COMP_WORDBREAKS, such as : and =, and replaces only the part behind the last one; @
 # belongs to that part.
 _BASH = """\
-_FUNCTION() {
+_rdtools() {
     local line=${COMP_LINE:0:COMP_POINT} current=${COMP_WORDS[COMP_CWORD]} word kept= found candidate
     word=${line##*[[:space:]]}
     if [[ $current != [\\"\\']* ]]; then
@@ -39,12 +39,10 @@ _FUNCTION() {
         compopt -o nospace 2>/dev/null
     fi
 }
-
-complete -o default -F _FUNCTION COMMAND
 """
 
 _ZSH = """\
-_FUNCTION() {
+_rdtools() {
     local found line
     local -a closed open
     found=$(VARIABLE=zsh ${~words[1]} "${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null)
@@ -66,44 +64,43 @@ _FUNCTION() {
 """
 
 _FISH = """\
-function _FUNCTION
+function _rdtools
     set -l word (commandline -ct | string trim --left --chars '"\\'')
-    set -l found (VARIABLE=fish COMMAND (commandline -opc)[2..] "$word" 2>/dev/null)
+    set -l found (VARIABLE=fish $argv[1] (commandline -opc)[2..] "$word" 2>/dev/null)
     if test $status -eq WANTS_FILES
         __fish_complete_path (commandline -ct)
     else
         string join -- \\n $found
     end
 end
-
-complete --command COMMAND --no-files --arguments '(_FUNCTION)'
 """
 
-_SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+_FUNCTIONS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+"""The function that completes any of the commands."""
+_USES = {
+    "bash": "complete -o default -F _rdtools {}\n",
+    "zsh": "compdef _rdtools {}\n",
+    "fish": "complete --command {0} --no-files --arguments '(_rdtools {0})'\n",
+}
+"""The line that lets it complete one of them."""
 
 
 def script_of(command: str, shell: str) -> str:
     """Return the script that completes one command."""
-    text = _function_of(command, shell)
-    if shell != "zsh":
-        return text
-    # zsh takes such a file for the body of a function of its name.
-    return f'#compdef {command}\n\n{text}\n_{command.replace("-", "_")} "$@"\n'
+    if shell == "zsh":  # which takes such a file for the body of a function of its name
+        return f'#compdef {command}\n\n{_function(shell)}\n_rdtools "$@"\n'
+    return f"{_function(shell)}\n{_USES[shell].format(command)}"
 
 
 def script(shell: str) -> str:
     """Return the script that completes all commands in `shell`."""
-    parts = [f"# TAB completion of {', '.join(COMMANDS)} for {shell}: source this file.\n"]
-    for command in COMMANDS:
-        parts.append(_function_of(command, shell))
-        if shell == "zsh":
-            parts.append(f"compdef _{command.replace('-', '_')} {command}\n")
-    return "\n".join(parts)
+    title = f"# TAB completion of {', '.join(COMMANDS)} for {shell}: source this file."
+    uses = "".join(map(_USES[shell].format, COMMANDS))
+    return f"{title}\n\n{_function(shell)}\n{uses}"
 
 
-def _function_of(command: str, shell: str) -> str:
-    text = _SCRIPTS[shell].replace("_FUNCTION", "_" + command.replace("-", "_")).replace("COMMAND", command)
-    return text.replace("VARIABLE", VARIABLE).replace("WANTS_FILES", str(WANTS_FILES))
+def _function(shell: str) -> str:
+    return _FUNCTIONS[shell].replace("VARIABLE", VARIABLE).replace("WANTS_FILES", str(WANTS_FILES))
 
 
 def scripts() -> Iterator[tuple[str, str]]:
