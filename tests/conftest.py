@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -37,6 +39,8 @@ WORDS = (
     "speed sound wave shock supersonic subsonic viscous fluid jet engine nozzle drag lift model test wind "
     "tunnel data theory experiment result high low number mach reynolds surface temperature gas air "
 ).split()
+SHARED = "RDTOOLS_TESTS_WARM"
+RESOURCES = pytest.StashKey[ExitStack]()
 FIGURES = pytest.StashKey[list[str]]()
 """What modules counted, for the last lines of the session."""
 
@@ -86,18 +90,34 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="session")
-def warm() -> Iterator[str]:
+@contextmanager
+def warm_process() -> Iterator[str]:
     """The socket of a process that runs our commands without importing torch anew each time (warm.py)."""
     with tempfile.TemporaryDirectory(prefix="rdtools") as folder:
         path = f"{folder}/socket"
         environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
-        command = [sys.executable, WARM, "serve", path]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as server:
-            assert server.stdout is not None
-            assert server.stdout.readline() == b"ready\n"
+        with subprocess.Popen([sys.executable, WARM, "serve", path], env=environment) as server:
             yield path
             server.kill()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where tests run in several processes, one process is warm for all of them."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        os.environ[SHARED] = config.stash.setdefault(RESOURCES, ExitStack()).enter_context(warm_process())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash.get(RESOURCES, ExitStack()).close()
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[str]:
+    """The socket of the warm process, once it listens."""
+    with nullcontext(os.environ[SHARED]) if SHARED in os.environ else warm_process() as path:
+        while not os.path.exists(path):
+            time.sleep(0.05)
+        yield path
 
 
 @pytest.fixture(scope="session")

@@ -80,15 +80,15 @@ def test_a_positive_does_not_compete_with_another():
     assert 1 / (1 + math.exp(-x)) == pytest.approx(3 / (1 + math.exp(3 * x)))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_likelihood_is_the_best_of_a_grid(seed):
     groups = drawn(seed)
     calibration = fitted(groups)
-    grid = np.geomspace(0.05, 50, 2001)
-    best = min(grid, key=lambda t: nats(groups, t))
-    assert calibration.temperature == pytest.approx(best, rel=2 * math.log(1000) / 2000)
+    grid = np.geomspace(0.05, 50, 501)
+    curve = [nats(groups, t) for t in grid]
+    assert calibration.temperature == pytest.approx(grid[np.argmin(curve)], rel=2 * math.log(1000) / 500)
     assert calibration.nats == pytest.approx(nats(groups, calibration.temperature), rel=1e-12)
-    assert calibration.nats <= min(nats(groups, t) for t in grid)
+    assert calibration.nats <= min(curve)
     assert calibration.entropy_share == pytest.approx(share(groups, calibration.temperature))
     assert temperature_curve(groups, "likelihood", [0.5, 2]) == pytest.approx(
         [nats(groups, 0.5), nats(groups, 2)]

@@ -15,6 +15,7 @@ import pytest
 from settings import resources
 
 pytest.importorskip("openai", reason="pip install '.[api]'")
+from scoring import scores
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.data.collection import Collection
@@ -119,18 +120,10 @@ def open_api(server, spec="api:m", more=None, **options):
     return open_teacher(spec, resources(Collection(), TeacherResources, api=api, **options))
 
 
-def scores(teacher, pairs=PAIRS):
-    found = [None] * len(pairs)
-    for places, values in teacher.score(pairs):
-        for place, value in zip(places, values, strict=True):
-            found[place] = value
-    return found
-
-
 def test_the_score_is_the_difference_of_log_probabilities(server, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     teacher = open_api(server, more={"concurrency": 3})
-    assert scores(teacher) == pytest.approx([expected(n) for n in range(12)], abs=1e-6)
+    assert scores(teacher, PAIRS) == pytest.approx([expected(n) for n in range(12)], abs=1e-6)
     assert (teacher.name, teacher.scale) == ("api:m", "logit")
     assert len(server.requests) == 12
     assert server.most <= 3
@@ -151,7 +144,7 @@ def test_requests_run_at_once_up_to_the_limit(server):
         return 200, completion(body)
 
     server.behave = behave
-    scores(open_api(server, more={"concurrency": 4}))
+    scores(open_api(server, more={"concurrency": 4}), PAIRS)
     assert server.most == 4
 
 
@@ -232,7 +225,7 @@ FATAL = {
 def test_what_fails_for_good_ends_in_one_line(name, server):
     server.behave = lambda number, body: FATAL[name][0]
     with pytest.raises(RdError) as caught:
-        scores(open_api(server, more={"concurrency": 2, "retries": 1}))
+        scores(open_api(server, more={"concurrency": 2, "retries": 1}), PAIRS)
     message = str(caught.value)
     assert re.fullmatch(
         rf"api:m: {server.url}/: {FATAL[name][1]} \(with --cache, the same command continues\)", message
@@ -243,19 +236,19 @@ def test_what_fails_for_good_ends_in_one_line(name, server):
 def test_servers_that_are_none_or_give_no_probabilities(server):
     server.behave = lambda number, body: (200, {"hello": 1})
     with pytest.raises(RdError, match=r"^api:m: http.*/: the answer is no chat completion$"):
-        scores(open_api(server))
+        scores(open_api(server), PAIRS)
     server.behave = lambda number, body: (200, b"{")
     with pytest.raises(RdError, match=r"^api:m: http.*/: .*line 1 column"):
-        scores(open_api(server, more={"retries": 0}))
+        scores(open_api(server, more={"retries": 0}), PAIRS)
     server.behave = lambda number, body: (200, completion(body, {}))
     with pytest.raises(
         RdError, match=r"^api:m: the server gives no probabilities of tokens \(listwise-api:m needs none\)$"
     ):
-        scores(open_api(server))
+        scores(open_api(server), PAIRS)
     server.http.shutdown()
     server.http.server_close()
     with pytest.raises(RdError, match=r"^api:m: http://127.*/: Connection error\. \(with --cache"):
-        scores(open_api(server, more={"retries": 0}))
+        scores(open_api(server, more={"retries": 0}), PAIRS)
 
 
 def test_no_key_no_model_no_url(server, monkeypatch):

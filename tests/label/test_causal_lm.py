@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from scoring import scores
 from settings import resources
 
 from rdtools.core.errors import RdError, UsageError
@@ -104,14 +105,6 @@ def setting(**options):
     return resources(Collection(), TeacherResources, **options)
 
 
-def scores(teacher, pairs=PAIRS):
-    found = [None] * len(pairs)
-    for places, values in teacher.score(pairs):
-        for place, value in zip(places, values, strict=True):
-            found[place] = value
-    return found
-
-
 def one_at_a_time(folder, prompts, yes, no, special=True):
     """logit(yes) − logit(no) from the whole vocabulary at the last position."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -133,7 +126,7 @@ def test_the_vocabulary_is_never_computed(models):
     teacher = open_teacher(f"llm:{models['gpt2']}", setting())
     widths = []
     teacher._model.register_forward_hook(lambda model, inputs, output: widths.append(output.logits.shape[-1]))
-    scores(teacher)
+    scores(teacher, PAIRS)
     assert set(widths) == {2}
 
 
@@ -144,7 +137,7 @@ def test_scores_are_the_difference_of_two_logits_however_batched(models, name):
     assert np.ptp(expected) > 1e-3  # they tell documents apart
     for batch_tokens in (1, 500, 100_000):
         teacher = open_teacher(f"llm:{models[name]}", setting(batch_tokens=batch_tokens))
-        np.testing.assert_allclose(scores(teacher), expected, atol=1e-5)
+        np.testing.assert_allclose(scores(teacher, PAIRS), expected, atol=1e-5)
     one = next(
         Labeler([teacher]).label(
             [{"query_id": "q", "query": "wing", "docs": [{"doc_id": "d", "text": "jet"}]}]
@@ -158,7 +151,7 @@ def test_the_chat_template_is_used_only_where_asked(models):
     teacher = open_teacher(f"llm:{models['llama']}", setting(prompt=prompt))
     prompts = [f"<|user|>{pair.query}? {pair.text}<|assistant|>" for pair in PAIRS]
     np.testing.assert_allclose(
-        scores(teacher), one_at_a_time(models["llama"], prompts, "yes", "no", special=False), atol=1e-5
+        scores(teacher, PAIRS), one_at_a_time(models["llama"], prompts, "yes", "no", special=False), atol=1e-5
     )
     with pytest.raises(UsageError, match=r"^--chat: model .*gpt2.* has no chat template$"):
         open_teacher(f"llm:{models['gpt2']}", setting(prompt=prompt))
@@ -169,7 +162,7 @@ def test_other_prompts_and_answers(models):
     teacher = open_teacher(f"llm:{models['gpt2']}", setting(prompt=prompt))
     prompts = [f"{{}} {pair.query}\n{pair.text} ->" for pair in PAIRS]
     np.testing.assert_allclose(
-        scores(teacher), one_at_a_time(models["gpt2"], prompts, "Ġno", "Ġyes"), atol=1e-5
+        scores(teacher, PAIRS), one_at_a_time(models["gpt2"], prompts, "Ġno", "Ġyes"), atol=1e-5
     )
 
 
@@ -218,7 +211,7 @@ def test_what_is_too_long_loses_the_end_of_the_document_then_of_the_query(models
 def test_a_prompt_that_cannot_fit_is_one_line(models):
     teacher = open_teacher(f"llm:{models['gpt2']}", setting(max_length=20))
     with pytest.raises(RdError, match=r"^model .*: the prompt itself is longer than 20 tokens$"):
-        scores(teacher)
+        scores(teacher, PAIRS)
 
 
 def test_half_precision_makes_no_ties(models):
@@ -322,7 +315,7 @@ def test_one_answer_alone_is_its_logit(models):
     teacher = open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(answers=" yes")))
     prompts = [DEFAULT_TEMPLATE.format(query=pair.query, document=pair.text) for pair in PAIRS]
     np.testing.assert_allclose(
-        scores(teacher), one_at_a_time(models["gpt2"], prompts, "Ġyes", None), atol=1e-5
+        scores(teacher, PAIRS), one_at_a_time(models["gpt2"], prompts, "Ġyes", None), atol=1e-5
     )
 
 
@@ -355,7 +348,7 @@ def test_qwen3_reranker_scores_as_its_model_card_says(models, instruction):
     expected = torch.log_softmax(torch.stack([logits[:, no], logits[:, yes]], dim=1), dim=1)[:, 1].exp()
     prompt = Prompt(preset="qwen3-reranker", instruction=instruction)
     teacher = open_teacher(f"llm:{models['qwen3']}", setting(prompt=prompt, batch_tokens=3000))
-    found = torch.sigmoid(torch.tensor(scores(teacher)))
+    found = torch.sigmoid(torch.tensor(scores(teacher, PAIRS)))
     np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-6)
     assert np.ptp(found.numpy()) > 1e-4
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scoring import scores
 from settings import resources
 
 from rdtools.core.errors import RdError, UsageError
@@ -55,14 +56,6 @@ def setting(**options):
     return resources(Collection(), TeacherResources, **options)
 
 
-def scores(teacher, pairs=PAIRS):
-    found = [None] * len(pairs)
-    for places, values in teacher.score(pairs):
-        for place, value in zip(places, values, strict=True):
-            found[place] = value
-    return found
-
-
 def one_at_a_time(folder, prompts, yes, no=None):
     from transformers import AutoTokenizer, T5ForConditionalGeneration
 
@@ -86,7 +79,7 @@ def test_monot5_is_true_minus_false_at_the_first_step(models, name, batch_tokens
     expected = one_at_a_time(models[name], prompts, "▁true", "▁false")
     assert np.ptp(expected) > 0.01
     teacher = open_teacher(f"t5:{models[name]}", setting(batch_tokens=batch_tokens))
-    np.testing.assert_allclose(scores(teacher), expected, atol=1e-5)
+    np.testing.assert_allclose(scores(teacher, PAIRS), expected, atol=1e-5)
     assert teacher.scale == "logit"
 
 
@@ -94,7 +87,7 @@ def test_rankt5_is_the_logit_of_its_extra_token(models):
     prompts = [f"Query: {pair.query} Document: {pair.text}" for pair in PAIRS]
     teacher = open_teacher(f"t5:{models['own head']}", setting(prompt=Prompt(preset="rankt5")))
     np.testing.assert_allclose(
-        scores(teacher), one_at_a_time(models["own head"], prompts, "<extra_id_10>"), atol=1e-5
+        scores(teacher, PAIRS), one_at_a_time(models["own head"], prompts, "<extra_id_10>"), atol=1e-5
     )
 
 
@@ -103,12 +96,12 @@ def test_other_answers_and_prompts(models):
     prompts = [f"Query: {pair.query} Document: {pair.text} Relevant:" for pair in PAIRS]
     teacher = open_teacher(f"t5:{models['tied']}", setting(prompt=Prompt(preset="monot5", answers="yes,no")))
     np.testing.assert_allclose(
-        scores(teacher), one_at_a_time(models["tied"], prompts, "▁yes", "▁no"), atol=1e-5
+        scores(teacher, PAIRS), one_at_a_time(models["tied"], prompts, "▁yes", "▁no"), atol=1e-5
     )
     teacher = open_teacher(f"t5:{models['tied']}", setting(prompt=Prompt(template="{document} : {query}")))
     prompts = [f"{pair.text} : {pair.query}" for pair in PAIRS]
     np.testing.assert_allclose(
-        scores(teacher), one_at_a_time(models["tied"], prompts, "▁true", "▁false"), atol=1e-5
+        scores(teacher, PAIRS), one_at_a_time(models["tied"], prompts, "▁true", "▁false"), atol=1e-5
     )
 
 

@@ -438,6 +438,7 @@ def apply(diff: str, tree: Path) -> None:
     path.write_text(text)
 
 
+@pytest.mark.slow
 def test_the_worked_examples_of_contributing(files, tiny_be, tiny_ce, tmp_path):
     tree = tmp_path / "tree"
     for folder in ("rdtools", "tests", "docs"):

@@ -16,7 +16,6 @@ from rdtools.cli.completions import COMMANDS, SHELLS, script
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 
 CORPUS = "".join(
     f"d{n}\tthe {'wing ' * (n % 4)}{'flow ' * (n % 3)}of model {chr(97 + n % 26)}\n" for n in range(40)
@@ -25,10 +24,13 @@ QUERIES = "".join(f"q{n}\twing flow {chr(97 + n)}\n" for n in range(12))
 QRELS = "".join(f"q{n} 0 d{n + 1} 1\n" for n in range(12))
 
 
-def shell(command: str, folder: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def shell(
+    command: str, folder: Path, timeout: float = 120, commands: Path = BIN
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"],
-        cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
     )  # fmt: skip
 
 
@@ -40,12 +42,13 @@ def files(tmp_path):
     return tmp_path
 
 
-def test_mine_label_train_is_one_pipe_and_its_student_retrieves(run, files, tiny_be):
+def test_mine_label_train_is_one_pipe_and_its_student_retrieves(run, files, tiny_be, warm_bin):
     done = shell(
         "rd-mine queries.tsv --corpus corpus.tsv --qrels qrels -n 3"
         f" | rd-label --teacher be:{tiny_be}"
         f" | rd-train --student be:{tiny_be} --layers 2 --loss kl --teacher-temperature 0.05 -o student --batch-size 4",
         files,
+        commands=warm_bin,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[0])["step"] == 1

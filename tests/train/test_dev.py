@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import BIN, WORDS
+from conftest import WORDS
 from test_trainer import CPU, be, ce, equal, output_folder, trainer, weights
 from test_trainer import records as training_records
 
@@ -252,9 +252,9 @@ def test_a_resumed_run_has_the_same_rows_and_weights(tiny_be, tmp_path):
     assert equal(weights(one.student), weights(other.student))
 
 
-def test_a_killed_run_with_a_dev_set_goes_on_to_the_same_bytes(arguments, tmp_path):
+def test_a_killed_run_with_a_dev_set_goes_on_to_the_same_bytes(arguments, tmp_path, warm_bin):
     command = [
-        BIN / "rd-train",
+        warm_bin / "rd-train",
         *map(str, arguments),
         "--dev-share",
         "0.3",
@@ -370,25 +370,10 @@ def test_measuring_costs_no_more_than_training(tiny_be):
     assert [step for step in range(1, 61) if checks.due(step)] == [*range(6, 61, 6)]
 
 
-@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
-def test_the_picture_of_a_run(run, arguments, tmp_path, suffix):
+def test_the_picture_of_a_run(run, arguments, tmp_path):
     pytest.importorskip("matplotlib")
-    run("rd-train", *arguments, "--dev-share", 0.3, "--dev-every", 2, "--plot", f"a.{suffix}", check=True)
-    content = (tmp_path / f"a.{suffix}").read_bytes()
-    run(
-        "rd-train",
-        *arguments,
-        "--dev-share",
-        0.3,
-        "--dev-every",
-        2,
-        "--plot",
-        f"b.{suffix}",
-        "--overwrite",
-        check=True,
-    )
-    assert (tmp_path / f"b.{suffix}").read_bytes() == content
-    assert content.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix])
+    run("rd-train", *arguments, "--dev-share", 0.3, "--dev-every", 2, "--plot", "a.svg", check=True)
+    assert "nDCG@10" in (tmp_path / "a.svg").read_text()
 
 
 def test_the_picture_as_text():

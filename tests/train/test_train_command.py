@@ -249,10 +249,19 @@ def test_two_processes_go_on_with_a_run_to_the_weights_of_one(run, tiny_be, tmp_
         torch.testing.assert_close(weights[1][name], tensor, atol=1e-5, rtol=1e-5)
 
 
-def test_a_killed_run_goes_on_to_the_same_weights(tiny_be, tmp_path):
+def test_a_killed_run_goes_on_to_the_same_weights(tiny_be, tmp_path, warm_bin):
     (tmp_path / "records").write_text("".join(lines()))
     # All are started alike: a fork of the warm process rounds differently.
-    command = [BIN / "rd-train", "records", "--student", f"be:{tiny_be}", "--loss", "kl", "--max-steps", "16"]
+    command = [
+        warm_bin / "rd-train",
+        "records",
+        "--student",
+        f"be:{tiny_be}",
+        "--loss",
+        "kl",
+        "--max-steps",
+        "16",
+    ]
     start = partial(subprocess.Popen, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with start([*command, "-o", "undisturbed"]) as undisturbed:
         with start([*command, "-o", "out", "--save-steps", "3", "--log-steps", "1"]) as killed:

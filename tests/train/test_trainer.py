@@ -222,14 +222,14 @@ def learning(student, loss, steps):
 
 
 @pytest.mark.parametrize("loss", ["lce", "ranknet", "margin-mse", "kl"])
-def test_training_learns(make, loss):
-    losses, first = learning(make(), loss, 40)
+def test_a_cross_encoder_learns(tiny_ce, loss):
+    losses, first = learning(CrossEncoderStudent(ce(tiny_ce), CPU), loss, 40)
     assert losses[-1] < losses[0] / 2
     assert first
 
 
 @pytest.mark.parametrize("loss", {loss.function: name for name, loss in LOSSES.items()}.values())
-def test_every_loss_teaches(tiny_be, loss):
+def test_every_loss_teaches_a_bi_encoder(tiny_be, loss):
     losses, first = learning(BiEncoderStudent(be(tiny_be, scale=10), CPU), loss, 15)
     assert losses[-1] < losses[0]
     assert first

@@ -10,7 +10,6 @@ last line counts what survived. The moments are drawn from --seed.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import random
@@ -28,6 +27,7 @@ from typing import Any
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import warm
 from conftest import WORDS, _tiny_config_and_tokenizer
 
 KILLS_A_SERIES = 4
@@ -42,29 +42,14 @@ class Attempt:
         self.start = time.monotonic()
         self.pid = os.fork()
         if self.pid == 0:
-            self._become([str(word) for word in words])
-
-    def _become(self, words: list[str]) -> None:
-        os.chdir(self.folder)
-        for place, path, mode in (
-            (0, os.devnull, os.O_RDONLY),
-            (1, "stdout", os.O_WRONLY),
-            (2, "stderr", os.O_WRONLY),
-        ):
-            os.dup2(os.open(path, mode | (os.O_CREAT | os.O_TRUNC if place else 0), 0o644), place)
-        sys.stdout, sys.stderr = open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
-        status = 1
-        try:
             if words[0] == "rd-label":
                 _log_scores(self.log)
-            sys.argv = words
-            importlib.import_module(f"rdtools.cli.{words[0].removeprefix('rd-')}").main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        finally:
-            sys.stdout.flush()
-            os._exit(status)
+            command, *arguments = map(str, words)
+            streams = [os.open(os.devnull, os.O_RDONLY)]
+            streams += [
+                os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for name in ("stdout", "stderr")
+            ]
+            warm.become(command, arguments, folder, dict(os.environ), streams)
 
     def wait(self) -> float:
         """Wait for the end, which must be a good one; return how long it took."""
@@ -282,20 +267,7 @@ def main() -> None:
     for what, default in (("label", 50), ("train", 20), ("signals", 20), ("seed", 0)):
         parser.add_argument(f"--{what}", type=int, default=default, metavar="N")
     given = parser.parse_args()
-    import sentence_transformers  # noqa: F401 - once, before the forks
-    import transformers
-
-    for command in ("mine", "label", "train", "eval", "entropy"):  # whose first act is to mind the signals
-        importlib.import_module(f"rdtools.cli.{command}")
-
-    for late in (
-        "AutoTokenizer",
-        "AutoModelForSequenceClassification",
-        "BertModel",
-        "BertForSequenceClassification",
-    ):
-        getattr(transformers, late)
-
+    warm.import_all()
     rng = random.Random(given.seed)
     with tempfile.TemporaryDirectory(prefix="rdtools-chaos-") as name:
         room = Path(name)

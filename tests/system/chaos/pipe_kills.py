@@ -10,7 +10,6 @@ that were survived. The moments and the victims are drawn from --seed.
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import random
 import shutil
@@ -24,6 +23,7 @@ from pathlib import Path
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import warm
 from system.chaos.kills import prepare
 
 QUERIES = 40
@@ -45,31 +45,16 @@ def start(room: Path, folder: Path) -> list[int]:
         outlet = (0, os.open(folder / "stdout", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)) if last else os.pipe()
         pid = os.fork()
         if pid == 0:
-            become(line.format(room=room).split(), folder, source, outlet[1], number)
+            if not last:
+                os.close(outlet[0])
+            errors = os.open(folder / f"stderr-{number}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            command, *arguments = [*line.format(room=room).split(), "--quiet"]
+            warm.become(command, arguments, folder, dict(os.environ), (source, outlet[1], errors))
         pids.append(pid)
         os.close(source)
         os.close(outlet[1])
         source = outlet[0]
     return pids
-
-
-def become(words: list[str], folder: Path, source: int, target: int, number: int) -> None:
-    os.chdir(folder)
-    errors = os.open(f"stderr-{number}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for place, descriptor in enumerate((source, target, errors)):
-        os.dup2(descriptor, place)
-    os.closerange(3, 64)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
-    status = 1
-    try:
-        sys.argv = [*words, "--quiet"]
-        importlib.import_module(f"rdtools.cli.{words[0].removeprefix('rd-')}").main()
-        status = 0
-    except SystemExit as end:
-        status = int(end.code or 0)
-    finally:
-        sys.stdout.flush()
-        os._exit(status)
 
 
 def wait(pids: list[int]) -> list[int]:
@@ -83,10 +68,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     given = parser.parse_args()
-    for name in ("faiss", "numba", "sentence_transformers", "rdtools.search.bm25"):
-        importlib.import_module(name)
-    for command in ("mine", "label", "train"):
-        importlib.import_module(f"rdtools.cli.{command}")
+    warm.import_all()
     rng = random.Random(given.seed)
     with tempfile.TemporaryDirectory(prefix="rdtools-pipes-") as name:
         room = Path(name)

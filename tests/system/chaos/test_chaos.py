@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from warm import FILE_SIZE
 
 from rdtools.cli.command import EntryPoint
 from rdtools.core.errors import RdError
@@ -208,19 +209,16 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half(warm_bin, tmp_path, tin
         "qrels": "q 0 d1 1\n",
     }.items():
         (tmp_path / name).write_text(content)
-    code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size},) * 2)\n" + START
-    words = command.format(be=tiny_be, ce=tiny_ce).split()
+    name, *words = command.format(be=tiny_be, ce=tiny_ce).split()
+    environment = {**os.environ, FILE_SIZE: str(size)}
     done = subprocess.run(
-        [sys.executable, "-c", code, *words, "--quiet"], cwd=tmp_path, capture_output=True, text=True
+        [warm_bin / name, *words, "--quiet"], cwd=tmp_path, capture_output=True, text=True, env=environment
     )
     assert done.returncode == 1
-    assert re.fullmatch(f"{words[0]}: {says}\n", done.stderr), done.stderr
+    assert re.fullmatch(f"{name}: {says}\n", done.stderr), done.stderr
     assert not list(tmp_path.glob("*out*"))
     index = tmp_path / "index"
     assert not index.exists() or not list(index.iterdir())
-
-
-START = "import sys, importlib; sys.argv = sys.argv[1:]; importlib.import_module('rdtools.cli.' + sys.argv[0][3:]).main()"
 
 
 def test_an_output_whose_folder_vanishes_is_one_line(run, tmp_path):
