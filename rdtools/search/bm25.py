@@ -9,7 +9,6 @@ float32, in the order of the query.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,14 +23,7 @@ import numpy as np
 from rdtools.core.log import track
 from rdtools.search import RankedRows
 from rdtools.search.arrays import open_array, save_array
-from rdtools.search.bm25_loops import (
-    Postings,
-    check_postings,
-    document_frequencies,
-    fill_postings,
-    find_best,
-    weigh,
-)
+from rdtools.search.bm25_postings import FEW, Block, Postings, best_rows, inverse_document_frequency
 from rdtools.search.index_folder import DamagedIndexError, index_folder, load_index, load_or_build
 from rdtools.search.resources import Resources
 from rdtools.search.tokenizer import Analyzer, Vocabulary, tokenize
@@ -39,9 +31,9 @@ from rdtools.search.tokenizer import Analyzer, Vocabulary, tokenize
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_FREQUENT = 8  # a term in more than 1 of 8 documents has a line, which is faster to add as a whole
 _PARTS = 4  # of a batch for each thread, so that no thread waits long for another
 _KEYS = 2**23  # of all queries searched together: 64 MiB
+_SOON = 2**26  # rows that numpy reads in less time than compiled loops take to load
 _STATISTICS = "statistics.json"
 _VOCABULARY = "vocabulary.txt"
 
@@ -63,6 +55,7 @@ class Bm25:
         self._average_length = average_length
         self._analyzer = Analyzer()
         self._folder = Path()
+        self._asked = 0
         self.k1 = k1
         self.b = b
 
@@ -72,24 +65,11 @@ class Bm25:
     @classmethod
     def build(cls, texts: Iterable[str], k1: float, b: float) -> Bm25:
         vocabulary = Vocabulary()
-        tokens, lengths = tokenize(track(texts, "indexing", "doc"), vocabulary)
+        blocks = [Block.build(*own) for own in tokenize(track(texts, "indexing", "doc"), vocabulary)]
+        lengths = np.concatenate([np.zeros(0, np.int64), *(block.lengths for block in blocks)])
         average = float(lengths.mean()) if len(lengths) else 0.0
-        counts = document_frequencies(tokens, lengths, len(vocabulary.stems))
-        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-        rows = np.empty(starts[-1], np.int32)
-        impacts = np.empty(starts[-1], np.float32)
-        fill_postings(tokens, lengths, starts, rows, impacts)
-        idf = np.array([_idf(count, len(lengths)) for count in counts.tolist()], np.float32)
         norms = np.asarray(k1 * ((1 - b) + b * lengths / (average or 1)), np.float64)
-        weigh(impacts, starts, rows, idf, norms)
-        frequent = np.flatnonzero(counts * _FREQUENT > len(lengths))
-        line_of_term = np.full(len(counts), -1, np.int32)
-        line_of_term[frequent] = np.arange(len(frequent))
-        lines = np.zeros((len(frequent), len(lengths)), np.float32)
-        for line, term in zip(lines, frequent, strict=True):
-            own = slice(starts[term], starts[term + 1])
-            line[rows[own]] = impacts[own]
-        return cls(Postings(starts, rows, impacts, line_of_term, lines), vocabulary.stems, k1, b, average)
+        return cls(Postings.build(blocks, len(vocabulary.stems), norms), vocabulary.stems, k1, b, average)
 
     def save(self, folder: Path) -> None:
         for name, array in self._postings._asdict().items():
@@ -106,7 +86,7 @@ class Bm25:
             ValueError: its files do not fit together.
         """
         postings = Postings(*(open_array(_file(folder, name)) for name in Postings._fields))
-        check_postings(postings)
+        postings.check()
         stems = (folder / _VOCABULARY).read_text(encoding="utf-8").split("\n")
         count = len(postings.line_of_term)
         terms = dict(zip(stems, range(count), strict=False))
@@ -132,6 +112,11 @@ class Bm25:
         )
 
     def _search(self, terms: Sequence[list[int]], depths: Sequence[int], room: int) -> list[RankedRows]:
+        self._asked += len(terms)
+        if len(self) <= FEW and self._asked * len(self) <= _SOON:
+            return [_ranked(best_rows(self._postings, *own)) for own in zip(terms, depths, strict=True)]
+        from rdtools.search.bm25_loops import find_best
+
         keys = np.empty((len(terms), room), np.int64)
         counts = find_best(
             self._postings,
@@ -166,7 +151,7 @@ class Bm25:
             term = self._term_of_stem.get(word)
             if tf and term is not None:
                 start, end = self._postings.starts[term : term + 2].tolist()
-                score += _idf(end - start, len(self)) * tf / (tf + norm)
+                score += inverse_document_frequency(end - start, len(self)) * tf / (tf + norm)
         return score
 
     def _terms(self, query: str) -> list[int]:
@@ -202,12 +187,8 @@ def open_bm25(resources: Resources) -> Bm25:
     return load_or_build(resources.search, "bm25", settings, corpus, build, Bm25.save, Bm25.load)
 
 
-def _idf(count: int, n: int) -> float:
-    return math.log(1 + (n - count + 0.5) / (count + 0.5))
-
-
 def _ranked(keys: NDArray[np.int64]) -> RankedRows:
-    """Return the rows and scores of keys, see `find_best`."""
+    """Return the rows and scores of keys, see `bm25_loops.find_best`."""
     return keys & 0xFFFFFFFF, (-(keys >> 32)).astype(np.int32).view(np.float32)
 
 

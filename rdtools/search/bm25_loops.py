@@ -1,16 +1,18 @@
-"""The loops of BM25, compiled by numba: build postings from tokens, find the best rows of a batch of queries.
+"""The loop of BM25, compiled by numba: find the best rows of a batch of queries.
 
-numpy would read all n rows for each query and holds the interpreter's lock; loops in C would need a compiler
-at installation, or wheels of our own for every platform.
+numpy (`bm25_postings.best_rows`) reads all n rows for each query and holds the interpreter's lock; loops in C
+would need a compiler at installation, or wheels of our own for every platform.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
 import numpy as np
+
+from rdtools.search.bm25_postings import Postings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,76 +29,6 @@ def compiled(loop: Loop) -> Loop:
         return numba.njit(loop, cache=True, nogil=True)  # type: ignore[no-any-return]
     except RuntimeError:  # neither folder can be written
         return numba.njit(loop, nogil=True)  # type: ignore[no-any-return]
-
-
-class Postings(NamedTuple):
-    """The rows in which a term occurs, and its impact there: its share of the row's score."""
-
-    starts: NDArray[np.int64]
-    """(terms + 1,) the first posting of each term in `rows` and `impacts`."""
-    rows: NDArray[np.int32]
-    """(postings,) ascending for each term."""
-    impacts: NDArray[np.float32]
-    """(postings,) above 0."""
-    line_of_term: NDArray[np.int32]
-    """(terms,) the term's place in `lines`; -1 if it has none."""
-    lines: NDArray[np.float32]
-    """(frequent terms, n) the impact on every row, 0 if the term does not occur."""
-
-
-@compiled
-def document_frequencies(
-    tokens: NDArray[np.int32], lengths: NDArray[np.int64], terms: int
-) -> NDArray[np.int64]:
-    """Count the documents of each term; `tokens` holds the terms of one document after another."""
-    counts = np.zeros(terms, np.int64)
-    last = np.full(terms, -1, np.int64)
-    at = 0
-    for row in range(len(lengths)):
-        for token in tokens[at : at + lengths[row]]:
-            if last[token] != row:
-                last[token] = row
-                counts[token] += 1
-        at += lengths[row]
-    return counts
-
-
-@compiled
-def fill_postings(
-    tokens: NDArray[np.int32],
-    lengths: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    rows: NDArray[np.int32],
-    frequencies: NDArray[np.float32],
-) -> None:
-    """Sort the tokens by term and count them within each document."""
-    ends = starts[:-1].copy()
-    at = 0
-    for row in range(len(lengths)):
-        for token in tokens[at : at + lengths[row]]:
-            end = ends[token]
-            if end > starts[token] and rows[end - 1] == row:
-                frequencies[end - 1] += 1
-            else:
-                rows[end] = row
-                frequencies[end] = 1
-                ends[token] = end + 1
-        at += lengths[row]
-
-
-@compiled
-def weigh(
-    impacts: NDArray[np.float32],
-    starts: NDArray[np.int64],
-    rows: NDArray[np.int32],
-    idf: NDArray[np.float32],
-    norms: NDArray[np.float64],
-) -> None:
-    """Turn frequencies into impacts, idf · tf/(tf + norm): computed in float64, rounded once."""
-    for term in range(len(idf)):
-        for place in range(starts[term], starts[term + 1]):
-            tf = np.float64(impacts[place])
-            impacts[place] = np.float64(idf[term]) * (tf / (norms[rows[place]] + tf))
 
 
 @compiled
@@ -152,7 +84,7 @@ def find_best(
 
     Rows may come from a damaged file. One that is negative, beyond the last row, or in an earlier block than
     the one before it is not used: as an unsigned number its distance from the block's first row is too
-    large. The term then ends too early, and the number of the query's rows is -1. `check_postings` has
+    large. The term then ends too early, and the number of the query's rows is -1. `Postings.check` has
     checked the other arrays.
     """
     starts, rows, impacts, line_of_term, lines = postings
@@ -217,24 +149,3 @@ def find_best(
             if line_of_term[terms[slot]] < 0 and places[slot] != starts[terms[slot] + 1]:
                 counts[query] = -1
     return counts
-
-
-def check_postings(postings: Postings) -> None:
-    """Check what `find_best` relies on, so that it reads nothing outside its arrays.
-
-    Raises:
-        ValueError: an array has another type or shape than an index has, or a place is out of bounds.
-    """
-    starts, rows, impacts, line_of_term, lines = postings
-    types = (np.int64, np.int32, np.float32, np.int32, np.float32)
-    arrays: tuple[NDArray[Any], ...] = postings
-    for name, array, kind in zip(Postings._fields, arrays, types, strict=True):
-        shape = 2 if name == "lines" else 1
-        if array.dtype != kind or array.ndim != shape or not array.flags.c_contiguous:
-            raise ValueError(f"{name} has another type or shape than an index has")
-    if len(starts) != len(line_of_term) + 1 or starts[0] != 0 or not (starts[1:] > starts[:-1]).all():
-        raise ValueError("starts are not those of its terms")
-    if starts[-1] != len(rows) or len(rows) != len(impacts):
-        raise ValueError(f"it has {len(rows):,} rows and {len(impacts):,} impacts, not {starts[-1]:,}")
-    if not ((line_of_term >= -1) & (line_of_term < len(lines))).all():
-        raise ValueError("line_of_term has places out of bounds")

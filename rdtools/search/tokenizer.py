@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -51,9 +51,10 @@ class Vocabulary(dict[str, int]):
         return number
 
 
-def tokenize(texts: Iterable[str], vocabulary: Vocabulary) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return the terms of all texts, one text after another, and the number of terms of each text."""
-    tokens, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
+def tokenize(
+    texts: Iterable[str], vocabulary: Vocabulary
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+    """Yield the terms of some texts, one text after another, and the number of terms of each text."""
     number = vocabulary.__getitem__
     texts = iter(texts)
     while True:
@@ -62,8 +63,7 @@ def tokenize(texts: Iterable[str], vocabulary: Vocabulary) -> tuple[NDArray[np.i
             block.extend(map(number, _words(text.lower())))
             ends.append(len(block))
         if len(ends) == 1:
-            return np.concatenate(tokens), np.concatenate(lengths)
+            return
         words = np.frombuffer(block, np.int32)
         kept = words != _STOPPED
-        tokens.append(words[kept])
-        lengths.append(np.diff(np.concatenate([[0], np.cumsum(kept)])[ends]))
+        yield words[kept], np.diff(np.concatenate([[0], np.cumsum(kept)])[ends])

@@ -23,6 +23,13 @@ PARAMETERS = [(1.2, 0.75), (0.9, 0.4), (2.0, 0.0), (0.0, 1.0)]
 WORDS = "boundary layers layer flowing flow plates wing wings the of heat jet jets nozzle".split()
 
 
+@pytest.fixture(autouse=True, params=["numpy", "compiled loops"])
+def searching(request, monkeypatch):
+    """The way small indexes are searched at first, and that of others."""
+    if request.param == "compiled loops":
+        monkeypatch.setattr(module, "_SOON", -1)
+
+
 def ranking(scores: list[float], depth: int) -> list[tuple[int, float]]:
     found = [(row, score) for row, score in enumerate(scores) if score > 0]
     return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:depth]
@@ -95,6 +102,9 @@ UNFIT = {
     "impacts: of another shape": ("impacts", lambda a: a[:, None], "impacts has another type or shape"),
     "line_of_term: too large": ("line_of_term", lambda a: a + 9, "line_of_term has places out of bounds"),
     "line_of_term: too small": ("line_of_term", lambda a: a - 9, "line_of_term has places out of bounds"),
+    "rows: negative": ("rows", lambda a: a - 1, "the rows of a term are out of order"),
+    "rows: too large": ("rows", lambda a: a + 11, "the rows of a term are out of order"),
+    "rows: out of order": ("rows", lambda a: a[::-1].copy(), "the rows of a term are out of order"),
     "lines: by column": ("lines", lambda a: np.asfortranarray(np.tile(a, (2, 1))), "lines has another type"),
 }
 
@@ -204,7 +214,7 @@ def test_words_are_those_of_bm25s():
     )
     assert [stems(text) for text in texts] == expected
     vocabulary = Vocabulary()
-    tokens, lengths = tokenize(texts, vocabulary)
+    ((tokens, lengths),) = tokenize(texts, vocabulary)
     names = list(vocabulary.stems)
     assert [names[token] for token in tokens] == [word for text in expected for word in text]
     assert lengths.tolist() == [len(text) for text in expected]
