@@ -23,6 +23,7 @@ JOBS = {
     "bm25-index": "bm25_index",
     "bm25": "bm25",
     "bm25-texts": "bm25_texts",
+    "bm25-cold": "bm25_cold",
     "dense": "dense",
     "label": "label",
     "train": "train",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 
 import bm25
 from measuring import Options, Row, Side, compare, in_turn, note
@@ -17,13 +15,14 @@ def make(options: Options) -> None:
 
 
 def rows(options: Options) -> Iterator[Row]:
-    """Each is built once, on one processor, and left there for the searches."""
+    """On one processor; the last of each stays for the searches."""
     folder = bm25.collection(options)
     commands = bm25.index_commands(folder)
-    for name in commands:
-        shutil.rmtree(folder / name, ignore_errors=True)
-    sides = [Side(name, command, threads=1) for name, command in commands.items()]
-    taken = in_turn(sides, replace(options, repeats=1))
+    sides = [
+        Side(name, ["bash", "-c", 'rm -rf "$0"; "$@"', folder / name, *command], threads=1)
+        for name, command in commands.items()
+    ]
+    taken = in_turn(sides, options)
     for name in commands:
         size = sum(file.stat().st_size for file in (folder / name).rglob("*"))
         note(f"{name}: {size / 1e6:.0f} MB on disk")

@@ -19,6 +19,8 @@ def rows(options: Options) -> Iterator[Row]:
     bm25.build_indexes(folder)
     sides = bm25.sides(folder, 1, [100], "rd-mine -n 15, texts", "rd-mine")
     for part, taken in parts_in_turn(sides, options).items():
+        if part.endswith(bm25.ALONE):
+            continue
         ours, ids_alone = taken.values()
         yield from compare(
             f"rd-mine bm25 -n 15, texts, {part}",

@@ -102,8 +102,8 @@ def rows(options: Options) -> Iterator[Row]:
         ]
         if not words:
             jobs += [
-                Side("paper's way (pandas)", worker("entropy", "paper", path), once=True, needs=("pandas",)),
-                Side("numpy, query by query", worker("entropy", "query_by_query", path), once=True),
+                Side("paper's way (pandas)", worker("entropy", "paper", path), needs=("pandas",)),
+                Side("numpy, query by query", worker("entropy", "query_by_query", path)),
             ]
         taken = in_turn(jobs, options)
         ours = taken.pop("rd-entropy")

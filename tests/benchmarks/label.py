@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import texts
-from measuring import Options, Row, Side, as_a_command, compare, left_out, parts_in_turn, timed, worker
+from measuring import Options, Row, Side, compare, fastest, left_out, parts_in_turn, timed, worker
 
 MINUTES = (0.6, 4)
 GROUP = 16
-TARGETS = {"passages": "≥ 1.3", "abstracts": "≥ 1.0"}
+TARGETS = {"passages": "≥ 1.5", "abstracts": "≥ 1.5"}
 
 
 def make(options: Options) -> None:
@@ -22,7 +22,6 @@ def make(options: Options) -> None:
 
 def ours(model: str, out: str, queries: str, dtype: str) -> None:
     """The command's own loop: records in, scored records out."""
-    as_a_command()
     from rdtools.data.collection import Collection
     from rdtools.label.labeler import Labeler
     from rdtools.label.teachers import TeacherResources, open_teacher
@@ -48,8 +47,9 @@ def theirs(model: str, out: str, queries: str) -> None:
         records = texts.records(kind, int(queries), GROUP)
         pairs = [(record["query"], doc["text"]) for record in records for doc in record["docs"]]
         encoder.predict(pairs[:4])
-        with timed(kind, len(pairs)):
-            scores = encoder.predict(pairs)
+        for batch in texts.BATCHES:
+            with timed(f"{kind}, batches of {batch}", len(pairs)):
+                scores = encoder.predict(pairs, batch_size=batch)
         Path(f"{out}-{kind}-theirs.json").write_text(json.dumps(scores.tolist()))
 
 
@@ -93,13 +93,14 @@ def rows(options: Options) -> Iterator[Row]:
         return
     agreed = parts_in_turn([Side("agreement", worker("label", "agreement", out), timed=True)], options)
     for dtype in dtypes:
-        for kind, taken in parts.items():
+        for kind in TARGETS:
+            best, theirs = fastest(parts, kind, peer.name)
             found = agreed[f"{kind} {dtype}"]["agreement"].results
             target = TARGETS[kind] if dtype == "float32" else "≥ 4"
             shown = f"scores {found['apart']:.0e} apart, τ {found['tau']:.4f}, {found['ties']:.0f} ties"
             yield from compare(
-                f"rd-label ce {dtype}, {kind} ({shown})", "pairs/s", taken[f"rd-label {dtype}"],
-                {peer.name: taken[peer.name]}, {peer.name: target},
+                f"rd-label ce {dtype}, {kind} ({shown})", "pairs/s",
+                parts[kind][f"rd-label {dtype}"], {f"{peer.name}, {best}": theirs}, {f"{peer.name}, {best}": target},
             )  # fmt: skip
     if "bfloat16" not in dtypes:
         yield Row("rd-label ce bfloat16", peer.name, "not measured: this CPU has no AMX", "", "", "≥ 4")

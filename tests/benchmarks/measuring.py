@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +23,8 @@ from typing import Any
 BIN = Path(sys.executable).parent
 # What is installed has been compiled, and starts in half the time.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-ENVIRONMENT["HF_HUB_OFFLINE"] = "1"
+# As our commands set it for themselves: threads of all sides sleep while they wait.
+ENVIRONMENT |= {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,6 @@ class Side:
     Attributes:
         timed: what counts are the lines that `timed` prints in it, rather than the whole process.
         threads: processors that it may use (None: all).
-        once: it is too slow to be repeated.
         needs: modules without which it is left out.
     """
 
@@ -55,7 +55,6 @@ class Side:
     timed: bool = False
     stdin: Path | None = None
     threads: int | None = None
-    once: bool = False
     needs: tuple[str, ...] = ()
 
 
@@ -119,9 +118,9 @@ def in_turn(sides: Sequence[Side], options: Options) -> dict[str, Taken]:
 def parts_in_turn(sides: Sequence[Side], options: Options) -> dict[str, dict[str, Taken]]:
     """The same of timed sides that print a line for each part of their work: part -> side -> Taken."""
     runs: dict[str, dict[str, list[Taken]]] = {}
-    for turn in range(options.repeats):
+    for _ in range(options.repeats):
         for side in sides:
-            if missing(*side.needs) or (side.once and turn):
+            if missing(*side.needs):
                 continue
             for part, taken in _run(side, options.clock).items():
                 runs.setdefault(part, {}).setdefault(side.name, []).append(taken)
@@ -165,6 +164,17 @@ def left_out(job: str, *sides: Side) -> Iterator[Row]:
             )
 
 
+def fastest(parts: Mapping[str, dict[str, Taken]], kind: str, name: str) -> tuple[str, Taken]:
+    """Return the part of a side that did most a second, of those named `kind, ...`, and how it is named."""
+    own = {
+        part.removeprefix(f"{kind}, "): taken[name]
+        for part, taken in parts.items()
+        if name in taken and part.startswith(f"{kind}, ")
+    }
+    best = min(own, key=lambda part: own[part].seconds / (own[part].count or 1))
+    return best, own[best]
+
+
 @contextmanager
 def timed(part: str = "", count: float | None = None) -> Iterator[dict[str, Any]]:
     """In a worker: print what the block took, by the clock and of processors, and what is put into the result."""
@@ -173,11 +183,6 @@ def timed(part: str = "", count: float | None = None) -> Iterator[dict[str, Any]
     yield results
     took = {"seconds": time.perf_counter() - begin, "cpu": time.process_time() - used}
     print(json.dumps({"part": part, **took, "count": count, "results": results}), flush=True)
-
-
-def as_a_command() -> None:
-    """In a worker that stands for a command: its threads wait as those of the commands do, see rdtools.cli.door."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def note(message: str) -> None:

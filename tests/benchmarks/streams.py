@@ -79,7 +79,7 @@ def rows(options: Options) -> Iterator[Row]:
     by_size: dict[int, dict[str, Taken]] = {}
     for count in (START, few, many):
         sides = [Side(name, command) for name, command in commands(options, count).items()]
-        by_size[count] = in_turn(sides, replace(options, repeats=1) if count == many else options)
+        by_size[count] = in_turn(sides, options)
     for name, ours in by_size[many].items():
         start = by_size[START][name].seconds
         long, short = started(ours, start, many), started(by_size[few][name], start, few)
