@@ -11,6 +11,7 @@ import torch
 
 from rdtools.core.errors import RdError, first_line
 from rdtools.models.encoding import pad
+from rdtools.models.kinds import missing_weights, saved_json
 from rdtools.models.layers import keep_rows
 from rdtools.models.loading import (
     check_modules,
@@ -22,7 +23,6 @@ from rdtools.models.loading import (
     positions,
     quiet_libraries,
     refuse_pickles,
-    saved_json,
 )
 from rdtools.models.options import ModelOptions
 from rdtools.models.preprocessing import (
@@ -151,7 +151,7 @@ def _load(name: str, loading: ModelOptions, student: bool) -> Any:
         new = student and not saved and not architecture.endswith("ForSequenceClassification")
         model, lacks = None, list[str]()
         if student or not architecture.endswith("ForCausalLM"):
-            with _missing_weights() as lacks:
+            with missing_weights() as lacks:
                 model = _with_new_head(name, loading) if new else _as_saved(name, loading)
     if model is None:
         raise RdError(f"model {name}: it is a causal model without a head for pairs (use llm:{name})")
@@ -230,29 +230,6 @@ def _architecture(name: str, loading: ModelOptions) -> str:
 
     config = AutoConfig.from_pretrained(name, trust_remote_code=loading.trust_remote_code)
     return str((getattr(config, "architectures", None) or [""])[0])
-
-
-@contextlib.contextmanager
-def _missing_weights() -> Iterator[list[str]]:
-    """Yield a list of the weights that the files of models loaded in this block lack.
-
-    The library fills them at random, and has no option that says so.
-    """
-    from transformers import PreTrainedModel
-
-    lacks: list[str] = []
-    own = PreTrainedModel.__dict__["from_pretrained"]
-
-    def informed(cls: type, *arguments: Any, **options: Any) -> Any:
-        model, info = own.__func__(cls, *arguments, **{**options, "output_loading_info": True})
-        lacks.extend(sorted(key for key in info["missing_keys"] if not key.startswith("pooler.")))
-        return model
-
-    PreTrainedModel.from_pretrained = classmethod(informed)  # type: ignore[method-assign, assignment]
-    try:
-        yield lacks
-    finally:
-        PreTrainedModel.from_pretrained = own  # type: ignore[method-assign]
 
 
 def _labels(model: Any) -> int:

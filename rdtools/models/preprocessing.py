@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder, SentenceTransformer
+    from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder
 
 OLDEST_VERSION = "5.1"
 """The oldest version of sentence-transformers that is supported."""
@@ -27,7 +27,7 @@ class Preprocessing:
         template: whether inputs are rendered by a chat template.
     """
 
-    def __init__(self, model: SentenceTransformer | CrossEncoder) -> None:
+    def __init__(self, model: SentenceTransformer | SparseEncoder | CrossEncoder) -> None:
         self._model: Any = model
         self._modular = is_modular(model)
         self._excludes_prompt = any(
@@ -97,10 +97,11 @@ def is_modular(model: object) -> bool:
     return hasattr(model, "preprocess")
 
 
-def runs_in_batches(model: SentenceTransformer | CrossEncoder) -> bool:
+def runs_in_batches(model: SentenceTransformer | SparseEncoder | CrossEncoder) -> bool:
     """Whether the model's first module is the library's own transformer, which reads tokens."""
     first = type(model[0])
-    return first.__name__ == "Transformer" and first.__module__.startswith("sentence_transformers.")
+    ours = first.__module__.startswith("sentence_transformers.")
+    return ours and first.__name__ in ("Transformer", "MLMTransformer")
 
 
 def _depends_on_task(model: Any) -> bool:

@@ -70,8 +70,11 @@ def indexed(vectors: Any) -> SimpleNamespace:
     """What a search needs of an index, without a model and texts: each row is a text of its own."""
     import numpy as np
 
+    from rdtools.search.dense import DenseIndex
+
     return SimpleNamespace(
         embeddings=vectors,
+        is_finite=DenseIndex.is_finite,
         rows_at=lambda place: np.array([place]),
         scores=lambda query, places: (vectors[places].astype(np.float64) @ query.astype(np.float64)).astype(
             np.float32
