@@ -48,6 +48,11 @@ def label(
     Teachers
       ce[:MODEL]  cross-encoder: its logit; of two labels the second logit minus the first
       be:MODEL    bi-encoder: cosine or dot product, as the model defines
+      sparse:MODEL
+                  sparse encoder (SPLADE): dot product or cosine, as the model defines
+      colbert:MODEL
+                  late-interaction model: MaxSim, the largest similarity of each token of the query to a
+                  token of the document, summed. sentence-transformers 6.1 or later is needed
       llm:MODEL   causal model: logit(yes) - logit(no) after the prompt
       t5:MODEL    T5-like model: logit(true) - logit(false) of the first token that it would write
       bm25        BM25 with the statistics of --corpus, --dataset or --index
@@ -70,8 +75,9 @@ def label(
                   the prompt, and answers each at once with {"ranking": "[2] > [1] > ..."}
 
     Scores are raw float32 numbers, without a sigmoid. The record names the teacher (teacher) and the scale
-    (score_scale). ce and be apply the chat template, prompts and modules that a model was saved with, as
-    CrossEncoder.predict and SentenceTransformer do. Texts that records lack come from --dataset, --corpus and
+    (score_scale). ce, be, sparse and colbert apply the chat template, prompts and modules that a model was
+    saved with, as CrossEncoder.predict, SentenceTransformer, SparseEncoder and MultiVectorEncoder of
+    sentence-transformers do. Texts that records lack come from --dataset, --corpus and
     --queries. A score may depend on the other pairs in its batch: by up to 1e-5, in half precision by up to
     1e-2.
 

@@ -70,21 +70,27 @@ def _check_spec(one: Flag, text: str) -> None:
     """
     name = split_spec(text)[0]
     kinds = [form for form, what in spec_forms(one) if what == "MODEL" and ":" not in form]
-    if name in one.choices or not kinds or close_name(one.choices, name):
+    is_model = ":" not in text  # probably: bert-base is like colbert, but not very much
+    near = "/" not in name and close_name(one.choices, name, 0.6 if is_model else 0.5)
+    if name in one.choices or not kinds or near:
         check_name(one.choices, name, one.kind)
         return
-    scored_in_pairs = "ce" in kinds and _PAIRS.search(text) is not None
-    embeds = [kind for kind in kinds if kind in ("be", "dense")]
+    named = (own for pattern, own in _NAMES if pattern.search(text))
+    fit = ([kind for kind in kinds if kind in own] for own in named)
+    likely = next((found for found in fit if found), kinds)
     model = split_spec(text)[1] or text
-    likely = ["ce"] if scored_in_pairs else embeds if _TEXTS.search(text) else kinds
     meant = " or ".join(repr(f"{kind}:{model}") for kind in likely)
     choices = ", ".join(one.choices)
     raise UsageError(f"unknown {one.kind} {text!r}; did you mean {meant}? (choose from {choices})")
 
 
-_PAIRS = re.compile(r"cross-?encoder|re-?rank|mono(bert|electra|t5)", re.IGNORECASE)
-_TEXTS = re.compile(r"sentence-transformers/|bi-?encoder|embed", re.IGNORECASE)
-"""Words in the names of models that tell their kind: cross-encoders, and encoders of texts."""
+_NAMES = (
+    (re.compile(r"cross-?encoder|re-?rank|mono(bert|electra|t5)", re.IGNORECASE), ("ce",)),
+    (re.compile(r"splade|sparse", re.IGNORECASE), ("sparse",)),
+    (re.compile(r"col-?bert", re.IGNORECASE), ("colbert",)),
+    (re.compile(r"sentence-transformers/|bi-?encoder|embed", re.IGNORECASE), ("be", "dense")),
+)
+"""Words in the names of models, and the kinds that they tell."""
 
 
 def spec_forms(one: Flag) -> list[tuple[str, str]]:

@@ -23,9 +23,9 @@ def check_name(names: Iterable[str], name: str, kind: str) -> str:
     raise UsageError(f"unknown {kind} {name!r}{meant} (choose from {', '.join(names)})")
 
 
-def close_name(names: Iterable[str], name: str) -> str | None:
+def close_name(names: Iterable[str], name: str, cutoff: float = 0.5) -> str | None:
     """Return the one of `names` that is most like `name`, if one is."""
-    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)), None)
+    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)), None)
 
 
 def resolve(table: Mapping[str, str], name: str, kind: str) -> Any:

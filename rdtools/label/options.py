@@ -33,9 +33,9 @@ class TeacherOptions(OptionGroup):
     )
     teachers: tuple[str, ...] = flag(
         "--teacher", default=("ce",), metavar="TEACHER", choices=TEACHERS, kind="teacher", spec=True,
-        help="ce (cross-encoder/ms-marco-MiniLM-L6-v2), ce:MODEL, be:MODEL, llm:MODEL, t5:MODEL, bm25, "
-        "run:FILE, qrels, cmd:ARGV, api:MODEL, listwise-llm:MODEL, listwise-cmd:ARGV or listwise-api:MODEL "
-        "(see above). May be repeated.",
+        help="ce (cross-encoder/ms-marco-MiniLM-L6-v2), ce:MODEL, be:MODEL, sparse:MODEL, "
+        "colbert:MODEL, llm:MODEL, t5:MODEL, bm25, run:FILE, qrels, cmd:ARGV, api:MODEL, listwise-llm:MODEL, "
+        "listwise-cmd:ARGV or listwise-api:MODEL (see above). May be repeated.",
     )  # fmt: skip
     cache: str | None = flag(
         "--cache", default=None, metavar="FILE",

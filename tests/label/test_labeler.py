@@ -487,10 +487,10 @@ def test_paper_compat_takes_the_log_softmax_of_the_second_label(labels, tiny_ce)
 
 def test_an_index_and_a_cache_hash_the_weights_once(tiny_be, tmp_path, monkeypatch):
     from rdtools.label.teachers import bi_encoder
-    from rdtools.search import dense
+    from rdtools.search import embeddings
 
     hashed = []
-    for module in (dense, bi_encoder):
+    for module in (embeddings, bi_encoder):
         monkeypatch.setattr(module, "fingerprint", lambda name: hashed.append(name) or "hash")
     (tmp_path / "corpus.tsv").write_text("jet\ttext of jet\n")
     collection = Collection(corpus_path=str(tmp_path / "corpus.tsv"))

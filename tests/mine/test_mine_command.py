@@ -240,7 +240,7 @@ def test_an_index_is_kept_and_checked_against_the_corpus(run, files):
             (
                 ["queries.tsv", *MINE, "--from", "bm25", *option],
                 2,
-                f"rd-mine: {option[0]} does nothing here: no source is dense:MODEL or graph:dense:MODEL\n",
+                f"rd-mine: {option[0]} does nothing here: no source is dense:MODEL or sparse:MODEL or graph:dense:MODEL\n",
             )
             for option in (
                 ["--device", "cpu"],

@@ -36,6 +36,12 @@ class TeacherEntry(NamedTuple):
 TEACHERS = {
     "ce": TeacherEntry("rdtools.label.teachers.cross_encoder:CrossEncoderTeacher", (*_MODEL, "cache")),
     "be": TeacherEntry("rdtools.label.teachers.bi_encoder:BiEncoderTeacher", (*_MODEL, "cache", "index")),
+    "sparse": TeacherEntry(
+        "rdtools.label.teachers.bi_encoder:SparseEncoderTeacher", (*_MODEL, "cache", "index")
+    ),
+    "colbert": TeacherEntry(
+        "rdtools.label.teachers.late_interaction:LateInteractionTeacher", (*_MODEL, "cache")
+    ),
     "llm": TeacherEntry("rdtools.label.teachers.causal_lm:CausalTeacher", (*_MODEL, "cache")),
     "t5": TeacherEntry("rdtools.label.teachers.seq2seq:Seq2SeqTeacher", (*_MODEL, "cache")),
     "bm25": TeacherEntry("rdtools.label.teachers.bm25:Bm25Teacher", ("index", "k1", "b")),

@@ -1,23 +1,19 @@
-"""`be:MODEL`: a bi-encoder, which encodes query and document separately."""
+"""`be:MODEL` and `sparse:MODEL`: a bi-encoder, which encodes query and document separately."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import Any, ClassVar
 
 from rdtools.core.scores import floats
 from rdtools.label.teachers import Scored, TextPair, model_of
 from rdtools.models.embedding_cache import EmbeddingCache
-from rdtools.models.encoding import BiEncoder
-from rdtools.models.loading import fingerprint, load_bi_encoder
+from rdtools.models.loading import fingerprint
 from rdtools.search.dense import DenseIndex
+from rdtools.search.embeddings import EmbeddingIndex
 from rdtools.search.resources import Resources
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from rdtools.search.sparse import SparseIndex
 
 
 class BiEncoderTeacher:
@@ -28,17 +24,17 @@ class BiEncoderTeacher:
     """
 
     needs_text = True
+    kind: ClassVar[str] = "be"
+    index_kind: ClassVar[type[EmbeddingIndex]] = DenseIndex
 
     def __init__(self, argument: str, resources: Resources) -> None:
-        self.name = model_of("be", argument)
-        self._index: DenseIndex | None = None
+        self.name = model_of(self.kind, argument)
+        self._index: EmbeddingIndex | None = None
         if resources.search.index is not None and resources.collection.has_corpus:
-            self._index = DenseIndex(argument, resources)
+            self._index = self.index_kind(argument, resources)
             self._encoder = self._index.encoder
         else:
-            self._encoder = BiEncoder(
-                load_bi_encoder(argument, resources.model), resources.model.batch_tokens
-            )
+            self._encoder = self.index_kind.open_encoder(argument, resources.model)
         self.scale = self._encoder.scale
         self._dtype = resources.model.dtype
         self._embed_texts = EmbeddingCache(self._encoder.encode_documents)
@@ -46,19 +42,20 @@ class BiEncoderTeacher:
     @cached_property
     def key(self) -> str:
         weights = fingerprint(self.name) if self._index is None else self._index.fingerprint
-        return f"be {weights} {self._dtype} {self._encoder.model.max_seq_length}{self._encoder.mark}"
+        length = self._encoder.model.max_seq_length
+        return f"{self.kind} {weights} {self._dtype} {length}{self._encoder.mark}"
 
     def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
         documents = self._embed(pairs)
         distinct = list(dict.fromkeys(pair.query for pair in pairs))
-        encoded = self._encoder.encode_queries(distinct, alone=False).astype(np.float64)
+        encoded = self._encoder.wide(self._encoder.encode_queries(distinct, alone=False))
         queries = dict(zip(distinct, encoded, strict=True))
-        products = [documents[pair.text].astype(np.float64) @ queries[pair.query] for pair in pairs]
+        products = [self._encoder.product(documents[pair.text], queries[pair.query]) for pair in pairs]
         yield range(len(pairs)), floats(products)
 
-    def _embed(self, pairs: Sequence[TextPair]) -> dict[str, NDArray[np.float32]]:
-        """Return the embedding of each text, (dimension,) float32."""
-        indexed: dict[str, NDArray[np.float32]] = {}
+    def _embed(self, pairs: Sequence[TextPair]) -> dict[str, Any]:
+        """Return the embedding of each text."""
+        indexed: dict[str, Any] = {}
         if self._index is not None:
             corpus = self._index.corpus
             for pair in pairs:
@@ -66,3 +63,8 @@ class BiEncoderTeacher:
                 if row is not None and corpus.texts[row] == pair.text:
                     indexed[pair.text] = self._index.embeddings[self._index.place_of_row[row]]
         return indexed | self._embed_texts(pair.text for pair in pairs if pair.text not in indexed)
+
+
+class SparseEncoderTeacher(BiEncoderTeacher):
+    kind = "sparse"
+    index_kind = SparseIndex

@@ -48,6 +48,9 @@ SOURCES = {
     "dense": SourceEntry(
         "rdtools.mine.sources.dense:DenseSource", "dense:MODEL", {"dense:MODEL": _MODEL}, True
     ),
+    "sparse": SourceEntry(
+        "rdtools.mine.sources.sparse:SparseSource", "sparse:MODEL", {"sparse:MODEL": _MODEL}, True
+    ),
     "graph": SourceEntry(
         "rdtools.mine.sources.graph:GraphSource",
         "graph (the BM25 neighbours of the positives) or graph:dense:MODEL (their neighbours by embedding)",

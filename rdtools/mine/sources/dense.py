@@ -8,6 +8,7 @@ from functools import lru_cache
 from rdtools.core.errors import UsageError
 from rdtools.mine.sources import SearchRequest, SourceRanking, search_index, texts_to_search
 from rdtools.search.dense import DenseIndex, DenseSearch
+from rdtools.search.embeddings import EmbeddingSearch
 from rdtools.search.resources import Resources
 
 
@@ -17,10 +18,14 @@ class DenseSource:
 
     def __init__(self, argument: str, resources: Resources) -> None:
         if not argument:
-            raise UsageError("--from dense needs a model: dense:MODEL")
-        self._search = shared_search(argument, resources)
+            raise UsageError(f"--from {self.name} needs a model: {self.name}:MODEL")
+        self._search = self.open(argument, resources)
         self._index = self._search.index
         self.scale = self._index.encoder.scale
+
+    @staticmethod
+    def open(model: str, resources: Resources) -> EmbeddingSearch:
+        return shared_search(model, resources)
 
     def search(self, requests: Sequence[SearchRequest]) -> list[SourceRanking]:
         vectors = self._index.encoder.encode_queries(texts_to_search(requests))
