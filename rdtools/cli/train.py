@@ -16,6 +16,7 @@ from rdtools.formats import Reading
 from rdtools.models.options import LoadingOptions, ModelOptions
 from rdtools.train.dev import DevOptions
 from rdtools.train.options import (
+    ENCODERS,
     LEARNED,
     STUDENTS,
     GroupOptions,
@@ -40,7 +41,7 @@ def train(
     loading: LoadingOptions,
     reading: Reading,
 ) -> None:
-    """Train a bi-encoder or a cross-encoder on labelled records.
+    """Train a ranking model on labelled records.
 
     \b
     Examples:
@@ -62,7 +63,8 @@ def train(
     Learning rate, length and the teacher's temperature suit model and data if no option states them. stderr
     says what was chosen, and how often the teacher ranks a judged positive first; it warns if that is seldom.
 
-    DIR opens with SentenceTransformer(DIR) or CrossEncoder(DIR), and is a MODEL for the other commands;
+    DIR opens with SentenceTransformer(DIR), CrossEncoder(DIR), SparseEncoder(DIR) or MultiVectorEncoder(DIR)
+    of sentence-transformers, and is a MODEL for the other commands;
     rd-train.json in it holds all options, README.md is a model card for the hub, and manifest.json has the
     hashes of what was read and written. A bi-encoder is trained on its cosine or dot product times --scale;
     the saved model gives the similarity without it. --scale learned trains the logarithm of the scale, with
@@ -70,14 +72,27 @@ def train(
     scale. For a cross-encoder, queries are truncated to --query-max-len; documents get the remaining tokens
     of both limits. Without limits, CrossEncoder.predict's rule holds. The model's template and prompts apply.
 
+    A sparse encoder (sparse:MODEL) starts from one, or from a model with a head for masked words, which gets
+    SPLADE's max pooling. The FLOPS regulariser is added to the loss: for the distinct queries of a batch, and
+    for its documents, the sum over dimensions of the squared mean activation, times --flops-query and
+    --flops-document. The weights rise with the square of the step in the first third of the steps. Lines on
+    stdout have the loss without it, the two sums (flops) and the mean number of dimensions that are not 0
+    (active_dims); the last line and rd-train.json have those of the saved weights.
+
+    A late-interaction model (colbert:MODEL) starts from one, also of PyLate, or from a transformer or a
+    bi-encoder, which gets a new projection to 128 dimensions. It is trained on its own MaxSim.
+    --query-max-len is also the width to which queries are expanded, if the model expands them.
+    sentence-transformers 6.1 or later is needed.
+
     --dev DIR:dev or --dev FILE measures the student before the first step, every --dev-every steps, and after
     the last one; by default ten times in a run, or less often, so that measuring encodes no more documents
     than training. Values are those of rd-eval. DIR gets the weights of the best measurement after training
     began. From a FILE of records, all documents of a query are ranked, also positives that rd-mine added;
-    those with a relevance are the judgements. In a dataset of at most 10,000 documents, a bi-encoder searches
-    the whole corpus; otherwise BM25's first 100 documents of each query are re-ranked. --dev-share 0.1 holds
-    back a tenth of the queries instead. Measuring does not change the training. The learning rate falls
-    towards the last step, so a run that --patience stops has not reached its lowest rates.
+    those with a relevance are the judgements. In a dataset of at most 10,000 documents, a bi-encoder or a
+    sparse encoder searches the whole corpus; otherwise BM25's first 100 documents of each query are
+    re-ranked. --dev-share 0.1 holds back a tenth of the queries instead. Measuring does not change the
+    training. The learning rate falls towards the last step, so a run that --patience stops has not reached
+    its lowest rates.
 
     --report-to sends the same lines to Trackio, Weights & Biases or TensorBoard, which read their settings
     from the environment: TRACKIO_DIR; WANDB_MODE=offline; TENSORBOARD_LOGGING_DIR (else runs/).
@@ -88,7 +103,8 @@ def train(
 
     Under torchrun (torchrun --nproc-per-node 4 --no-python rd-train ...) the processes share the groups of
     each batch. The result is that of one process, except for dropout and rounding; the first process reads,
-    logs and saves. infonce needs whole batches: --accumulate at least the number of processes.
+    logs and saves. infonce and sparse students need whole batches: --accumulate at least the number of
+    processes.
     """
     _check_combination(student, loss)
     need_input(source.files)
@@ -102,6 +118,7 @@ def train(
     from rdtools.train.card import CardContent, read_figures
     from rdtools.train.checkpoints import OutputFolder, check_output_folder
     from rdtools.train.curves import plot_history
+    from rdtools.train.flops import Flops
     from rdtools.train.inputs import read_inputs
     from rdtools.train.run import DevChecks, train_student
     from rdtools.train.scales import fit_teacher
@@ -114,7 +131,8 @@ def train(
     measure = dev_measure(dev.measure) if dev.is_on else None
     objective = loss.objective
     processes = join(loading.device)
-    check_process_count(objective, training, processes)
+    flops = Flops(*loss.flops) if student.kind == "sparse" else None
+    check_process_count(objective, training, processes, flops is not None)
     processes.from_main(partial(check_output_folder, output))
     model = resolve(STUDENTS, student.kind, "student")(
         replace(student, seed=training.seed, log_probability=loss.paper_compat),
@@ -131,7 +149,7 @@ def train(
     if loss.mask_false_negatives is not None:
         margin = loss.mask_false_negatives * model.scale
         objective = objective.with_options("infonce", false_negative_margin=margin)
-    trainer = Trainer(model, groups, objective, training, processes)
+    trainer = Trainer(model, groups, objective, training, processes, flops)
     options = recorded(student, loss, grouping, trainer.options, dev, source, where, loading)
     data = {**groups.provenance, **({"dev": dev_set.provenance} if dev_set else {})}
     base = {"fingerprint": processes.from_main(partial(fingerprint, student.model))}
@@ -163,8 +181,12 @@ def _check_combination(student: StudentOptions, loss: LossOptions) -> None:
 
     The margin of --mask-false-negatives is in the unit of the similarity times a fixed scale.
     """
-    if loss.objective.in_batch and student.kind != "be":
-        raise UsageError("in-batch negatives are for bi-encoders (--student be:MODEL)")
+    if loss.objective.in_batch and student.kind == "ce":
+        raise UsageError(f"in-batch negatives are for {ENCODERS}")
+    if (loss.flops_query, loss.flops_document) != (None, None) and student.kind != "sparse":
+        raise UsageError(
+            "--flops-query and --flops-document are for sparse encoders (--student sparse:MODEL)"
+        )
     if loss.mask_false_negatives is not None and student.scale == LEARNED:
         raise UsageError("--mask-false-negatives needs a fixed --scale (a number, or the default)")
     if loss.paper_compat and student.kind != "ce":

@@ -237,6 +237,10 @@ def _facts(
     yield "tokens", f"{tokens:,}"
     yield "steps", f"{steps:,}, of {plural(trainer.options.groups_per_step, 'group')}"
     yield "learning rate", f"{trainer.lr:g}"
+    if active := result.get("active_dims"):
+        assert trainer.flops is not None
+        yield "FLOPS regulariser", f"queries {trainer.flops.query:g}, documents {trainer.flops.document:g}"
+        yield "active dimensions", f"queries {active['query']:g}, documents {active['document']:g}"
     yield "seed", str(options.get("seed", trainer.options.seed))
     if "seconds" in result:
         yield "time", f"{result['seconds']:g} s on {trainer.student.device}"

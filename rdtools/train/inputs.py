@@ -23,7 +23,7 @@ def read_inputs(
     student: StudentOptions,
 ) -> tuple[Groups, DevSet | None]:
     """Read the dev set, and the records into groups; warn of what the records hold."""
-    dev_set = None if dev.dev is None else open_dev_set(dev.dev, collection, student.kind == "be")
+    dev_set = None if dev.dev is None else open_dev_set(dev.dev, collection, student.kind in ("be", "sparse"))
     reading, has_texts = collection.reading, collection.has_corpus or collection.has_queries
     complete = collection.complete if has_texts else None
     records = expected(read_records(source.files, reading, complete), reading)

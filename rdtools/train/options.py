@@ -18,12 +18,17 @@ from rdtools.train.losses.table import LOSSES, SUMS
 STUDENTS = {
     "be": "rdtools.train.students:BiEncoderStudent",
     "ce": "rdtools.train.students:CrossEncoderStudent",
+    "sparse": "rdtools.train.sparse_student:SparseEncoderStudent",
+    "colbert": "rdtools.train.late_interaction_student:LateInteractionStudent",
 }
 TRACKERS = {
     "trackio": "rdtools.train.tracking:Trackio",
     "wandb": "rdtools.train.tracking:WeightsAndBiases",
     "tensorboard": "rdtools.train.tracking:TensorBoard",
 }
+ENCODERS = "bi-encoders (--student be:MODEL, sparse:MODEL or colbert:MODEL)"
+FLOPS = 5e-5, 3e-5
+"""The weights of the FLOPS regulariser for queries and documents, as in sentence-transformers' examples."""
 LEARNED = "learned"
 """The word for a --scale that training changes."""
 INCIDENTAL = ("explain_loss", "files", "check_against", "device", "plot")
@@ -63,7 +68,8 @@ class StudentOptions(OptionGroup):
 
     student: str = flag(
         "--student", metavar="KIND:MODEL", choices=STUDENTS, kind="student", spec=True,
-        help="be:MODEL (bi-encoder) or ce:MODEL (cross-encoder).",
+        help="be:MODEL (bi-encoder), ce:MODEL (cross-encoder), sparse:MODEL (sparse encoder, SPLADE) or "
+        "colbert:MODEL (late interaction).",
     )  # fmt: skip
     layers: str | None = flag(
         "--layers", default=None, metavar="N|I,J,...",
@@ -93,7 +99,9 @@ class StudentOptions(OptionGroup):
         if not self.model:
             raise UsageError(f"--student {self.student}: say which model, as in {self.kind}:DIR")
         if self.kind == "ce" and (self.similarity is not None or self.scale is not None):
-            raise UsageError("--similarity and --scale are for bi-encoders (--student be:MODEL)")
+            raise UsageError(f"--similarity and --scale are for {ENCODERS}")
+        if self.kind == "colbert" and self.similarity is not None:
+            raise UsageError("--similarity: late interaction always sums the similarities of tokens")
         if isinstance(self.scale, str) and self.scale != LEARNED:
             raise UsageError(f"--scale must be a number above 0 or {LEARNED}, not {self.scale!r}")
 
@@ -134,12 +142,20 @@ class LossOptions(OptionGroup):
     )  # fmt: skip
     in_batch_negatives: bool = flag(
         "--in-batch-negatives", default=False,
-        help="Replace lce by infonce: the documents of a batch are negatives for its other queries (be).",
+        help="Replace lce by infonce: the documents of a batch are negatives for its other queries (not ce).",
     )  # fmt: skip
     mask_false_negatives: float | None = flag(
         "--mask-false-negatives", default=None, metavar="MARGIN",
         help="infonce: ignore documents of other groups whose similarity to the query, by the student, is "
         "more than MARGIN above that of the positive (0.1 is usual).",
+    )  # fmt: skip
+    flops_query: float | None = flag(
+        "--flops-query", default=None, metavar="W", min=0, default_text=f"{FLOPS[0]:g}",
+        help="Weight of the FLOPS regulariser on queries (sparse): a larger one leaves fewer dimensions.",
+    )  # fmt: skip
+    flops_document: float | None = flag(
+        "--flops-document", default=None, metavar="W", min=0, default_text=f"{FLOPS[1]:g}",
+        help="That on documents.",
     )  # fmt: skip
     paper_compat: bool = flag(
         "--paper-compat", default=False,
@@ -155,6 +171,13 @@ class LossOptions(OptionGroup):
             raise UsageError("--in-batch-negatives is for --loss lce, and sums with it")
         if self.mask_false_negatives is not None and not in_batch:
             raise UsageError("--mask-false-negatives is for --loss infonce, and sums with it")
+
+    @property
+    def flops(self) -> tuple[float, float]:
+        """The weights of the FLOPS regulariser, of queries and documents."""
+        stated = self.flops_query, self.flops_document
+        query, document = (own if one is None else one for one, own in zip(stated, FLOPS, strict=True))
+        return query, document
 
     @property
     def objective(self) -> Objective:

@@ -112,8 +112,9 @@ def train_student(
     The last row has `done`, `steps`, `docs`, `tokens` (without padding), `seconds` (of training),
     `docs_per_s`, `peak_memory_mb` (of the GPU if there is one) and `output`; with a dev set also `measure`,
     `dev` (of the saved weights), `dev_step` (their step), `dev_untrained`, `dev_queries`, `dev_seconds` and
-    `stopped_early`; with a learned scale also `scale` (of the saved weights). Of several processes the main
-    one saves.
+    `stopped_early`; with a learned scale also `scale` (of the saved weights); of a sparse encoder also
+    `flops` and `active_dims` (of the saved weights, over the texts of the last step). Of several processes
+    the main one saves.
     """
     log_steps, save_steps = folder.options.log_steps, folder.options.save_steps
     history, is_main = trainer.history, trainer.processes.is_main
@@ -158,6 +159,8 @@ def train_student(
     }
     if (scale := trainer.student.learned_scale) is not None:  # of the best weights, if there is a dev set
         result["scale"] = scale
+    if trainer.flops is not None:
+        result |= trainer.sparsity()
     if is_main:
         folder.save(trainer, result)
     yield result

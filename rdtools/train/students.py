@@ -51,6 +51,8 @@ class Batch:
     """The tokens of n inputs, not padded."""
     scores: Callable[[Tensor], Tensor]
     """Encodings (n, width) -> scores (B, G)."""
+    queries: int = 0
+    """So many of the first inputs are queries, the others documents; 0 for pairs."""
 
     @property
     def lengths(self) -> list[int]:
@@ -127,10 +129,15 @@ class Student(ABC):
     @torch.no_grad()
     def encode_all(self, features: Features) -> Tensor:
         """Encode all inputs without a graph, in micro-batches of similar length: (n, width)."""
-        parts = list(feature_batches(features, default_batch_tokens(self.device)))
-        encoded = [self.encode(pad(self.tokenizer, features, rows, self.device)) for rows in parts]
-        order = torch.tensor([row for part in parts for row in part], device=self.device)
-        return torch.cat(encoded)[order.argsort()]
+        order, encoded = zip(*self.encode_parts(features), strict=True)
+        rows = torch.tensor([row for part in order for row in part], device=self.device)
+        return torch.cat(encoded)[rows.argsort()]
+
+    @torch.no_grad()
+    def encode_parts(self, features: Features) -> Iterator[tuple[list[int], Tensor]]:
+        """Yield the rows of a micro-batch, and their encodings."""
+        for rows in feature_batches(features, default_batch_tokens(self.device)):
+            yield rows, self.encode(pad(self.tokenizer, features, rows, self.device))
 
 
 class BiEncoderStudent(Student):
@@ -148,7 +155,7 @@ model = SentenceTransformer("DIR")
 scores = model.similarity(model.encode_query([query]), model.encode_document(documents))"""
 
     def __init__(self, options: StudentOptions, loading: ModelOptions = ModelOptions()) -> None:
-        self.module = self.model = load_bi_encoder(options.model, loading)
+        self.module = self.model = self._load(options, loading)
         self.tokenizer = self.model.tokenizer
         if not getattr(self.tokenizer, "is_fast", False):
             raise RdError(f"model {options.model}: it has no fast tokenizer, which training needs")
@@ -160,16 +167,24 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
             keep_layers(self.model, transformer, options.layers)
         self.size = _size(transformer)
         if options.similarity is not None:
-            self.model.similarity_fn_name = options.similarity  # type: ignore[assignment]
+            self.model.similarity_fn_name = options.similarity
         self.cosine = self.model.similarity_fn_name == "cosine"
         fixed = options.scale if isinstance(options.scale, int | float) else None
         self.scale = fixed if fixed is not None else 20.0 if self.cosine else 1.0
         if options.scale == LEARNED:
             self.ln_scale = nn.Parameter(torch.tensor(math.log(self.scale), device=self.model.device))
             self.model.register_parameter("ln_scale", self.ln_scale)
-        most = min(self.tokenizer.model_max_length, positions(transformer) or 512)
-        own = self.model.max_seq_length or most
         self._preprocess = Preprocessing(self.model)
+        self._set_limits(options)
+        self.device = self.model.device
+
+    def _load(self, options: StudentOptions, loading: ModelOptions) -> Any:
+        return load_bi_encoder(options.model, loading)
+
+    def _set_limits(self, options: StudentOptions) -> None:
+        """Truncate queries and documents as the options say, also in the saved model if it can hold it."""
+        most = min(self.tokenizer.model_max_length, positions(self.model[0].auto_model) or 512)
+        own = self.model.max_seq_length or most
         for task, flag, limit in (("query", "--query-max-len", options.query_max_len),
                                   ("document", "--doc-max-len", options.doc_max_len)):  # fmt: skip
             check_room(flag, limit, len(self._preprocess([""], task)["input_ids"][0]))
@@ -178,7 +193,6 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
             "document": min(options.doc_max_len or own, most),
         }
         self.model.max_seq_length = self._limits["document"]  # the saved model truncates documents there too
-        self.device = self.model.device
 
     def batch(self, groups: Sequence[Group]) -> Batch:
         queries = _numbered(group.query for group in groups)
@@ -188,15 +202,20 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
             features[key] = features[key] + column
         query_rows = torch.tensor([queries[group.query] for group in groups], device=self.device)  # (B,)
         texts = [[document.text for document in group.documents] for group in groups]
-        document_rows = len(queries) + _index(texts, documents, self.device)  # (B, G)
+        document_rows = _index(texts, documents, self.device)  # (B, G)
 
         def scores(encoded: Tensor) -> Tensor:
-            if self.cosine:
-                encoded = nn.functional.normalize(encoded, dim=-1)
             factor = self.scale if self.ln_scale is None else self.ln_scale.exp()
-            return factor * torch.einsum("bd,bgd->bg", encoded[query_rows], encoded[document_rows])
+            products = self._similarities(encoded[: len(queries)], encoded[len(queries) :])
+            return factor * products[query_rows.unsqueeze(1), document_rows]
 
-        return Batch(features, scores)
+        return Batch(features, scores, len(queries))
+
+    def _similarities(self, queries: Tensor, documents: Tensor) -> Tensor:
+        """Return the similarity of each of n encoded queries to each of m documents, (n, m)."""
+        if self.cosine:
+            queries, documents = (nn.functional.normalize(side, dim=-1) for side in (queries, documents))
+        return queries @ documents.T
 
     def encode(self, features: dict[str, Tensor]) -> Tensor:
         return embeddings(self.model, features)
@@ -217,7 +236,7 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
     def save(self, folder: Path) -> str:
         with quiet_libraries():
             self.model.save_pretrained(str(folder), create_model_card=False)
-        older = write_older_form(folder, self._limits["document"])
+        older = write_older_form(folder, self.model.max_seq_length)
         return OLDEST_VERSION if older else installed_version()
 
     def _tokenise(self, role: str, texts: list[str]) -> Features:

@@ -16,7 +16,8 @@ WEAK = 0.5
 ENOUGH = 20
 """With fewer judged groups nothing is said of this share."""
 
-_SCALES = {"be": {"cosine", "dot"}, "ce": {"logit", "log-probability", "probability"}}
+_DENSE, _PAIRS = {"cosine", "dot"}, {"logit", "log-probability", "probability"}
+_SCALES = {"be": _DENSE, "sparse": _DENSE, "colbert": {"dot"}, "ce": _PAIRS}
 """The scales by which the scores of each kind of model are known."""
 _RESCALED = ("normalize=", "rank_targets=")
 """Changes of scores after which the scale no longer tells the kind of model."""

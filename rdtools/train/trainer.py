@@ -18,6 +18,7 @@ from rdtools.core.log import log, plural
 from rdtools.models.options import DTYPES
 from rdtools.train.checkpoint_state import check_state
 from rdtools.train.defaults import with_defaults
+from rdtools.train.flops import Flops, sparsity_row
 from rdtools.train.gradient_cache import GradientCache
 from rdtools.train.groups import Group, Groups
 from rdtools.train.history import History
@@ -51,8 +52,8 @@ class Trainer:
     A step is one optimiser step over `accumulate` batches of `batch_size` groups; its loss is the mean over
     all of their groups. The number of a step decides its groups (by their place in the endless sequence) and
     its dropout (with the seed), so a run can be resumed at any step. Several processes share the groups of
-    each batch, or whole batches if in-batch negatives connect the groups; their gradients add up to those
-    of one process.
+    each batch, or whole batches if in-batch negatives or `flops` connect the groups; their gradients add up
+    to those of one process.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class Trainer:
         objective: Objective,
         options: TrainingOptions = TrainingOptions(),
         processes: Processes = Processes(),
+        flops: Flops | None = None,
     ) -> None:
         self.student = student
         self.groups = groups
         self.objective = objective
         self.options = options = with_defaults(options, student, len(groups))
         self.processes = processes
+        self.flops = flops
         self.progress = Progress()
         self.history = History()
         self.total_groups = self._count_groups()
@@ -113,12 +116,14 @@ class Trainer:
             parameters["lr"] = lr * parameters.get("rate", 1.0)
         torch.manual_seed(_seed_of(self.options.seed, self.progress.step, self.processes.rank))
         batches = self._batches()
-        *parts, unequal_groups = self.gather(batches)
+        found = self.gather(batches)
+        losses = len(self.objective.losses)
+        parts, (unequal_groups, *sparsity) = found[:losses], found[losses:]
         equal = self._loss_of_equal_scores(batches)
         self.progress.step += 1
         self.progress.docs += sum(len(group.own) for batch in batches for group in batch)
         loss = sum(weight * part for weight, part in zip(self.objective.weights, parts, strict=True))
-        if not math.isfinite(loss):
+        if not math.isfinite(loss + sum(sparsity)):
             advice = "lower --lr, or use --dtype float32" if self.scaler.is_enabled() else "lower --lr"
             raise RdError(f"step {self.progress.step}: the loss is {loss} ({advice})")
         self._watch(unequal_groups)
@@ -133,22 +138,25 @@ class Trainer:
         if len(parts) > 1:
             names = (part.name for part in self.objective.losses)
             row["parts"] = dict(zip(names, parts, strict=True))
-        return row
+        return {**row, **(sparsity_row(sparsity) if sparsity else {})}
 
     def gather(self, batches: Sequence[list[Group]]) -> list[float]:
         """Add the gradients of the mean loss over all groups of `batches`.
 
         Returns:
-            The loss, or each loss of a sum, and the number of groups with two different student scores.
+            The loss, or each loss of a sum; the number of groups with two different student scores; the
+            figures of `flops`, if it is on.
         """
         truths = [labels(batch) for batch in batches]
         counts = [sum(column) for column in zip(*map(self.objective.counts, truths), strict=True)]
-        found = torch.zeros(len(counts) + 1, device=self.student.device)
-        tokens = 0
+        size = len(counts) + 1 + (0 if self.flops is None else 4)
+        found = torch.zeros(size, device=self.student.device)
+        tokens, all_groups = 0, sum(map(len, batches))
         for groups, truth in self._own_share(batches, truths):
             batch = self.student.batch(groups)
             tokens += sum(batch.lengths)
-            found += self._backward(batch, truth.to(self.student.device), counts)
+            share = len(groups) / all_groups
+            found += self._backward(batch, truth.to(self.student.device), counts, share)
         found = torch.cat([found, found.new_tensor([tokens])])
         self._exchange(found)
         *result, tokens = found.tolist()  # the only wait for a GPU in a step
@@ -165,9 +173,9 @@ class Trainer:
         ]
         return float(sum(found))
 
-    def _batches(self) -> list[list[Group]]:
-        """Return the groups of this step, batch by batch."""
-        start = self.progress.step * self.options.groups_per_step
+    def _batches(self, step: int | None = None) -> list[list[Group]]:
+        """Return the groups of a step, by default the next one, batch by batch."""
+        start = (self.progress.step if step is None else step) * self.options.groups_per_step
         groups = self.groups.slice(start, min(start + self.options.groups_per_step, self.total_groups))
         size = self.options.batch_size
         batches = [groups[place : place + size] for place in range(0, len(groups), size)]
@@ -178,7 +186,7 @@ class Trainer:
     ) -> Iterator[tuple[list[Group], Labels]]:
         """Yield the batches, or the parts of batches, that this process computes."""
         rank, count = self.processes.rank, self.processes.world_size
-        if count == 1 or self.objective.in_batch:
+        if count == 1 or self.objective.in_batch or self.flops is not None:
             yield from zip(batches[rank::count], truths[rank::count], strict=True)
             return
         for batch in batches:
@@ -203,16 +211,34 @@ class Trainer:
             [found, *(parameter.grad for parameter in self._trained if parameter.grad is not None)]
         )
 
-    def _backward(self, batch: Batch, truth: Labels, counts: Sequence[int]) -> Tensor:
-        """Add the gradients of a batch; return its parts of the losses and its unequal groups."""
+    def _backward(self, batch: Batch, truth: Labels, counts: Sequence[int], share: float) -> Tensor:
+        """Add the gradients of a batch; return its parts of what `gather` returns.
+
+        `share` is that of its groups in all groups of the step.
+        """
 
         def learn(encoded: Tensor) -> Tensor:
             scores = batch.scores(encoded)
             parts = self.objective.parts(scores, truth, counts)
-            self.scaler.scale(self.objective.total(parts)).backward()  # type: ignore[no-untyped-call]
-            return torch.stack([part.detach() for part in parts] + [unequal(scores.detach(), truth.mask)])
+            loss = self.objective.total(parts)
+            figures = [part.detach() for part in parts] + [unequal(scores.detach(), truth.mask)]
+            if self.flops is not None:
+                penalty, sparsity = self.flops(encoded, batch.queries)
+                loss = loss + share * self.flops.share(self.progress.step, self.steps) * penalty
+                figures += [share * figure for figure in sparsity]
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            return torch.stack(figures)
 
         return self._cache.run(batch, learn)
+
+    @torch.no_grad()
+    def sparsity(self) -> dict[str, Any]:
+        """Return the figures of `flops` of the present weights, over the texts of the last step."""
+        assert self.flops is not None
+        batch = self.student.batch(
+            [group for batch in self._batches(self.progress.step - 1) for group in batch]
+        )
+        return sparsity_row(self.flops(self.student.encode_all(batch.features), batch.queries)[1].tolist())
 
     def _watch(self, unequal_groups: float) -> None:
         """Warn once if the student gives all documents of a query the same score."""
@@ -260,17 +286,19 @@ def parameter_groups(student: Student) -> list[dict[str, Any]]:
     return groups
 
 
-def check_process_count(objective: Objective, options: TrainingOptions, processes: Processes) -> None:
+def check_process_count(
+    objective: Objective, options: TrainingOptions, processes: Processes, flops: bool = False
+) -> None:
     """Refuse more processes than a step has batches, if each batch stays in one process.
 
     Raises:
         UsageError: the message says what to do.
     """
     count = processes.world_size
-    if objective.in_batch and options.accumulate < count:
+    if (objective.in_batch or flops) and options.accumulate < count:
+        what = "in-batch negatives" if objective.in_batch else "the FLOPS regulariser"
         raise UsageError(
-            f"in-batch negatives on {count} processes need --accumulate {count} or more "
-            "(a batch stays in one process)"
+            f"{what} on {count} processes need --accumulate {count} or more (a batch stays in one process)"
         )
 
 

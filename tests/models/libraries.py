@@ -23,10 +23,12 @@ def plain(folder: Path, family: str, **settings) -> tuple[str, object]:
         AutoConfig,
         AutoModel,
         AutoModelForCausalLM,
+        AutoModelForMaskedLM,
         AutoModelForSequenceClassification,
     )
 
-    kind = {"head": AutoModelForSequenceClassification, "causal": AutoModelForCausalLM, "": AutoModel}
+    kind = {"head": AutoModelForSequenceClassification, "causal": AutoModelForCausalLM, "": AutoModel,
+            "masked": AutoModelForMaskedLM}  # fmt: skip
     use, template = kind[settings.pop("use", "")], settings.pop("template", None)
     bert, tokenizer = _tiny_config_and_tokenizer(folder, None)
     tokenizer.model_max_length = settings.pop("length", 40)
@@ -39,6 +41,8 @@ def plain(folder: Path, family: str, **settings) -> tuple[str, object]:
         for name, weights in model.named_parameters():
             if name.startswith(("classifier", "score", "lm_head")):
                 weights.mul_(3)  # so that scores differ
+            if name == "cls.predictions.bias":
+                weights.fill_(-2.0)  # so that few words are active
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder), tokenizer
@@ -165,3 +169,94 @@ BI_ENCODERS = {
     ),
     "router": router,
 }
+
+
+def sparse_encoder(folder: Path, further=None, given=None, **settings) -> str:
+    """SPLADE of one layer, of whose 106 dimensions about a quarter are active."""
+    from sentence_transformers import SparseEncoder
+
+    source, _ = plain(folder / "source", "bert", use="masked", num_hidden_layers=1, **settings)
+    model = SparseEncoder(source, device="cpu", **(given or {})) if further is None else further(source)
+    model.save_pretrained(str(folder / "model"))
+    return str(folder / "model")
+
+
+def auto_encoded(source: str):
+    """CSR: a bi-encoder's embedding in more dimensions, of which 3 stay."""
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.models import Pooling, Transformer
+    from sentence_transformers.sparse_encoder.models import SparseAutoEncoder
+
+    torch.manual_seed(6)
+    auto = SparseAutoEncoder(input_dim=32, hidden_dim=50, k=3, k_aux=5)
+    return SparseEncoder(modules=[Transformer(source), Pooling(32), auto], device="cpu")
+
+
+SPARSE_ENCODERS = {
+    "splade": sparse_encoder,
+    "head for masked words": lambda folder: plain(folder, "bert", use="masked", num_hidden_layers=1)[0],
+    "prompts, few dimensions, cosine": lambda folder: sparse_encoder(
+        folder, given={**PROMPTS, "max_active_dims": 9, "similarity_fn_name": "cosine"}
+    ),
+    "auto-encoder": lambda folder: sparse_encoder(folder, auto_encoded),
+}
+
+
+def late_interaction(folder: Path, **given) -> str:
+    """ColBERT: queries of 12 tokens, the rest masks that count too; marks of documents do not count."""
+    from sentence_transformers import MultiVectorEncoder
+
+    source, _ = plain(folder / "source", "bert", num_hidden_layers=1)
+    torch.manual_seed(7)
+    model = MultiVectorEncoder(source, device="cpu", **PROMPTS, **given)
+    model[0].query_expansion = {"strategy": "fixed", "attend": False, "length": 12}
+    model.save_pretrained(str(folder / "model"))
+    return str(folder / "model")
+
+
+def of_pylate(folder: Path) -> str:
+    """The same, in the form of PyLate 1.4's files."""
+    import json
+
+    model = Path(late_interaction(folder))
+    modules = json.loads((model / "modules.json").read_text())[:2]
+    modules[1]["type"] = "pylate.models.Dense.Dense"
+    (model / "modules.json").write_text(json.dumps(modules))
+    settings = {
+        "model_type": "ColBERT", "query_prefix": "flow : ", "document_prefix": "heat : ", "query_length": 12,
+        "document_length": 30, "attend_to_expansion_tokens": False, "skiplist_words": [":", "."],
+    }  # fmt: skip
+    (model / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    transformer = json.loads((model / "sentence_bert_config.json").read_text())
+    for name in ("query_expansion", "query_length", "document_length"):
+        transformer.pop(name, None)
+    (model / "sentence_bert_config.json").write_text(json.dumps(transformer))
+    return str(model)
+
+
+def of_stanford(folder: Path) -> str:
+    """A transformer with the projection beside it, and its settings in artifact.metadata."""
+    import json
+
+    from safetensors.torch import load_file, save_file
+
+    source, _ = plain(folder, "bert", num_hidden_layers=1)
+    weights = {f"bert.{name}": weight for name, weight in load_file(folder / "model.safetensors").items()}
+    torch.manual_seed(8)
+    save_file(
+        {**weights, "linear.weight": torch.randn(16, 32)}, folder / "model.safetensors", {"format": "pt"}
+    )
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": ["HF_ColBERT"]}))
+    metadata = {"query_token_id": "flow", "doc_token_id": "heat", "query_maxlen": 10, "doc_maxlen": 30}
+    (folder / "artifact.metadata").write_text(json.dumps(metadata))
+    return source
+
+
+LATE_INTERACTION = {
+    "late interaction": late_interaction,
+    "mean": lambda folder: late_interaction(folder, similarity_fn_name="meanmaxsim"),
+    "pylate": of_pylate,
+    "stanford": of_stanford,
+}
+NEW |= LATE_INTERACTION.keys()

@@ -264,7 +264,7 @@ def test_the_card_states_the_teachers_temperature(run, tiny_be, tmp_path, option
         (["--scale", "nan"], "--scale nan: a finite number is needed"),
         (
             ["--student", "ce:x", "--scale", "learned"],
-            "--similarity and --scale are for bi-encoders (--student be:MODEL)",
+            "--similarity and --scale are for bi-encoders (--student be:MODEL, sparse:MODEL or colbert:MODEL)",
         ),
         (
             ["--loss", "infonce", "--scale", "learned", "--mask-false-negatives", "0.1"],

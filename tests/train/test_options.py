@@ -40,7 +40,9 @@ RECORDED_IN_0_1_0 = {
     "score-scale": None, "dataset": None, "corpus": None, "queries": None, "seed": 0, "dtype": "float32",
     "trust-remote-code": False,
 }  # fmt: skip
-ADDED = dict.fromkeys(("dev", "dev-share", "dev-measure", "dev-every", "patience"))
+ADDED = dict.fromkeys(
+    ("dev", "dev-share", "dev-measure", "dev-every", "patience", "flops-query", "flops-document")
+)
 """Options added since, at the values that runs of 0.1.0 had."""
 
 

@@ -43,7 +43,7 @@ def lines(count=8, docs=4):
 def test_help_and_explanations_need_no_torch(run):
     done = run("rd-train", "--help", check=True)
     sentence, _, rest = done.stdout.partition("\n\n")[2].partition("\n\n")
-    assert sentence.strip() == "Train a bi-encoder or a cross-encoder on labelled records."
+    assert sentence.strip() == "Train a ranking model on labelled records."
     assert rest.split("\n\n")[0].count("rd-train ") == 3
     for name in ("lambda", "ranknet:lightning-ir", "kl+0.2*lce"):
         assert run("rd-train", "--explain-loss", name, check=True).stdout == explain_objective(name) + "\n"
@@ -65,7 +65,10 @@ PLAIN = (
             f"unknown loss 'klo'; did you mean 'kl'? (choose from {PLAIN})",
         ),
         (["--epochs", "1", "--max-steps", "3"], "give only one of --epochs, --max-steps and --max-docs"),
-        (["--student", "ba:x"], "unknown student 'ba'; did you mean 'be'? (choose from be, ce)"),
+        (
+            ["--student", "ba:x"],
+            "unknown student 'ba'; did you mean 'be'? (choose from be, ce, sparse, colbert)",
+        ),
         (["--student", "be"], "--student be: say which model, as in be:DIR"),
         (["--teacher-temperature", "2"], "--loss lce has no temperature (--loss kl has)"),
         (["--loss", "kl", "--student-temperature", "0"], "--student-temperature must be above 0, not 0"),
@@ -76,7 +79,7 @@ PLAIN = (
         (["--mask-false-negatives", "0.1"], "--mask-false-negatives is for --loss infonce, and sums with it"),
         (
             ["--student", "ce:x", "--loss", "kl+infonce"],
-            "in-batch negatives are for bi-encoders (--student be:MODEL)",
+            "in-batch negatives are for bi-encoders (--student be:MODEL, sparse:MODEL or colbert:MODEL)",
         ),
         (["--scale", "0"], "--scale must be above 0, not 0"),
         (["--max-grad-norm", "0"], "--max-grad-norm must be above 0, not 0"),
