@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from conftest import WORDS
+from conftest import WORDS, _tiny_config_and_tokenizer
 
 from rdtools.cli.completions import COMMANDS
 from rdtools.cli.manual import open_entry_point
@@ -124,6 +124,8 @@ def record(rng: random.Random, query: int, docs: list[int], texts: list[str], sc
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that the documents name: 12 train queries and 4 test queries over 60 documents."""
+    from transformers import BertForMaskedLM
+
     folder = tmp_path_factory.mktemp("files")
     rng = random.Random(0)
     texts = [" ".join(rng.choices(WORDS, k=12)) for _ in range(60)]
@@ -181,6 +183,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for collection in ("robust", "dl"):
                 for source in ("bm25", "random"):
                     write(f"runs/{collection}/{loss}_{source}_be_s{seed}.trec", run(test))
+    config, tokenizer = _tiny_config_and_tokenizer(folder / "MASKED", None)  # for sparse: and colbert:
+    config.num_hidden_layers = 1
+    BertForMaskedLM(config).save_pretrained(folder / "MASKED")
+    tokenizer.save_pretrained(folder / "MASKED")
     for alias in ("data", "scifact"):
         (folder / alias).symlink_to("DIR")
     return folder
