@@ -23,7 +23,7 @@ import numpy as np
 from rdtools.core.log import track
 from rdtools.search import RankedRows
 from rdtools.search.arrays import open_array, save_array
-from rdtools.search.bm25_postings import FEW, Block, Postings, best_rows, inverse_document_frequency
+from rdtools.search.bm25_postings import FEW, PostingsBlock, Postings, best_rows, inverse_document_frequency
 from rdtools.search.index_folder import DamagedIndexError, index_folder, load_index, load_or_build
 from rdtools.search.resources import Resources
 from rdtools.search.tokenizer import Analyzer, Vocabulary, tokenize
@@ -65,7 +65,7 @@ class Bm25:
     @classmethod
     def build(cls, texts: Iterable[str], k1: float, b: float) -> Bm25:
         vocabulary = Vocabulary()
-        blocks = [Block.build(*own) for own in tokenize(track(texts, "indexing", "doc"), vocabulary)]
+        blocks = [PostingsBlock.build(*own) for own in tokenize(track(texts, "indexing", "doc"), vocabulary)]
         lengths = np.concatenate([np.zeros(0, np.int64), *(block.lengths for block in blocks)])
         average = float(lengths.mean()) if len(lengths) else 0.0
         norms = np.asarray(k1 * ((1 - b) + b * lengths / (average or 1)), np.float64)

@@ -16,7 +16,7 @@ FEW = 100_000
 _FREQUENT = 8  # a term in more than 1 of 8 documents has a line, which is faster to add as a whole
 
 
-class Block(NamedTuple):
+class PostingsBlock(NamedTuple):
     """The postings of some texts, by term and row."""
 
     terms: NDArray[np.int32]
@@ -31,7 +31,7 @@ class Block(NamedTuple):
     """(texts,) in terms."""
 
     @classmethod
-    def build(cls, tokens: NDArray[np.int32], lengths: NDArray[np.int64]) -> Block:
+    def build(cls, tokens: NDArray[np.int32], lengths: NDArray[np.int64]) -> PostingsBlock:
         """Build it from the terms of one text after another."""
         n = len(lengths)
         keys = tokens * np.int64(n) + np.repeat(np.arange(n), lengths)
@@ -55,7 +55,7 @@ class Postings(NamedTuple):
     """(frequent terms, n) the impact on every row, 0 if the term does not occur."""
 
     @classmethod
-    def build(cls, blocks: list[Block], terms: int, norms: NDArray[np.float64]) -> Postings:
+    def build(cls, blocks: list[PostingsBlock], terms: int, norms: NDArray[np.float64]) -> Postings:
         """Build them from blocks in the order of their texts, which are used up.
 
         `norms` (n,) are k1·(1 − b + b·|d|/avgdl). Impacts are computed in float64.
