@@ -23,7 +23,7 @@ import numpy as np
 from rdtools.core.log import track
 from rdtools.search import RankedRows
 from rdtools.search.arrays import open_array, save_array
-from rdtools.search.bm25_postings import FEW, PostingsBlock, Postings, best_rows, inverse_document_frequency
+from rdtools.search.bm25_postings import FEW, Postings, PostingsBlock, best_rows, inverse_document_frequency
 from rdtools.search.index_folder import DamagedIndexError, index_folder, load_index, load_or_build
 from rdtools.search.resources import Resources
 from rdtools.search.tokenizer import Analyzer, Vocabulary, tokenize
