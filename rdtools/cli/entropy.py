@@ -117,7 +117,7 @@ def entropy(
         from rdtools.search.resources import Resources
 
         other_files = replace(reading, input_format=None)  # recognised by their content
-        collection = open_collection(where, other_files)
+        collection = open_collection(where, other_files, index.index, index.memory_bytes)
         resources = Resources(collection, SearchOptions(**vars(index)), model, other_files)
         diagnostics = open_diagnostics(plugins, options.temperature, resources)
     by = cut.by or (SCORE_SHARE_ENTROPY if paper.paper_compat else "pairwise_entropy_bits")

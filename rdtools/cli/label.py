@@ -129,7 +129,7 @@ def label(
         refuse_same_file("--cache", options.cache, "--output", writing.output)
     target.check(len(options.teachers))
     paths = need_input(options.files)
-    collection = open_collection(where, reading)
+    collection = open_collection(where, reading, search.index, search.memory_bytes)
 
     @cache
     def labeler() -> Labeler:

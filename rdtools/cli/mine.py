@@ -62,7 +62,7 @@ def mine(
 
     _refuse_idle(given, candidates, selection)
     scale = candidates.score_scale
-    collection = open_collection(where, reading)
+    collection = open_collection(where, reading, search.index, search.memory_bytes)
     brings_queries = where.queries is not None if RECORDS in candidates.sources else collection.has_queries
     paths = candidates.queries_files if brings_queries else need_input(candidates.queries_files) or (STDIN,)
     check = query_check(candidates.sources, selection.limits, scale)

@@ -30,7 +30,11 @@ class BeirFolder:
     def documents(self) -> Iterator[tuple[str, str]]:
         from rdtools.data.corpus import read_corpus_file
 
-        return read_corpus_file(self._file("corpus.jsonl"), self._reading)
+        return read_corpus_file(self.corpus_file, self._reading)
+
+    @property
+    def corpus_file(self) -> str:
+        return self._file("corpus.jsonl")
 
     def queries(self) -> Iterable[Record]:
         judged = self.qrels() if self._split else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,10 +19,15 @@ from rdtools.formats.qrels import read_qrels
 _FIELDS = {"dataset": "dataset_id", "corpus": "corpus_path", "queries": "queries_path", "qrels": "qrels_path"}
 
 
-def open_collection(where: CorpusOptions, reading: Reading = Reading()) -> Collection:
-    """Return the collection that the options name; nothing is read yet."""
+def open_collection(
+    where: CorpusOptions, reading: Reading = Reading(), store: str | None = None, memory: int = 0
+) -> Collection:
+    """Return the collection that the options name; nothing is read yet.
+
+    A corpus file of more than an eighth of `memory` bytes is kept in the folder `store`, if there is one.
+    """
     paths = {_FIELDS[option]: value for option, value in vars(where).items()}
-    return Collection(**paths, reading=reading)
+    return Collection(**paths, reading=reading, store=store, memory=memory)
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class Collection:
     queries_path: str | None = None
     qrels_path: str | None = None
     reading: Reading = Reading()
+    store: str | None = None
+    memory: int = 0
 
     @cached_property
     def dataset(self) -> Dataset | None:
@@ -51,17 +59,27 @@ class Collection:
 
     @cached_property
     def corpus(self) -> Corpus:
-        if self.corpus_path is not None:
-            documents: Iterable[tuple[str, str]] = read_corpus_file(self.corpus_path, self.reading)
+        file = self.corpus_path
+        if file is not None:
+            documents: Iterable[tuple[str, str]] = read_corpus_file(file, self.reading)
         elif self.dataset is not None:
-            documents = self.dataset.documents()
+            documents, file = self.dataset.documents(), getattr(self.dataset, "corpus_file", None)
         else:
             raise UsageError("a corpus is needed (give --dataset or --corpus)")
-        corpus = Corpus(track(documents, "reading corpus", "doc"))
+        documents = track(documents, "reading corpus", "doc")
+        if self.store is not None and file is not None and self._is_large(file):
+            from rdtools.data.stored_corpus import open_stored
+
+            corpus: Corpus = open_stored(self.store, file, documents, self.memory, self.reading)
+        else:
+            corpus = Corpus(documents)
         if not len(corpus):
             name = self.corpus_path or self.dataset_id
             raise RdError(f"{name}: no documents (give another --corpus or --dataset)")
         return corpus
+
+    def _is_large(self, file: str) -> bool:
+        return os.path.isfile(file) and os.path.getsize(file) > self.memory // 8
 
     @cached_property
     def qrels(self) -> Qrels:

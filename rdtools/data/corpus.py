@@ -1,12 +1,12 @@
-"""The documents of a collection, in memory, by row and by id; the text of a document."""
+"""The documents of a collection, by row and by id; the text of a document."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rdtools.core.errors import BadLine, RdError
 from rdtools.core.records import Doc
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 
 class Corpus:
-    """Documents held in memory, a row each, in descending order of doc_id: the smaller row wins a tie.
+    """Documents, a row each, in descending order of doc_id: the smaller row wins a tie. They are in memory.
 
     Attributes:
         doc_ids: n ids, descending as strings.
         texts: n texts, in the same order.
     """
+
+    doc_ids: Sequence[str]
+    texts: Sequence[str]
 
     def __init__(self, documents: Iterable[tuple[str, str]]) -> None:
         rows = sorted(documents, reverse=True)
@@ -33,18 +36,22 @@ class Corpus:
         self.texts = [text for _, text in rows]
         for before, after in pairwise(self.doc_ids):
             if before == after:
-                raise RdError(f'corpus: doc_id "{after}" is repeated')
+                raise repeated(after)
 
     def __len__(self) -> int:
         return len(self.doc_ids)
 
     @cached_property
-    def row_of(self) -> dict[str, int]:
+    def row_of(self) -> Mapping[str, int]:
         return {doc_id: row for row, doc_id in enumerate(self.doc_ids)}
 
+    def doc_ids_at(self, rows: NDArray[np.int64]) -> list[str]:
+        """Return the ids of an array of rows."""
+        found: list[str] = self._doc_id_array[rows].tolist()  # a third of the time of one by one
+        return found
+
     @cached_property
-    def doc_id_array(self) -> NDArray[np.object_]:
-        """`doc_ids` as an array, which an array of rows can index."""
+    def _doc_id_array(self) -> NDArray[np.object_]:
         import numpy as np  # here, so that rd-eval starts without it
 
         return np.array(self.doc_ids, object)
@@ -54,8 +61,16 @@ class Corpus:
         """A hash of all ids and texts, which tells whether a saved index belongs to this corpus."""
         digest = hashlib.blake2b(digest_size=16)
         for doc_id, text in zip(self.doc_ids, self.texts, strict=True):
-            digest.update(f"{len(doc_id)} {len(text)} {doc_id}{text}".encode())
+            add_to_fingerprint(digest, doc_id, text)
         return digest.hexdigest()
+
+
+def add_to_fingerprint(digest: Any, doc_id: str, text: str) -> None:
+    digest.update(f"{len(doc_id)} {len(text)} {doc_id}{text}".encode())
+
+
+def repeated(doc_id: str) -> RdError:
+    return RdError(f'corpus: doc_id "{doc_id}" is repeated')
 
 
 def find_text(doc: Doc, corpus: Corpus | None) -> str | None:

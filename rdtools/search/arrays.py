@@ -15,6 +15,29 @@ def save_array(file: Path, array: NDArray[Any]) -> None:
     np.save(file, array, allow_pickle=False)
 
 
+class ArrayWriter:
+    """Writes the file of an array part by part, the rows of a table or the numbers of a line."""
+
+    def __init__(self, file: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+        self._file, self._dtype = file.open("wb"), np.dtype(dtype)
+        described = {
+            "descr": np.lib.format.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            "shape": shape,
+        }
+        np.lib.format.write_array_header_1_0(self._file, described)
+
+    def write(self, part: NDArray[Any]) -> None:
+        assert part.dtype == self._dtype
+        self._file.write(np.ascontiguousarray(part).data)
+
+    def __enter__(self) -> ArrayWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
 def open_array(file: Path) -> NDArray[Any]:
     """Open an array that stays on disk; what reads it reads the parts that it needs.
 

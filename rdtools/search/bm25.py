@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rdtools.core.checked_folder import DamagedIndexError, load_index
 from rdtools.core.log import track
 from rdtools.search import RankedRows
-from rdtools.search.arrays import open_array, save_array
-from rdtools.search.bm25_postings import FEW, Postings, PostingsBlock, best_rows, inverse_document_frequency
-from rdtools.search.index_folder import DamagedIndexError, index_folder, load_index, load_or_build
+from rdtools.search.arrays import open_array
+from rdtools.search.bm25_build import CountedTexts
+from rdtools.search.bm25_postings import FEW, Postings, best_rows, inverse_document_frequency
+from rdtools.search.index_folder import index_folder, load_or_build
 from rdtools.search.resources import Resources
-from rdtools.search.tokenizer import Analyzer, Vocabulary, tokenize
+from rdtools.search.tokenizer import Analyzer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,19 +66,11 @@ class Bm25:
 
     @classmethod
     def build(cls, texts: Iterable[str], k1: float, b: float) -> Bm25:
-        vocabulary = Vocabulary()
-        blocks = [PostingsBlock.build(*own) for own in tokenize(track(texts, "indexing", "doc"), vocabulary)]
-        lengths = np.concatenate([np.zeros(0, np.int64), *(block.lengths for block in blocks)])
-        average = float(lengths.mean()) if len(lengths) else 0.0
-        norms = np.asarray(k1 * ((1 - b) + b * lengths / (average or 1)), np.float64)
-        return cls(Postings.build(blocks, len(vocabulary.stems), norms), vocabulary.stems, k1, b, average)
+        return cls.of(CountedTexts(texts, k1, b))
 
-    def save(self, folder: Path) -> None:
-        for name, array in self._postings._asdict().items():
-            save_array(_file(folder, name), array)
-        (folder / _VOCABULARY).write_text("\n".join(self._term_of_stem), encoding="utf-8")
-        statistics = {"k1": self.k1, "b": self.b, "average_length": self._average_length}
-        (folder / _STATISTICS).write_text(json.dumps(statistics))
+    @classmethod
+    def of(cls, counted: CountedTexts) -> Bm25:
+        return cls(counted.postings(), counted.term_of_stem, counted.k1, counted.b, counted.average_length)
 
     @classmethod
     def load(cls, folder: Path) -> Bm25:
@@ -181,10 +175,19 @@ def open_bm25(resources: Resources) -> Bm25:
             return load_index(folder, Bm25.load, verify=resources.search.verify)
     corpus = resources.collection.corpus
 
-    def build() -> Bm25:
-        return Bm25.build(corpus.texts, resources.search.k1, resources.search.b)
+    def count() -> CountedTexts:
+        texts = track(corpus.texts, "indexing", "doc")
+        return CountedTexts(texts, resources.search.k1, resources.search.b, resources.search.memory_bytes)
 
-    return load_or_build(resources.search, "bm25", settings, corpus, build, Bm25.save, Bm25.load)
+    return load_or_build(resources.search, "bm25", settings, corpus, count, Bm25.of, save_bm25, Bm25.load)
+
+
+def save_bm25(counted: CountedTexts, folder: Path) -> None:
+    """Write what `Bm25.load` reads."""
+    counted.save(folder)
+    (folder / _VOCABULARY).write_text("\n".join(counted.term_of_stem), encoding="utf-8")
+    statistics = {"k1": counted.k1, "b": counted.b, "average_length": counted.average_length}
+    (folder / _STATISTICS).write_text(json.dumps(statistics))
 
 
 def _ranked(keys: NDArray[np.int64]) -> RankedRows:

@@ -1,4 +1,4 @@
-"""The postings of BM25, built, checked and, where they are few, searched with numpy."""
+"""The postings of BM25, checked and, where they are few, searched with numpy."""
 
 from __future__ import annotations
 
@@ -13,31 +13,6 @@ if TYPE_CHECKING:
 
 FEW = 100_000
 """Rows up to which `best_rows` may search; compiled loops take a second to load."""
-_FREQUENT = 8  # a term in more than 1 of 8 documents has a line, which is faster to add as a whole
-
-
-class PostingsBlock(NamedTuple):
-    """The postings of some texts, by term and row."""
-
-    terms: NDArray[np.int32]
-    """(terms,) ascending."""
-    counts: NDArray[np.int64]
-    """(terms,) the texts of each."""
-    rows: NDArray[Any]
-    """(postings,) counted from the first of these texts."""
-    frequencies: NDArray[Any]
-    """(postings,)"""
-    lengths: NDArray[np.int64]
-    """(texts,) in terms."""
-
-    @classmethod
-    def build(cls, tokens: NDArray[np.int32], lengths: NDArray[np.int64]) -> PostingsBlock:
-        """Build it from the terms of one text after another."""
-        n = len(lengths)
-        keys = tokens * np.int64(n) + np.repeat(np.arange(n), lengths)
-        keys, frequencies = np.unique(keys, return_counts=True)
-        terms, counts = np.unique(keys // n, return_counts=True)
-        return cls(terms.astype(np.int32), counts, _compact(keys % n), _compact(frequencies), lengths)
 
 
 class Postings(NamedTuple):
@@ -53,39 +28,6 @@ class Postings(NamedTuple):
     """(terms,) the term's place in `lines`; -1 if it has none."""
     lines: NDArray[np.float32]
     """(frequent terms, n) the impact on every row, 0 if the term does not occur."""
-
-    @classmethod
-    def build(cls, blocks: list[PostingsBlock], terms: int, norms: NDArray[np.float64]) -> Postings:
-        """Build them from blocks in the order of their texts, which are used up.
-
-        `norms` (n,) are k1·(1 − b + b·|d|/avgdl). Impacts are computed in float64.
-        """
-        n = len(norms)
-        counts = np.zeros(terms, np.int64)
-        for block in blocks:
-            counts[block.terms] += block.counts
-        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-        idf = np.array([inverse_document_frequency(count, n) for count in counts.tolist()], np.float32)
-        rows = np.empty(starts[-1], np.int32)
-        impacts = np.empty(starts[-1], np.float32)
-        free, first_row = starts[:-1].copy(), 0
-        while blocks:
-            block = blocks.pop(0)
-            before = np.cumsum(block.counts) - block.counts
-            places = np.arange(len(block.rows)) + np.repeat(free[block.terms] - before, block.counts)
-            free[block.terms] += block.counts
-            rows[places] = own_rows = first_row + block.rows.astype(np.int32)
-            tf = block.frequencies.astype(np.float64)
-            impacts[places] = np.repeat(idf[block.terms], block.counts) * (tf / (norms[own_rows] + tf))
-            first_row += len(block.lengths)
-        frequent = np.flatnonzero(counts * _FREQUENT > n)
-        line_of_term = np.full(terms, -1, np.int32)
-        line_of_term[frequent] = np.arange(len(frequent))
-        lines = np.zeros((len(frequent), n), np.float32)
-        for line, term in zip(lines, frequent, strict=True):
-            own = slice(starts[term], starts[term + 1])
-            line[rows[own]] = impacts[own]
-        return cls(starts, rows, impacts, line_of_term, lines)
 
     def check(self) -> None:
         """Check what the searches rely on, so that they read nothing outside these arrays.
@@ -131,10 +73,6 @@ def best_rows(postings: Postings, terms: Sequence[int], depth: int) -> NDArray[n
     if len(keys) > depth:
         keys = np.partition(keys, depth)[:depth]
     return np.sort(keys)
-
-
-def _compact(numbers: NDArray[np.int64]) -> NDArray[Any]:
-    return numbers.astype(np.min_scalar_type(numbers.max(initial=0)))
 
 
 def inverse_document_frequency(count: int, n: int) -> float:

@@ -60,8 +60,15 @@ class EmbeddingIndex(ABC):
         if resources.search.index is not None:
             settings["model"] = self.fingerprint + self.encoder.mark
         self.embeddings = load_or_build(  # all bytes are verified, because a search reads them all anyway
-            replace(resources.search, verify=True), self.kind, settings, self.corpus, encode, self._save, load
-        )
+            replace(resources.search, verify=True),
+            self.kind,
+            settings,
+            self.corpus,
+            encode,
+            lambda made: made,
+            self._save,
+            load,
+        )  # fmt: skip
 
     @staticmethod
     @abstractmethod

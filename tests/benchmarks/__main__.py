@@ -24,6 +24,7 @@ JOBS = {
     "bm25": "bm25",
     "bm25-texts": "bm25_texts",
     "bm25-cold": "bm25_cold",
+    "corpora": "corpora",
     "dense": "dense",
     "label": "label",
     "train": "train",

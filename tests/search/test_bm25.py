@@ -16,7 +16,9 @@ from search.bm25_by_formula import plain, words
 
 from rdtools.core.errors import RdError
 from rdtools.search import bm25 as module
-from rdtools.search.bm25 import Bm25
+from rdtools.search import tokenizer
+from rdtools.search.bm25 import Bm25, save_bm25
+from rdtools.search.bm25_build import CountedTexts
 from rdtools.search.tokenizer import Analyzer, Vocabulary, tokenize
 
 PARAMETERS = [(1.2, 0.75), (0.9, 0.4), (2.0, 0.0), (0.0, 1.0)]
@@ -72,7 +74,7 @@ def test_hand_worked():
 @pytest.mark.parametrize("texts", [[], [""], ["", "the of and"], ["nozzle"]])
 def test_nothing_to_find_is_nothing_found(texts, tmp_path):
     index = Bm25.build(texts, 1.2, 0.75)
-    index.save(tmp_path)
+    save_bm25(CountedTexts(texts, 1.2, 0.75), tmp_path)
     for each in (index, Bm25.load(tmp_path)):
         assert searched(each, ["wing", ""], [5, 1]) == [[], []]
         assert each.score_rows("wing", range(len(texts))).tolist() == [0.0] * len(texts)
@@ -83,7 +85,7 @@ def test_nothing_to_find_is_nothing_found(texts, tmp_path):
 def test_saved_and_loaded_is_the_same(tmp_path):
     texts = ["boundary layer", "a jet and a nozzle", "wing", "Größe_2 ﬁn"]
     index = Bm25.build(texts, 0.9, 0.4)
-    index.save(tmp_path)
+    save_bm25(CountedTexts(texts, 0.9, 0.4), tmp_path)
     again = Bm25.load(tmp_path)
     assert (again.k1, again.b) == (0.9, 0.4)
     queries = ["jet wing", "größe_2", "layers"]
@@ -113,7 +115,7 @@ UNFIT = {
 def test_arrays_that_do_not_fit_together_are_refused(tmp_path, damage):
     """Also where the checksums fit: the compiled loops check no bounds."""
     name, change, says = UNFIT[damage]
-    Bm25.build(["wing", "wing jet", "heat", "nozzle"] + ["the"] * 8, 1.2, 0.75).save(tmp_path)
+    save_bm25(CountedTexts(["wing", "wing jet", "heat", "nozzle"] + ["the"] * 8, 1.2, 0.75), tmp_path)
     file = tmp_path / f"{name}.npy"
     np.save(file, change(np.load(file)))
     with pytest.raises(ValueError, match=says):
@@ -122,7 +124,7 @@ def test_arrays_that_do_not_fit_together_are_refused(tmp_path, damage):
 
 @pytest.mark.parametrize("words", ["wing", "wing\njet\nheat\nheat", "a\nb\nc\nd\ne", ""])
 def test_a_vocabulary_that_does_not_fit_is_refused(tmp_path, words):
-    Bm25.build(["wing jet", "heat", "nozzle"], 1.2, 0.75).save(tmp_path)
+    save_bm25(CountedTexts(["wing jet", "heat", "nozzle"], 1.2, 0.75), tmp_path)
     (tmp_path / "vocabulary.txt").write_text(words)
     with pytest.raises(ValueError, match=r"vocabulary.txt has \d terms, not 4"):
         Bm25.load(tmp_path)
@@ -136,7 +138,7 @@ def three_blocks(tmp_path_factory):
         texts[at] = "wing"
     texts[4] = "jet"
     folder = tmp_path_factory.mktemp("blocks")
-    Bm25.build(texts, 1.2, 0.75).save(folder)
+    save_bm25(CountedTexts(texts, 1.2, 0.75), folder)
     return folder
 
 
@@ -160,6 +162,25 @@ def test_a_row_out_of_bounds_or_order_is_not_read_but_refused(tmp_path, three_bl
     else:
         with pytest.raises(RdError, match=rf"index {tmp_path}: it is damaged: the rows of a term are out of"):
             searched(index, ["jet", "wing"], [9, 9])
+
+
+@pytest.mark.parametrize("memory", [1, 2_000, 20_000])
+def test_less_memory_makes_the_same_bytes(tmp_path, monkeypatch, memory):
+    """Blocks of 7 texts, which wait in a file; some terms, or a single one, are merged at a time."""
+    monkeypatch.setattr(tokenizer, "_BLOCK", 7)
+    texts = some_texts(200)
+    for name, counted in {
+        "whole": CountedTexts(texts, 1.2, 0.75),
+        "part": CountedTexts(texts, 1.2, 0.75, memory),
+    }.items():
+        (tmp_path / name).mkdir()
+        save_bm25(counted, tmp_path / name)
+        joined = counted.postings()
+        assert {each: getattr(joined, each).tobytes() for each in joined._fields} == {
+            each: np.load(tmp_path / name / f"{each}.npy").tobytes() for each in joined._fields
+        }
+    for file in (tmp_path / "whole").iterdir():
+        assert file.read_bytes() == (tmp_path / "part" / file.name).read_bytes(), file.name
 
 
 @pytest.mark.parametrize(("k1", "b"), [(1.2, 0.75), (0.0, 1.0)])

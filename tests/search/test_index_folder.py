@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from rdtools.core import atomic, checksums
+from rdtools.core import atomic, checked_folder, checksums
+from rdtools.core.checked_folder import load_index
 from rdtools.core.errors import RdError
 from rdtools.data.corpus import Corpus
-from rdtools.search import index_folder as module
-from rdtools.search.index_folder import index_folder, load_index, load_or_build
+from rdtools.search.index_folder import index_folder, load_or_build
 from rdtools.search.options import IndexOptions
 
 
@@ -35,6 +35,7 @@ def keep(directory, corpus="c1", settings=None, built=None, value="index", fail=
         settings or {"k": 1},
         Corpus([(corpus, "text")]),
         build,
+        str,
         save,
         lambda f: (f / "data").read_text(),
     )
@@ -100,7 +101,7 @@ def test_a_manifest_that_was_changed_is_damage(tmp_path):
 
 def test_of_a_large_file_a_sample_is_compared_and_all_bytes_with_verify(tmp_path, monkeypatch):
     """The sample has the first and the last bytes, and its blocks are spread evenly."""
-    monkeypatch.setattr(module, "_WHOLE", 100)
+    monkeypatch.setattr(checked_folder, "_WHOLE", 100)
     monkeypatch.setattr(checksums, "_BLOCK", 10)
     monkeypatch.setattr(checksums, "_BLOCKS", 5)
     value = "".join(chr(97 + n % 26) for n in range(1000))
@@ -151,7 +152,7 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(tmp_path)
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_the_slower_of_two_builders_keeps_the_other_ones(tmp_path, monkeypatch):
+def test_the_slower_of_two_builders_takes_the_other_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(atomic, "fcntl", None)  # a system without locks
     folder = index_folder(str(tmp_path), "toy", {"k": 1})
 
@@ -165,10 +166,11 @@ def test_the_slower_of_two_builders_keeps_the_other_ones(tmp_path, monkeypatch):
         {"k": 1},
         Corpus([("c1", "text")]),
         build,
+        str,
         lambda i, f: (f / "data").write_text(i),
-        None,
+        lambda f: (f / "data").read_text(),
     )
-    assert index == "slower"  # the same index, by its settings
+    assert index == "faster"  # the same index, by its settings
     assert (folder / "data").read_text() == "faster"
     manifest = json.loads((folder / "manifest.json").read_text())
     assert (manifest["corpus"], manifest["documents"]) == (Corpus([("c1", "text")]).fingerprint, 1)
@@ -185,7 +187,7 @@ def test_of_two_builders_at_once_one_waits(tmp_path):
 
     def slow():
         return load_or_build(
-            IndexOptions(index=str(tmp_path)), "toy", {"k": 1}, Corpus([("c1", "text")]), slow_build,
+            IndexOptions(index=str(tmp_path)), "toy", {"k": 1}, Corpus([("c1", "text")]), slow_build, str,
             lambda index, folder: (folder / "data").write_text(index), lambda f: (f / "data").read_text(),
         )  # fmt: skip
 

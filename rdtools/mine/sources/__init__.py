@@ -161,7 +161,7 @@ def _source_ranking(
         raise RdError("a score of the model is not finite (try --dtype float32, or another model)")
     positive_scores = floats(own)
     return SourceRanking(
-        corpus.doc_id_array[rows].tolist(),  # three times as fast as one by one, all over the memory
+        corpus.doc_ids_at(rows),
         floats(scores),
         dict(zip(in_corpus, positive_scores, strict=True)),
         rows.tolist(),
