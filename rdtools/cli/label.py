@@ -10,6 +10,7 @@ from rdtools.cli.options import Given, refuse_idle
 from rdtools.core.errors import UsageError
 from rdtools.core.records import Record
 from rdtools.core.registry import split_spec
+from rdtools.core.shards import Sharding
 from rdtools.data.options import CollectionOptions
 from rdtools.formats import Reading, Writing
 from rdtools.label.augment import Augmentation
@@ -33,6 +34,7 @@ def label(
     search: SearchOptions,
     model: ModelOptions,
     reading: Reading,
+    sharding: Sharding,
     writing: Writing,
     given: Given,
 ) -> None:
@@ -147,7 +149,8 @@ def label(
         if labeler().needs_text or writing.needs_texts:
             collection.complete(record)
 
-    records = unless_empty(expected(read_records(paths, reading, complete), reading))
+    read = expected(read_records(paths, reading, sharding.only(complete)), reading)
+    records = unless_empty(sharding.select(read))
     with open_output(writing.output) as out:
         if records is not None:
             labelled = track(labeler().label(records), "labelling", "record")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rdtools.cli.command import EntryPoint, need_input
 from rdtools.cli.options import Given, refuse_idle
+from rdtools.core.shards import Sharding
 from rdtools.data.options import CollectionOptions
 from rdtools.formats import Reading, Writing
 from rdtools.formats.table import RUNS
@@ -20,6 +21,7 @@ def mine(
     search: SearchOptions,
     model: ModelOptions,
     reading: Reading,
+    sharding: Sharding,
     writing: Writing,
     given: Given,
 ) -> None:
@@ -66,7 +68,8 @@ def mine(
     brings_queries = where.queries is not None if RECORDS in candidates.sources else collection.has_queries
     paths = candidates.queries_files if brings_queries else need_input(candidates.queries_files) or (STDIN,)
     check = query_check(candidates.sources, selection.limits, scale)
-    records = unless_empty(state_scale(expected(collection.queries(paths, check), reading), scale))
+    read = sharding.select(expected(collection.queries(paths, check), reading))
+    records = unless_empty(state_scale(read, scale))
     with open_output(writing.output) as out:
         if records is not None:
             resources = Resources(collection, search, model, reading, scale, selection.seed)
