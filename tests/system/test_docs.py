@@ -48,6 +48,8 @@ ONLY_PARSED = {
     "python -m rdtools.cli.manual": "writes into the checkout; a test of it compares",
     "python tests/": "minutes of measuring; the files exist",
     "ruff check": "a check of its own",
+    "sbatch --array": "needs Slurm; the next block runs its script",
+    "spark-submit --master": "needs Spark (test_cluster.py runs it where there is one)",
 }
 """Parts of blocks that are not run, and why. Commands of rdtools in these blocks are parsed all the same."""
 
@@ -67,7 +69,7 @@ STAND_INS = (
 """Big models and collections, and the tiny ones of the tests in their place."""
 
 FOREIGN = set(
-    "--index-url --nproc-per-node --no-python --pipe --keep-order --topics --hits --bm25 --output-format --use_random --name --option".split()
+    "--index-url --nproc-per-node --no-python --pipe --keep-order --topics --hits --bm25 --output-format --use_random --name --option --joblog --resume-failed --array --export --master --partitions".split()
 )
 """Options of other programs."""
 
@@ -91,7 +93,7 @@ def reason_not_to_run(block: str) -> str | None:
 def commands(script: str) -> Iterator[list[str]]:
     """Yield the command lines of rdtools in a script, without redirections."""
     script = re.sub(
-        r"\$\w+", "1", re.sub(r"#.*", "", script.replace("\\\n", " "))
+        r"\$\w+|\{\}", "1", re.sub(r"#.*", "", script.replace("\\\n", " "))
     )  # a variable may be a number
     for stage in re.split(r"\||&&|;|\n", re.sub(r"\|\s*\n", "|", script)):
         if found := re.search(rf"\b({'|'.join(COMMANDS)}) .*", stage, re.DOTALL):
@@ -201,19 +203,21 @@ def programs(tmp_path_factory: pytest.TempPathFactory, warm_bin: Path) -> Path:
         "python": f'exec {sys.executable} "$@"\n',
         "torchrun": 'while [ "$1" != --no-python ]; do shift; done\nshift\nexec "$@"\n',
         "parallel": f'exec {sys.executable} {folder}/parallel.py "$@"\n',
+        "sqlite3": f"exec {sys.executable} -c 'import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(sys.argv[2])' \"$@\"\n",
     }
     for name, script in others.items():
-        if name != "parallel" or shutil.which("parallel") is None:
+        if name not in ("parallel", "sqlite3") or shutil.which(name) is None:
             (folder / name).write_text(f"#!/bin/sh\n{script}")
             (folder / name).chmod(0o755)
     (folder / "parallel.py").write_text(
         "import subprocess, sys\n"
-        "words = [word for word in sys.argv[1:] if word not in ('--pipe', '--keep-order')]\n"
+        "words = [word for word in sys.argv[1:] if word not in ('--pipe', '--keep-order', '--resume-failed')]\n"
+        "words = words[2:] if words[0] == '--joblog' else words\n"
         "if '-N' in words[:1]:\n"
         "    sys.exit(subprocess.run(words[2:]).returncode)\n"
         "place = words.index(':::')\n"
         "for one in words[place + 1:]:\n"
-        "    subprocess.run([one if word == '{}' else word for word in words[:place]], check=True)\n"
+        "    subprocess.run([word.replace('{}', one) for word in words[:place]], check=True)\n"
     )
     for command in warm_bin.iterdir():
         (folder / command.name).symlink_to(command)
