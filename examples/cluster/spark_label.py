@@ -2,8 +2,8 @@
 
 spark-submit spark_label.py INPUT OUTPUT [--partitions N] [OPTION OF rd-label]...
 
-INPUT is a file or folder of records as JSON lines, OUTPUT a new folder. rdtools must be installed for the Python of
-the workers (PYSPARK_PYTHON).
+INPUT is a file or folder of records as JSON lines, OUTPUT a new folder. rdtools must be installed for the
+Python of the workers (PYSPARK_PYTHON).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def label(records: Iterable[str], options: list[str]) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = argparse.ArgumentParser(usage=__doc__, allow_abbrev=False)
     parser.add_argument("input")
     parser.add_argument("output")
     parser.add_argument("--partitions", type=int, default=2, help="at least so many (default: 2)")

@@ -14,19 +14,19 @@ from rdtools.core.records import Record
 
 
 class Shard(NamedTuple):
-    """Shard `number` of `count`, numbered from 1."""
+    """Shard `number` of `of` shards, numbered from 1."""
 
     number: int
-    count: int
+    of: int
 
     def has(self, query_id: str) -> bool:
         """Return whether the records of a query are in this shard.
 
         The shard is 1 + the 8-byte BLAKE2b hash of query_id in UTF-8, as a big-endian number, modulo
-        `count`. This never changes: shards that different versions wrote must fit together.
+        `of`. This never changes: shards that different versions wrote must fit together.
         """
         digest = hashlib.blake2b(query_id.encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big") % self.count == self.number - 1
+        return int.from_bytes(digest, "big") % self.of == self.number - 1
 
 
 def parse_shard(text: str) -> Shard:

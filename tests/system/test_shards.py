@@ -102,7 +102,9 @@ def test_expect_counts_the_whole_input(run, files):
 
 def test_a_bad_line_of_another_shard_is_an_error_too(run, files):
     label = ("rd-label", "--teacher", "qrels", "--qrels", "qrels", "--shard", "1/4")
-    assert run(*label, stdin='{"query_id":"q0"}\nnonsense\n').stderr.startswith("rd-label: <stdin>:2: not valid")
+    assert run(*label, stdin='{"query_id":"q0"}\nnonsense\n').stderr.startswith(
+        "rd-label: <stdin>:2: not valid"
+    )
 
 
 @pytest.mark.parametrize("shard", ["0/4", "5/4", "x", "1/0", "1", "1/4/2", "-1/4", "1/ 4", "१/4", ""])
