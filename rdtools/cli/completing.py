@@ -95,7 +95,7 @@ def _names(by_name: dict[str, Option], begun: str, before: Iterable[str]) -> lis
     given = {by_name[name].field for word in before if (name := word.partition("=")[0]) in by_name}
     found: dict[str, Candidate] = {}
     for name, option in by_name.items():
-        free = option.field not in given or is_repeated(option.type)
+        free = option.field not in given or is_repeated(option)
         if free and not option.flag.is_argument and name.startswith(begun):
             found.setdefault(option.field, Candidate(name, _first_sentence(help_of(option.flag))))
     return sorted(found.values())
@@ -114,8 +114,9 @@ def _values(one: Flag, begun: str) -> list[Candidate] | None:
         return None if is_path and not words else [Candidate(word) for word in words]
     if one.spec:
         return _specs(one, begun)
-    if one.choices:
-        return [Candidate(name) for name in one.choices if name.startswith(begun)]
+    if one.choices or one.per:
+        names = one.choices or [f"{name}=" for name in one.per]
+        return [Candidate(name) for name in names if name.startswith(begun)]
     what = one.metavar or ("FILE" if one.is_argument else "")
     if what == "MODEL":
         return [Candidate(name) for name in _models(begun)]

@@ -39,6 +39,9 @@ def mine(
     run keeps this order and has no source scores. "Random" negatives come from the whole corpus (--from
     random) or from a deep pool (--from bm25 --depth 10000 --sampling random).
 
+    A limit with [SOURCE=] may be repeated: a number alone is for all sources, bm25=20 for one. SOURCE is a
+    value of --from, or its part before the colon.
+
     Margins and limits compare a source's own scores, written or not (with several scoring sources none is
     written). Candidates of a source without scores pass, and are counted. --from records with a limit or
     --absolute-margin refuses records on a second scale.
@@ -62,12 +65,14 @@ def mine(
     from rdtools.mine.training_groups import TrainingGroups
     from rdtools.search.resources import Resources
 
+    selection.check_sources(candidates.sources)
     _refuse_idle(given, candidates, selection)
     scale = candidates.score_scale
     collection = open_collection(where, reading, search.index, search.memory_bytes)
     brings_queries = where.queries is not None if RECORDS in candidates.sources else collection.has_queries
     paths = candidates.queries_files if brings_queries else need_input(candidates.queries_files) or (STDIN,)
-    check = query_check(candidates.sources, selection.limits, scale)
+    limited = selection.limits_of(RECORDS).fits_one_scale
+    check = query_check(candidates.sources, limited, scale)
     read = sharding.select(expected(collection.queries(paths, check), reading))
     records = unless_empty(state_scale(read, scale))
     with open_output(writing.output) as out:

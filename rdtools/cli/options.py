@@ -38,7 +38,7 @@ def _parameter(option: Option) -> Parameter:
     }
     info = typer.Argument(**settings) if one.is_argument else typer.Option(*one.names, **settings)
     default: Any = Parameter.empty if option.default is MISSING else None
-    kind: Any = list[str] if is_repeated(option.type) else str
+    kind: Any = list[str] if is_repeated(option) else str
     if option.type is bool:
         kind, default = bool, option.default
     elif option.default is not MISSING:
@@ -46,8 +46,8 @@ def _parameter(option: Option) -> Parameter:
     return Parameter(option.field, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
 
 
-def is_repeated(kind: Any) -> bool:
-    return typing.get_origin(kind) is tuple
+def is_repeated(option: Option) -> bool:
+    return typing.get_origin(option.type) is tuple or bool(option.flag.per)
 
 
 def _check_choice(one: Flag) -> Any:
@@ -241,11 +241,22 @@ def _value(option: Option, value: Any) -> Any:
     one = option.flag
     if value is None or value == []:
         return option.default
-    if is_repeated(option.type):
+    if one.per:
+        return _number_per_name(option, value)
+    if is_repeated(option):
         return tuple(map(one.parse, value)) if one.parse else tuple(value)
     if option.type is bool:
         return value
     return one.parse(value) if one.parse else _plain_value(option, value)
+
+
+def _number_per_name(option: Option, texts: Sequence[str]) -> Any:
+    """Read `20` and `bm25=20`: a number if no name is given, else a mapping."""
+    numbers: dict[str, Any] = {} if option.default is None else {"": option.default}
+    for text in texts:
+        name, _, number = text.rpartition("=")  # names of files may have one too
+        numbers[name] = _plain_value(option, number if name else text)
+    return numbers[""] if numbers.keys() == {""} else numbers
 
 
 def _plain_value(option: Option, text: str) -> str | int | float:

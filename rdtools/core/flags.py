@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
@@ -28,6 +28,8 @@ class Flag:
         kind: the word for a choice in messages: `unknown sampling 'tpo'`.
         parse: turn the text into the value; raises `UsageError`.
         complete: return the values that TAB offers for a prefix, if `choices` does not fit.
+        per: the names that a number may be for, as in `bm25=20`; the option may then be repeated, and its
+            value is a mapping with the number of all others under an empty name.
         min, max: the range, bounds included. above, below: the range, bounds excluded.
         default_text: the default in words, where the field's own default does not tell.
         needs: the options of which one must be given too, such as `--baseline`; with a value, as in
@@ -43,6 +45,7 @@ class Flag:
     choices: tuple[str, ...] = ()
     kind: str = ""
     spec: bool = False
+    per: tuple[str, ...] = ()
     parse: Callable[[str], Any] | None = None
     complete: Callable[[str], Iterable[str]] | None = None
     min: float | None = None
@@ -75,13 +78,15 @@ def flag(
     default: Any = MISSING,
     help: str,
     choices: Iterable[str] = (),
+    per: Iterable[str] = (),
     needs: str | tuple[str, ...] = (),
     **more: Any,
 ) -> Any:
     """Declare a dataclass field that the command line sets; without a default it is required."""
     one = Flag(
-        names, help, choices=tuple(choices), needs=(needs,) if isinstance(needs, str) else needs, **more
-    )
+        names, help, choices=tuple(choices), per=tuple(per),
+        needs=(needs,) if isinstance(needs, str) else needs, **more,
+    )  # fmt: skip
     return dataclasses.field(default=default, kw_only=True, metadata={FLAG: one})
 
 
@@ -122,6 +127,8 @@ class OptionGroup:
 
 
 def _check_range(one: Flag, value: Any) -> None:
+    for number in value.values() if isinstance(value, Mapping) else ():
+        _check_range(one, number)
     if not isinstance(value, int | float):
         return
     if not math.isfinite(value):  # nan is below no limit and above none

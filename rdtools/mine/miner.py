@@ -72,7 +72,8 @@ class Miner(ABC):
         self.tally = Tally()
         self._sources = sources
         self._selection = selection
-        self._filters = Filters(selection)
+        self._filters = Filters(selection, [source.name for source in sources])
+        self._limits = [selection.limits_of(source.name) for source in sources]
         self._qrels = qrels
         self._corpus = corpus
         self._excludes_positives = selection.is_group and not selection.paper_compat
@@ -148,8 +149,9 @@ class Miner(ABC):
 
     def _request(self, query: JudgedQuery, number: int) -> SearchRequest:
         """Ask source `number` for enough documents without positives and those of earlier sources."""
+        depth = sum(limits.depth for limits in self._limits[:number])
         more = self._excludes_positives * (len(query.positives) + _SLACK)
-        return SearchRequest(query.record, self._selection.depth * number + more, query.positives)
+        return SearchRequest(query.record, depth + more, query.positives)
 
     def _pools(self, query: JudgedQuery, rankings: list[SourceRanking]) -> Pools:
         pools = Pools(query, [], [], set(), Counter())
@@ -158,7 +160,7 @@ class Miner(ABC):
             pools.rankings.append(ranking)
             pools.counts[source.name, "left out, no score"] += ranking.unscored
             pools.seen.update(map(itemgetter("doc_id"), candidates))
-            docs = candidates[self._selection.range_min :]
+            docs = candidates[self._limits[number - 1].range_min :]
             if self._filters.active:
                 docs = self._filters.passed(query, source.name, ranking, docs, pools.counts)
             pools.counts[source.name, "candidates"] += len(docs)
@@ -169,25 +171,27 @@ class Miner(ABC):
         self, pools: Pools, source: Source, number: int, ranking: SourceRanking
     ) -> tuple[SourceRanking, list[Doc]]:
         """Return the candidates, after deeper searches if too many were left out and the source has more."""
-        request = self._request(pools.query, number)
+        request, depth = self._request(pools.query, number), self._limits[number - 1].depth
         while True:
             left_out: Counts = Counter()
-            docs = self._candidates(pools, source, ranking, left_out)
-            if len(docs) == self._selection.depth or len(ranking.doc_ids) < request.depth:
+            docs = self._candidates(pools, source, depth, ranking, left_out)
+            if len(docs) == depth or len(ranking.doc_ids) < request.depth:
                 pools.counts.update(left_out)
                 return ranking, docs
             request = replace(request, depth=2 * request.depth)
             (ranking,) = source.search([request])
 
-    def _candidates(self, pools: Pools, source: Source, ranking: SourceRanking, counts: Counts) -> list[Doc]:
+    def _candidates(
+        self, pools: Pools, source: Source, depth: int, ranking: SourceRanking, counts: Counts
+    ) -> list[Doc]:
         """Return the first `depth` documents that may be candidates."""
         query, seen = pools.query, pools.seen
         excludes = self._excludes_positives and query.positives
         if source is self._scoring and ranking.rows is not None and not (excludes or seen or query.own_docs):
-            return self._all_docs(query, source.name, ranking)
+            return self._all_docs(query, source.name, depth, ranking)
         docs: list[Doc] = []
         for place, doc_id in enumerate(ranking.doc_ids):
-            if len(docs) == self._selection.depth:
+            if len(docs) == depth:
                 break
             if doc_id in seen:
                 counts[source.name, "left out, given by an earlier source"] += 1
@@ -202,10 +206,10 @@ class Miner(ABC):
                 docs.append(self._doc(query, doc_id, score, source.name, place + 1))
         return docs
 
-    def _all_docs(self, query: JudgedQuery, source: str, ranking: SourceRanking) -> list[Doc]:
+    def _all_docs(self, query: JudgedQuery, source: str, depth: int, ranking: SourceRanking) -> list[Doc]:
         """Make the documents that `_doc` makes, ten times as fast for those that nobody judged."""
         assert ranking.rows is not None and ranking.scores is not None and self._corpus is not None  # noqa: PT018
-        ranks = range(1, self._selection.depth + 1)
+        ranks = range(1, depth + 1)
         ranked = zip(ranks, ranking.rows, ranking.doc_ids, ranking.scores, strict=False)
         if not self._selection.no_text:
             texts = self._corpus.texts
@@ -231,10 +235,10 @@ class Miner(ABC):
                 pools.counts["", "positives not in the corpus"] += 1
                 continue
             name, rank, score = QRELS_SOURCE, None, None
-            for source, ranking in zip(self._sources, pools.rankings, strict=True):
+            for source, limits, ranking in zip(self._sources, self._limits, pools.rankings, strict=True):
                 if source is self._scoring:
                     score = ranking.positives.get(doc_id)
-                in_depth = ranking.doc_ids[: self._selection.depth]
+                in_depth = ranking.doc_ids[: limits.depth]
                 if rank is None and doc_id in in_depth:
                     name, rank = source.name, in_depth.index(doc_id) + 1
             docs.append(self._doc(pools.query, doc_id, score, name, rank))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from rdtools.core.errors import UsageError
-from rdtools.core.flags import OptionGroup, flag, seed_flag
+from rdtools.core.flags import OptionGroup, flag, options_of, seed_flag
+from rdtools.core.registry import check_name, split_spec
 from rdtools.core.scores import score_scale_flag
 from rdtools.mine.sampling import SAMPLING
 from rdtools.mine.sources import SOURCES
@@ -14,7 +16,47 @@ from rdtools.mine.sources import SOURCES
 FALSE_NEGATIVES = {"drop": "dropped by", "keep": "kept against", "relabel": "relabelled by"}
 """The treatments of suspected false negatives (`--false-negatives`), and their words in the counts."""
 
+_Count: TypeAlias = int | Mapping[str, int]
+_Bound: TypeAlias = float | Mapping[str, float] | None
+"""A number for all sources, or numbers by name: a value of --from, its part before the colon, "" for all."""
+
+_DEPTH = 100
 _SCORE = "candidates whose score in their source is"
+
+
+class Limits(NamedTuple):
+    """The limits of one source."""
+
+    depth: int = _DEPTH
+    range_min: int = 0
+    relative_margin: float | None = None
+    absolute_margin: float | None = None
+    max_score: float | None = None
+    min_score: float | None = None
+
+    @property
+    def has_margin(self) -> bool:
+        return self.relative_margin is not None or self.absolute_margin is not None
+
+    @property
+    def has_bound(self) -> bool:
+        return self.max_score is not None or self.min_score is not None
+
+    @property
+    def fits_one_scale(self) -> bool:
+        """True if scores are compared with a number."""
+        return self.has_bound or self.absolute_margin is not None
+
+
+def _of_source(limit: Any, source: str) -> Any:
+    """Return the number of the value of --from, else that of its kind, else that of all sources."""
+    if not isinstance(limit, Mapping):
+        return limit
+    return next((limit[name] for name in (source, split_spec(source)[0], "") if name in limit), None)
+
+
+def _named(limit: object) -> Iterable[str]:
+    return limit if isinstance(limit, Mapping) else ()
 
 
 def count_or_all(title: str, text: str) -> int | None:
@@ -65,25 +107,28 @@ class Selection(OptionGroup):
         parse=lambda text: count_or_all("--num-negatives", text),
         help="Negatives per query; all: keep every candidate (retrieval).",
     )  # fmt: skip
-    depth: int = flag(
-        "--depth", default=100, metavar="N", min=1, help="Candidates of each source, not counting positives."
-    )
-    range_min: int = flag(
-        "--range-min", default=0, metavar="N", min=0, help="Skip the first N candidates of each source."
-    )
+    depth: _Count = flag(
+        "--depth", default=_DEPTH, metavar="[SOURCE=]N", per=SOURCES, min=1,
+        help="Candidates of each source, not counting positives.",
+    )  # fmt: skip
+    range_min: _Count = flag(
+        "--range-min", default=0, metavar="[SOURCE=]N", per=SOURCES, min=0,
+        help="Skip the first N candidates of each source.",
+    )  # fmt: skip
     sampling: str = flag(
         "--sampling", default="random", metavar="NAME", choices=SAMPLING, kind="sampling",
         help="How negatives are chosen from the pool: random; top (sources in turn); log-random (weight "
         "1/ln(1 + rank), with ranks counted in each source); stratified (one from each of N quantiles of the "
         "scores); stratified-width (one from each of N intervals of equal width).",
     )  # fmt: skip
-    relative_margin: float | None = flag(
-        "--relative-margin", default=None, metavar="R",
+    relative_margin: _Bound = flag(
+        "--relative-margin", default=None, metavar="[SOURCE=]R", per=SOURCES,
         help=f"Keep {_SCORE} below s⁺ − R·|s⁺|, s⁺ the lowest score of a positive.",
     )  # fmt: skip
-    absolute_margin: float | None = flag(
-        "--absolute-margin", default=None, metavar="M", help=f"Keep {_SCORE} below s⁺ − M."
-    )
+    absolute_margin: _Bound = flag(
+        "--absolute-margin", default=None, metavar="[SOURCE=]M", per=SOURCES,
+        help=f"Keep {_SCORE} below s⁺ − M.",
+    )  # fmt: skip
     near_copies: float | None = flag(
         "--near-copies", default=None, metavar="J", above=0, max=1,
         help="Also suspect documents that share word 3-grams with a positive: Jaccard similarity of at least "
@@ -96,9 +141,11 @@ class Selection(OptionGroup):
         help="Drop suspected false negatives, keep them as negatives and count them, or relabel them as "
         "positives of relevance 1, marked relabelled.",
     )  # fmt: skip
-    max_score: float | None = flag("--max-score", default=None, metavar="S", help=f"Keep {_SCORE} at most S.")
-    min_score: float | None = flag(
-        "--min-score", default=None, metavar="S", help=f"Keep {_SCORE} at least S."
+    max_score: _Bound = flag(
+        "--max-score", default=None, metavar="[SOURCE=]S", per=SOURCES, help=f"Keep {_SCORE} at most S."
+    )
+    min_score: _Bound = flag(
+        "--min-score", default=None, metavar="[SOURCE=]S", per=SOURCES, help=f"Keep {_SCORE} at least S."
     )
     pad: bool = flag(
         "--pad", default=False,
@@ -125,8 +172,10 @@ class Selection(OptionGroup):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.range_min >= self.depth:
-            raise UsageError(f"--range-min {self.range_min} skips all candidates of --depth {self.depth}")
+        for source in ("", *_named(self.depth), *_named(self.range_min)):
+            depth, range_min, *_ = self.limits_of(source)
+            if range_min >= depth:
+                raise UsageError(f"--range-min {range_min} skips all candidates of --depth {depth}")
         if self.pad and not self.is_group:
             raise UsageError("--pad cannot be combined with -n all")
 
@@ -135,7 +184,15 @@ class Selection(OptionGroup):
         """True if records are training groups, rather than rankings."""
         return self.num_negatives is not None
 
-    @property
-    def limits(self) -> bool:
-        """True if scores are compared with a number, which fits one scale only."""
-        return any(one is not None for one in (self.max_score, self.min_score, self.absolute_margin))
+    def limits_of(self, source: str) -> Limits:
+        """Return the limits of one source."""
+        numbers = {field: _of_source(getattr(self, field), source) for field in Limits._fields}
+        return Limits(**{field: number for field, number in numbers.items() if number is not None})
+
+    def check_sources(self, sources: Iterable[str]) -> None:
+        """Raise `UsageError` if a limit names a source that is none of `sources`, values of --from."""
+        names = list(dict.fromkeys(name for source in sources for name in (source, split_spec(source)[0])))
+        for option in options_of(Selection):
+            for name in _named(getattr(self, option.field)):
+                if name:
+                    check_name(names, name, f"source of {option.flag.title}")

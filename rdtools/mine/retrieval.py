@@ -36,7 +36,7 @@ class Retrieval(Miner):
     def _columns(self, query_id: str, ranking: SourceRanking) -> RunColumns:
         assert ranking.scores is not None
         name = self._sources[0].name
-        kept = slice(self._selection.range_min, self._selection.depth)
+        kept = slice(self._limits[0].range_min, self._limits[0].depth)
         doc_ids = ranking.doc_ids[kept]
         self.tally.add(Counter({(name, "candidates"): len(doc_ids)}))
         return RunColumns(query_id, doc_ids, ranking.scores[kept], one_word(name))

@@ -58,6 +58,8 @@ def folder(tmp_path, monkeypatch):
         ("rd-label --teacher run:a", ["run:a.run"]),
         ("rd-label --teacher cmd:a", []),
         ("rd-mine --from graph", ["graph", "graph:dense:"]),
+        ("rd-mine --min-score b", ["bm25="]),
+        ("rd-mine --depth 5 --dept", ["--depth"]),
         ("rd-mine --from dense:o", ["dense:org/model"]),
         ("rd-mine --dataset ", ["pydoc", "pydoc:train", "pydoc:test", "irds:", "beir", "beir:"]),
         ("rd-mine --dataset beir:", ["beir:dev", "beir:test"]),

@@ -73,6 +73,22 @@ def test_debug_shows_the_traceback_and_leaves_the_status(run, arguments, stdin, 
         (f"rd-label --max-line {2**62 + 1}", f"--max-line must be at most 2^62, not {2**62 + 1}"),
         ("rd-mine --depth x", "--depth must be a whole number, not 'x'"),
         ("rd-mine --depth 1.5", "--depth must be a whole number, not '1.5'"),
+        ("rd-mine --max-score bm25=high", "--max-score must be a number, not 'high'"),
+        ("rd-mine --depth =5", "--depth must be a whole number, not '=5'"),
+        ("rd-mine --depth bm25=0", "--depth must be at least 1, not 0"),
+        ("rd-mine --min-score bm25=nan", "--min-score nan: a finite number is needed"),
+        (
+            "rd-mine --max-score bm52=20",
+            "unknown source of --max-score 'bm52'; did you mean 'bm25'? (choose from bm25)",
+        ),
+        (
+            "rd-mine --from dense:a --from dense:b --depth dense:c=2",
+            "unknown source of --depth 'dense:c'; did you mean 'dense:b'? (choose from dense:a, dense, dense:b)",
+        ),
+        (
+            "rd-mine --from bm25 --from random --depth random=5 --range-min 7",
+            "--range-min 7 skips all candidates of --depth 5",
+        ),
         ("rd-mine --max-score high", "--max-score must be a number, not 'high'"),
         ("rd-mine --depth 0", "--depth must be at least 1, not 0"),
         ("rd-mine --b 2", "--b must be at least 0 and at most 1, not 2"),
@@ -101,7 +117,7 @@ def option_in(text, name):
 @pytest.mark.parametrize(
     ("command", "name", "says"),
     [
-        ("rd-mine", "--depth N", "Candidates of each source, not counting positives. At least 1. [default: 100]"),
+        ("rd-mine", "--depth [SOURCE=]N", "Candidates of each source, not counting positives. At least 1. [default: 100]"),
         ("rd-mine", "--b B", "BM25's b: how much length counts. At least 0 and at most 1. [default: 0.75]"),
         ("rd-label", "--temperature T", "Divide scores by T; the record says so. Above 0. [default: 1.0]"),
         ("rd-entropy", "--by COLUMN", "Column to cut by. Needs --cut. [default: pairwise_entropy_bits]"),

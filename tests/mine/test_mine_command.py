@@ -332,6 +332,22 @@ def test_a_stated_scale_is_that_of_scores_that_do_not_say_theirs(run, files, own
     assert json.loads(done.stdout)["score_scale"] == "logit"
 
 
+def test_limits_of_several_sources_are_stated_for_each(run, files):
+    """A limit of one source leaves the other as it is without it; a file's name may have an equals sign."""
+    (files / "a=b.run").write_text("".join(f"q1 Q0 d{n} {n} {10 - n} x\n" for n in range(1, 6)))
+    both = ("queries.tsv", *MINE, "--from", "bm25", "--from", "run:a=b.run", "-n", "all")
+
+    def mined(*limits):
+        done = run("rd-mine", *both, "--depth", "bm25=2", *limits, check=True)
+        first = json.loads(done.stdout.splitlines()[0])
+        return [(doc["source"], doc["doc_id"]) for doc in first["docs"]]
+
+    bm25 = [doc for doc in mined() if doc[0] == "bm25"]
+    assert 2 == len(bm25) < len(mined())
+    assert mined("--max-score", "run=0") == mined("--max-score", "run:a=b.run=0") == bm25
+    assert bm25[:1] == mined("--depth", "bm25=1", "--max-score", "9", "--max-score", "run=0")[:1]
+
+
 @pytest.mark.parametrize("limit", ["--max-score", "--min-score", "--absolute-margin"])
 def test_no_limit_is_held_against_two_scales(run, files, limit):
     def record(number: int, scale: str) -> str:

@@ -211,6 +211,36 @@ def test_filters(selection, kept):
     assert ids(record)[1:] == kept
 
 
+@pytest.mark.parametrize(
+    ("selection", "kept"),
+    [
+        ({"depth": {"": 1, "b:x": 2}}, "d1 d3 d4 d6"),
+        ({"depth": {"b": 2, "b:y": 1, "": 1}}, "d1 d3 d4 d6"),
+        ({"depth": {"b": 1}}, "d1 d2 d3 d6"),  # the default where nothing is stated
+        ({"range_min": {"a": 1}}, "d2 d3 d4 d5 d6 d7"),
+        ({"max_score": {"b:x": 0.7, "a": 5.0}}, "d2 d5 d6 d7"),
+        ({"min_score": {"": 0.85, "a": 9.0}}, "d1 d3"),
+        ({"relative_margin": {"a": 0.5}, "absolute_margin": {"b": 0.0}}, "d2 d5"),
+    ],
+)
+def test_a_limit_may_be_stated_for_one_source(selection, kept):
+    """The name of a source comes before its kind, and this before a number without a name."""
+    a = Fixed(["d1", "d2", "d8"], [9.0, 4.0, 8.5], "a")
+    b = Fixed(["d3", "d4", "d5", "d8"], [0.9, 0.8, 0.1, 0.5], "b:x", "cosine")
+    other = Fixed(["d6", "d7", "d8"], [0.8, 0.7, 0.1], "b:y", "cosine")
+    record, _ = mined([a, b, other], {"d8": 1}, num_negatives=9, **selection)
+    assert " ".join(ids(record)[1:]) == kept
+
+
+def test_candidates_that_a_bound_cannot_judge_are_counted():
+    sources = [Fixed(["d1", "d2"], [3.0, 1.0], "a"), Fixed(["d3"], None, "b")]
+    assert mined(sources, num_negatives=9, max_score=2.0)[1][1:] == [
+        "a: 1 candidates (1 query), 1 dropped by --max-score (1 query)",
+        "b: 1 candidates (1 query), 1 passed unfiltered, no score (1 query)",
+    ]
+    assert mined(sources, num_negatives=9, max_score={"a": 2.0})[1][2] == "b: 1 candidates (1 query)"
+
+
 def test_margins_start_at_the_lowest_positive_and_pass_what_they_cannot_judge():
     source = Fixed(["d1", "d2", "d3", "d4"], [9.0, 8.0, 7.0, 1.0])
     record, _ = mined([source], {"d1": 1, "d3": 1}, num_negatives=9, absolute_margin=0.0)
