@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import nan
 from typing import Annotated, Any
 
 import orjson
 from msgspec import UNSET, Meta, Struct, UnsetType, ValidationError, convert
+from msgspec.json import Decoder
 
 from rdtools.core.errors import BadLine
 from rdtools.core.records import SCORE_SCALES, Record, ScoreScale
@@ -21,6 +23,9 @@ MAX_SCORE = 3.4028234663852886e38
 
 _DEEPEST = 5_000
 """Levels of recursion for values that are nested 1,024 deep, the deepest that orjson reads."""
+
+_decode = Decoder().decode
+"""Reads what orjson reads, but for orjson integers beyond 64 bits are floats."""
 
 
 def read_jsonl(lines: Lines) -> Iterator[Record]:
@@ -40,17 +45,25 @@ def dump(value: Any) -> bytes:
 
 
 def _dump_slowly(value: Any) -> bytes:
-    """Write what orjson does not: values nested as deep as it reads, but deeper than it writes.
+    """Write what orjson does not: integers beyond 64 bits, and values nested deeper than it writes.
 
     Raises:
         BadLine: it cannot be written.
     """
+    try:
+        with _deep_recursion():
+            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadLine(f"cannot be written as JSON: {error}") from None
+    return text.encode() + b"\n"
+
+
+@contextmanager
+def _deep_recursion() -> Iterator[None]:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _DEEPEST))
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
-    except (TypeError, ValueError, RecursionError) as error:
-        raise BadLine(f"cannot be written as JSON: {error}") from None
+        yield
     finally:
         sys.setrecursionlimit(limit)
 
@@ -86,9 +99,19 @@ def _check(fields: dict[str, Any]) -> None:
 
 def parse_json(line: bytes) -> Any:
     try:
-        return orjson.loads(line)
+        return _decode(line)
+    except (ValueError, RecursionError):
+        return _parse_slowly(line)
+
+
+def _parse_slowly(line: bytes) -> Any:
+    """Parse a line that is nested too deep for the fast way, or say what is wrong with it."""
+    try:
+        orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise BadLine(f"not valid JSON: {str(error).split(': line')[0]}") from None
+    with _deep_recursion():
+        return _decode(line)
 
 
 def parse_object(line: bytes) -> dict[str, Any]:
@@ -122,7 +145,9 @@ def show(value: Any) -> str:
     try:
         text = orjson.dumps(value).decode()
     except TypeError:
-        return "a value nested too deep"
+        if not isinstance(value, int):
+            return "a value nested too deep"
+        text = str(value)
     return text if len(text) <= 40 else text[:37] + "..."
 
 

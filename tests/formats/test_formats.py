@@ -195,6 +195,31 @@ def test_what_is_nested_as_deep_as_can_be_read_passes_unchanged(put, depth):
     assert writer("jsonl")(record) == line.encode()
 
 
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**30 + 1])
+@pytest.mark.parametrize("depth", [0, 300, 1000])
+def test_integers_beyond_64_bits_pass_unchanged(put, number, depth):
+    line = f'{{"query_id":"q","docs":[],"x":{"[" * depth}{number}{"]" * depth}}}\n'
+    (record,) = read(put(line))
+    assert writer("jsonl")(record) == line.encode()
+
+
+def test_integers_beyond_64_bits_in_fields_of_ours(put):
+    assert read(put(f'{{"query_id":{10**30}}}'))[0]["query_id"] == str(10**30)
+    big = '{"query_id":"q","docs":[{"doc_id":"d","%s":%d}]}'
+    assert (
+        error(put(big % ("rank", 10**30)))
+        == f'1: "rank" of document d must be a whole number, not 1{"0" * 30}'
+    )
+    assert error(put(big % ("score", 10**40))) == (
+        f'1: "score" of document d must be a finite float32, not 1{"0" * 36}...'
+    )
+    too_long = "1" * 5000  # more digits than Python reads
+    assert (
+        error(put(f'{{"query_id":"q","x":{too_long}}}'))
+        == "1: not valid JSON: number is infinity when parsed as double"
+    )
+
+
 def test_what_is_nested_deeper_is_bad_input(put):
     assert error(put(f'{{"query_id":"q","x":{"[" * 1024}{"]" * 1024}}}')) == (
         "1: not valid JSON: depth limit exceeded"
