@@ -52,7 +52,8 @@ def intervals(values: Floats, quantiles: Sequence[float | None], confidence: flo
             drawn[draw] = times @ filled / (times @ defined)
         for column, (rows, ordered, share) in ranked.items():
             drawn[draw, column] = _quantile_of_draw(ordered, times[rows], share)
-    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
+    # (1 − 0.95)/2 is a little more than 0.025 in binary, which would take the 26th of 1,000 for the 25th
+    ends = [round((1 + side * confidence) / 2, 12) for side in (-1, 1)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a column that is NaN in every draw
         bounds: Floats = np.nanquantile(drawn, ends, axis=0, method="inverted_cdf").T

@@ -47,16 +47,17 @@ def test_against_scipys_bootstrap():
         assert bounds == pytest.approx([expected.low, expected.high], abs=0.03)
 
 
-@pytest.mark.parametrize("confidence", [0.5, 0.75])
-def test_bounds_are_those_of_a_thousand_resamples(confidence):
-    """The 125th and the 875th of 1,000 for 0.75: the least that a share of (1 ± c)/2 does not exceed."""
+@pytest.mark.parametrize(
+    ("confidence", "places"), [(0.5, (250, 750)), (0.9, (50, 950)), (0.95, (25, 975)), (0.99, (5, 995))]
+)
+def test_bounds_are_those_of_a_thousand_resamples(confidence, places):
+    """The 25th and the 975th of 1,000 for 0.95: numpy's method inverted_cdf, of decimal shares."""
     values = np.random.default_rng(5).gamma(2, size=30)
     generator = np.random.default_rng(7)
     samples = [values[generator.integers(0, 30, 30)] for _ in range(1000)]
     found = intervals(np.stack([values, values], axis=1), [None, 0.75], confidence, seed=7)
-    places = [int((1 + side * confidence) / 2 * 1000) - 1 for side in (-1, 1)]
     for bounds, summary in zip(found, (np.mean, lambda one: np.quantile(one, 0.75)), strict=True):
-        assert bounds == pytest.approx(np.sort([summary(one) for one in samples])[places], rel=1e-12)
+        assert bounds == pytest.approx(np.sort([summary(one) for one in samples])[np.array(places) - 1], rel=1e-12)
 
 
 def test_intervals_cover_the_mean_about_as_often_as_they_say():
