@@ -24,7 +24,7 @@ from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import bars_shown, log
 from rdtools.core.manifest import note_model
 from rdtools.models.kinds import KINDS, check_kind, missing_weights
-from rdtools.models.model_files import base_of_adapter, check_shards, files_of_model
+from rdtools.models.model_files import base_of_adapter, check_shards, check_size, files_of_model
 from rdtools.models.options import ModelOptions
 
 if TYPE_CHECKING:
@@ -272,6 +272,7 @@ def quiet_libraries() -> Iterator[None]:
 def one_line_errors(name: str, kind: str) -> Iterator[None]:
     """Turn any exception while the model `name` loads into one line that says what to do."""
     check_shards(Path(name))
+    check_size(Path(name))
     try:
         with quiet_libraries():
             yield

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rdtools.core.errors import RdError
 
@@ -32,6 +35,47 @@ def base_of_adapter(file: Path) -> str | None:
         return None
     base = json.loads(file.read_text()).get("base_model_name_or_path")
     return base if isinstance(base, str) and base else None
+
+
+_PARTS = re.compile("layer|expert")
+_MANY = 1_000
+"""No model is known to have more layers; fewer are not compared with the weights."""
+
+
+def check_size(folder: Path) -> None:
+    """Refuse a model whose config.json states more layers than weights: making them would not end.
+
+    Other sizes are compared by the library, before it makes anything of them.
+
+    Raises:
+        RdError: it does.
+    """
+    for path in folder.rglob("config.json"):
+        try:
+            stated = max(_counts(json.loads(path.read_bytes())), default=(0, ""))
+            weights = sum(map(_count_weights, path.parent.glob("*.safetensors"))) if stated[0] > _MANY else 0
+        except (OSError, ValueError, RecursionError):
+            continue  # the library says what is wrong with it
+        if weights < stated[0] > _MANY:
+            number, key = stated
+            raise RdError(
+                f"model {folder}: config.json states {key} {number:,}, but there are {weights:,} weights"
+            )
+
+
+def _counts(config: Any) -> Iterator[tuple[int, str]]:
+    """Yield the numbers of layers and experts in a configuration and those inside it."""
+    for key, value in config.items() if isinstance(config, dict) else ():
+        if isinstance(value, int) and _PARTS.search(key):
+            yield value, key
+        yield from _counts(value)
+
+
+def _count_weights(path: Path) -> int:
+    """Return the number of tensors of a safetensors file."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        return len(json.loads(file.read(size)).keys() - {"__metadata__"})
 
 
 def check_shards(folder: Path) -> None:

@@ -57,7 +57,9 @@ def test_bounds_are_those_of_a_thousand_resamples(confidence, places):
     samples = [values[generator.integers(0, 30, 30)] for _ in range(1000)]
     found = intervals(np.stack([values, values], axis=1), [None, 0.75], confidence, seed=7)
     for bounds, summary in zip(found, (np.mean, lambda one: np.quantile(one, 0.75)), strict=True):
-        assert bounds == pytest.approx(np.sort([summary(one) for one in samples])[np.array(places) - 1], rel=1e-12)
+        assert bounds == pytest.approx(
+            np.sort([summary(one) for one in samples])[np.array(places) - 1], rel=1e-12
+        )
 
 
 def test_intervals_cover_the_mean_about_as_often_as_they_say():

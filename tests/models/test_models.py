@@ -192,6 +192,24 @@ def test_weights_outside_the_folder_are_refused(tmp_path, tiny_ce, tiny_be, name
             assert str(error.value) == says
 
 
+@pytest.mark.parametrize("load", [load_bi_encoder, open_cross_encoder, load_causal_model])
+def test_more_layers_than_weights_are_refused_before_they_are_made(tmp_path, tiny_ce, load):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_ce, folder)
+    config = json.loads((folder / "config.json").read_bytes())
+    weights = len(load_file(folder / "model.safetensors"))
+    for more, key in (
+        ({"num_hidden_layers": 10**7}, "num_hidden_layers"),
+        ({"text": {"n_layer": 10**7}}, "n_layer"),
+    ):
+        (folder / "config.json").write_text(json.dumps(config | more))
+        with pytest.raises(RdError) as error:
+            load(str(folder))
+        assert str(error.value) == (
+            f"model {folder}: config.json states {key} 10,000,000, but there are {weights} weights"
+        )
+
+
 def test_a_limit_without_room_for_a_token_is_no_limit_to_tokenizers_and_refused(tiny_be, tiny_ce):
     for least, load in ((3, lambda options: load_bi_encoder(tiny_be, options)),
                         (4, lambda options: open_cross_encoder(tiny_ce, options))):  # fmt: skip
