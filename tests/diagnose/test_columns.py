@@ -269,6 +269,14 @@ def test_texts_come_from_the_corpus():
         Geometry(table, options).check(one)
 
 
+def test_more_documents_than_their_distances_fit_into_memory_are_refused():
+    geometry = Geometry(Table({}), GeometryOptions(encoder="m"))
+    docs = [{"doc_id": str(n), "text": "x"} for n in range(10_001)]
+    with pytest.raises(BadLine, match=r"10,001 documents in one record, --encoder measures at most 10,000"):
+        geometry.check({"query_id": "q", "docs": docs})
+    geometry.check({"query_id": "q", "docs": docs[1:]})
+
+
 # What entropy/generate_entropy.py and get_kappa.py of the paper compute, in plain Python.
 def paper_entropy(scores: list[float]) -> float:
     total = 0.0

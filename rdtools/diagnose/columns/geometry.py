@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 DISTANCES = ("cosine", "euclidean")
 AMONG = ("query", "corpus")
+_MOST = 10_000
+"""Most documents of a record: the distances between them take 3 GB."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Geometry(Diagnostic):
     1e-6 of each other are one point. The query's N documents are few (16 by default of rd-mine), and their
     density tells how close they are to each other. With --density-among corpus, as in arXiv 2505.21058, r, N
     and d are the corpus's, whose embeddings are held in memory: the density tells how crowded their place in
-    the corpus is, and densities of FILEs compare. Undefined are the diameter with fewer than two documents,
+    the corpus is, and densities of FILEs compare. A record has at most 10,000 documents. Undefined are the diameter with fewer than two documents,
     dimension and density with fewer than k neighbours.
     """
 
@@ -141,6 +143,8 @@ class Geometry(Diagnostic):
         self.settings = {**self.settings, "neighbour_distance": self._options.distance}
 
     def check(self, record: Record) -> None:
+        if (documents := len(record["docs"])) > _MOST:
+            raise BadLine(f"{documents:,} documents in one record, --encoder measures at most {_MOST:,}")
         for doc in record["docs"]:
             if "text" in doc:
                 continue
