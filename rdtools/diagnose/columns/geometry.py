@@ -73,8 +73,8 @@ class Geometry(Diagnostic):
     1e-6 of each other are one point. The query's N documents are few (16 by default of rd-mine), and their
     density tells how close they are to each other. With --density-among corpus, as in arXiv 2505.21058, r, N
     and d are the corpus's, whose embeddings are held in memory: the density tells how crowded their place in
-    the corpus is, and densities of FILEs compare. A record has at most 10,000 documents. Undefined are the diameter with fewer than two documents,
-    dimension and density with fewer than k neighbours.
+    the corpus is, and densities of FILEs compare. A record has at most 10,000 documents. Undefined are the
+    diameter with fewer than two documents, dimension and density with fewer than k neighbours.
     """
 
     option = "--encoder"
