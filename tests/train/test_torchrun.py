@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import socket
+from types import SimpleNamespace
 
 import pytest
 import torch
+from test_trainer import BiEncoderStudent, be, trainer
 
 from rdtools.core.errors import RdError, UsageError
+from rdtools.models.options import ModelOptions
+from rdtools.train.run import train_student
 from rdtools.train.torchrun import Processes, Torchrun, join
 
 
@@ -81,3 +85,31 @@ def test_several_machines_are_refused(environment, monkeypatch):
         UsageError, match=r"^the processes of torchrun must be on one machine \(--nnodes 1\)$"
     ):
         join("cpu")
+
+
+class Other(Processes):
+    """Process 1 of 2, whose partner adds nothing."""
+
+    rank, world_size = 1, 2
+
+
+@pytest.mark.parametrize(
+    ("processes", "saved"), [(Processes(), ["step 1", "step 2", "the model"]), (Other(), [])]
+)
+def test_of_several_processes_the_main_one_saves(tiny_be, tmp_path, processes, saved):
+    """Several that write one folder would take each other's files away."""
+    one = trainer(
+        BiEncoderStudent(be(tiny_be, layers="1"), ModelOptions(device="cpu")),
+        processes=processes,
+        max_steps=3,
+    )
+    calls = []
+    folder = SimpleNamespace(
+        options=SimpleNamespace(log_steps=1, save_steps=1, output=tmp_path / "out"),
+        save_checkpoint=lambda own: calls.append(f"step {own.progress.step}"),
+        save=lambda own, result: calls.append("the model"),
+    )
+    rows = list(train_student(one, folder))
+    assert [row["step"] for row in rows[:-1]] == [1, 2, 3]
+    assert calls == saved
+    assert not any(tmp_path.iterdir())
