@@ -10,7 +10,7 @@ from math import nan
 from typing import Annotated, Any
 
 import orjson
-from msgspec import UNSET, Meta, Struct, UnsetType, ValidationError, convert
+from msgspec import UNSET, Meta, MsgspecError, Struct, UnsetType, ValidationError, convert
 from msgspec.json import Decoder
 
 from rdtools.core.errors import BadLine
@@ -100,7 +100,7 @@ def _check(fields: dict[str, Any]) -> None:
 def parse_json(line: bytes) -> Any:
     try:
         return _decode(line)
-    except (ValueError, RecursionError):
+    except (MsgspecError, ValueError, RecursionError):  # ValueError: invalid UTF-8
         return _parse_slowly(line)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from math import nan
 
 import orjson
-from msgspec import Raw, Struct
+from msgspec import MsgspecError, Raw, Struct
 from msgspec.json import Decoder
 
 from rdtools.core.provenance import Provenance, describe_changes, provenance_of
@@ -68,7 +68,7 @@ def parse_scored(line: bytes) -> ScoredRecord:
     try:
         record = _decode(line)
         changes = _changes_of(record)
-    except (ValueError, RecursionError):  # invalid JSON, an unexpected value, invalid UTF-8
+    except (MsgspecError, ValueError, RecursionError):  # invalid JSON, an unexpected value, invalid UTF-8
         return scored(parse_record(line))
     if not has_distinct_ids(record.docs):
         return scored(parse_record(line))
