@@ -13,7 +13,14 @@ from rdtools.evaluate.comparisons import compare_pairs, pair_rows
 from rdtools.evaluate.contrasts import check_contrast, parse_contrast, systems_of
 from rdtools.evaluate.measures import Evaluator, parse_measures
 from rdtools.evaluate.options import EquivalenceOptions
-from rdtools.evaluate.power import is_out_of_reach, needed_queries, needed_seeds, shortfall
+from rdtools.evaluate.power import (
+    Shortfall,
+    is_out_of_reach,
+    needed_queries,
+    needed_seeds,
+    shortfall,
+    warn_of_shortfalls,
+)
 from rdtools.evaluate.significance import PairedValues, estimate, holm, paired, weighted_sum
 from rdtools.evaluate.systems import System
 
@@ -451,3 +458,14 @@ def test_usage_errors_of_comparisons(run, runs, arguments, message):
     done = run("rd-eval", "qrels", *runs, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"rd-eval: {message}\nTry 'rd-eval --help' for help.\n"
+
+
+def test_the_shortfalls_that_more_seeds_do_not_mend_are_counted(caplog):
+    """Two of five comparisons want seeds, three want queries: 2 would do with 6 and 14."""
+    caplog.set_level("INFO", logger="rdtools")
+    lacking = [Shortfall((3,), 40, needed, None) for needed in (6, None, 14, None, None)]
+    warn_of_shortfalls({"nDCG@10": [*lacking, None]}, 0.01, "pair")
+    assert caplog.messages == [
+        "nDCG@10: with 3 seeds and these variances, equivalence within ±0.01 cannot be shown for 5 of 6 pairs, even "
+        "at difference 0; about 6 (6 to 14) seeds would do; 3 pairs would also need more than 40 queries"
+    ]
