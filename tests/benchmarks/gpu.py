@@ -290,10 +290,10 @@ def train_rows(given: Given, size: str) -> Iterator[Row]:
         )
         sides = [
             Side("rd-train", ours, timed=True),
-            Side(training.PEER, theirs, timed=True, needs=("datasets",)),
+            Side(training.PEER, theirs, timed=True, needs=training.NEEDS),
         ]
         yield from left_out(f"rd-train {kind}, {size}", *sides)
-        if not missing("datasets"):
+        if not missing(*training.NEEDS):
             yield from against_defaults_and_best(given, f"rd-train {kind}, {size}", "docs/s", sides)
 
 

@@ -27,6 +27,8 @@ from measuring import (
 MINUTES = (1.2, 7)
 GROUP, BATCH, LR = 8, 4, 2e-5
 SAME, NO_DROPOUT, BF16 = "the same maths", "no dropout", "bf16, no dropout"
+NEEDS = ("accelerate", "datasets")
+"""What the library's trainer needs."""
 KINDS = ("be", "ce")
 TARGETS = {"be": "≥ 2", "ce": "≥ 1.45"}
 PEER = "sentence-transformers' trainer"
@@ -186,7 +188,7 @@ def sides(kind: str, steps: int, parts: list[str]) -> list[Side]:
     ours, theirs = (worker("train", name, kind, steps) for name in ("ours", "theirs"))
     return [
         Side("rd-train", [*ours, *parts], timed=True, needs=texts.NEEDS),
-        Side(PEER, [*theirs, parts[0]], timed=True, needs=("datasets", *texts.NEEDS)),
+        Side(PEER, [*theirs, parts[0]], timed=True, needs=(*NEEDS, *texts.NEEDS)),
     ]
 
 

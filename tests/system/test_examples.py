@@ -95,6 +95,7 @@ def ablation(folder: Path, commands: Path, goal: str, **variables: str) -> str:
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.slow
 def test_the_ablation(collection, warm_bin, tiny_be):
     small = {
         "DATASET": "data", "MODEL": tiny_be, "SOURCES": "ensemble bm25-low", "SEEDS": "0 1", "LAYERS": "0,1",

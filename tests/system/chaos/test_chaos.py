@@ -31,14 +31,14 @@ def test_commands_survive_kills_and_interrupts():
         sys.executable,
         Path(__file__).with_name("kills.py"),
         "--label",
-        "3",
-        "--train",
         "2",
+        "--train",
+        "1",
         "--signals",
         "5",
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    says = "survived: rd-label 3/3 kills, rd-train 2/2 kills, 5/5 interrupts"
+    says = "survived: rd-label 2/2 kills, rd-train 1/1 kills, 5/5 interrupts"
     assert done.stdout.splitlines()[-1:] == [says], done.stderr
 
 
