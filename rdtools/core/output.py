@@ -84,14 +84,14 @@ def open_output(path: str | None) -> Iterator[Output]:
         return
     there = _existing(path)
     if number is not None or (there is not None and not stat.S_ISREG(there.st_mode)):
-        with _open_forwriting(path if number is None else number, path) as file:
+        with _open_for_writing(path if number is None else number, path) as file:
             yield Output(write_through(file, path), path)  # /dev/null, a named pipe, or -o >(command)
         return
     target = Path(os.path.realpath(path))
     with ExitStack() as stack:
         with writing(path):
             part = stack.enter_context(beside(target))
-        with _open_forwriting(part, path) as file:
+        with _open_for_writing(part, path) as file:
             if there is not None:
                 _keep_access(file.fileno(), there, path)
             hashing = write_through(file, path)
@@ -160,7 +160,7 @@ def _keep_access(descriptor: int, there: os.stat_result, name: str) -> None:
 
 
 @contextmanager
-def _open_forwriting(target: str | Path | int, name: str) -> Iterator[BinaryIO]:
+def _open_for_writing(target: str | Path | int, name: str) -> Iterator[BinaryIO]:
     with writing(name):
         file: Any = open(os.dup(target) if isinstance(target, int) else target, "wb")  # noqa: SIM115
     try:
