@@ -86,12 +86,15 @@ class CountedTexts:
         self._most = max(1, memory // 32)  # postings, of 8 bytes, that are merged at once
         self._blocks: list[PostingsBlock] = []
         vocabulary, held = Vocabulary(), 0
-        with spooling():
-            file = tempfile.TemporaryFile()  # noqa: SIM115
-            for tokens, lengths in tokenize(texts, vocabulary):
-                block = PostingsBlock.build(tokens, lengths)
-                held += _POSTING * int(block.starts[-1])
-                self._blocks.append(block if held <= memory // 8 else block.moved_to(file))
+        file: IO[bytes] | None = None
+        for tokens, lengths in tokenize(texts, vocabulary):
+            block = PostingsBlock.build(tokens, lengths)
+            held += _POSTING * int(block.starts[-1])
+            if held > memory // 8:
+                with spooling():
+                    file = file or tempfile.TemporaryFile()  # noqa: SIM115
+                    block = block.moved_to(file)
+            self._blocks.append(block)
         self.term_of_stem = vocabulary.stems
         self._lengths = np.concatenate([np.zeros(0, np.int64), *(block.lengths for block in self._blocks)])
         self.average_length = float(self._lengths.mean()) if len(self._lengths) else 0.0
