@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rdtools.core.atomic import beside, sync, sync_one
+from rdtools.core.atomic import beside, locked, sync, sync_one
 from rdtools.core.checksums import checksum, sampled_checksum
 from rdtools.core.errors import RdError
 from rdtools.core.log import log, plural
+from rdtools.core.output import writing
 
 T = TypeVar("T")
 _MANIFEST = "manifest.json"
@@ -50,6 +52,19 @@ def load_index(
     except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError) as error:
         problem = f"no {error}" if isinstance(error, KeyError) else error
         raise DamagedIndexError(folder, problem) from error
+
+
+@contextlib.contextmanager
+def to_be_made(folder: Path, doing: str) -> Iterator[bool]:
+    """Yield whether a folder must be made. Other processes that need it wait until the end of the block."""
+    if folder.exists():
+        yield False
+        return
+    with contextlib.ExitStack() as held:
+        with writing(f"index {folder}"):
+            busy = f"index {folder}: another process is {doing} it, waiting"
+            held.enter_context(locked(folder, busy, wait=True))
+        yield not folder.exists()
 
 
 def save_folder(folder: Path, manifest: dict[str, Any], save: Callable[[Path], None]) -> None:

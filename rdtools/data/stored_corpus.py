@@ -16,8 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 import orjson
 
-from rdtools.core.atomic import locked
-from rdtools.core.checked_folder import load_index, save_folder
+from rdtools.core.checked_folder import load_index, save_folder, to_be_made
 from rdtools.core.log import log, plural
 from rdtools.core.output import writing
 from rdtools.core.strings_on_disk import StringsOnDisk, StringWriter
@@ -91,12 +90,10 @@ def open_stored(
     own = [os.path.realpath(source), status.st_size, status.st_mtime_ns, reading.max_line, reading.on_error]
     key = hashlib.blake2b(json.dumps(own).encode(), digest_size=6).hexdigest()
     folder = Path(directory) / f"corpus-{key}"
-    with writing(f"index {folder}"):
-        if not folder.exists():
-            busy = f"index {folder}: another process is writing it, waiting"
-            with locked(folder, busy, wait=True):
-                if not folder.exists():
-                    save_folder(folder, {"kind": "corpus"}, lambda part: _write(part, documents, memory))
+    with to_be_made(folder, "writing") as needed:
+        if needed:
+            with writing(f"index {folder}"):
+                save_folder(folder, {"kind": "corpus"}, lambda part: _write(part, documents, memory))
     corpus: StoredCorpus = load_index(folder, StoredCorpus)
     log.debug("%s: %s on disk", source, plural(len(corpus), "document"))
     return corpus

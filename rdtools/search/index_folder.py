@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import time
@@ -11,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rdtools import __version__
-from rdtools.core.atomic import locked
-from rdtools.core.checked_folder import load_index, save_folder
+from rdtools.core.checked_folder import load_index, save_folder, to_be_made
 from rdtools.core.log import log, plural
 from rdtools.core.output import writing
 from rdtools.search.options import IndexOptions
@@ -51,23 +49,19 @@ def load_or_build(
         return index
     folder = index_folder(search.index, kind, settings)
     expected = {"kind": kind, "settings": settings, "corpus": corpus.fingerprint}
-    if not folder.exists():
-        busy = f"index {folder}: another process is building it, waiting"
-        with contextlib.ExitStack() as held:
+    with to_be_made(folder, "building") as needed:
+        if needed:
+            start = time.perf_counter()
+            built = build()
+            about: dict[str, Any] = expected | {"documents": len(corpus), "rdtools": __version__}
+
+            def write(part: Path) -> None:
+                save(built, part)
+                about["seconds"] = round(time.perf_counter() - start, 3)
+
             with writing(f"index {folder}"):
-                held.enter_context(locked(folder, busy, wait=True))
-            if not folder.exists():
-                start = time.perf_counter()
-                built = build()
-                about: dict[str, Any] = expected | {"documents": len(corpus), "rdtools": __version__}
-
-                def write(part: Path) -> None:
-                    save(built, part)
-                    about["seconds"] = round(time.perf_counter() - start, 3)
-
-                with writing(f"index {folder}"):
-                    save_folder(folder, about, write)
-                _log_rate(kind, len(corpus), time.perf_counter() - start)
+                save_folder(folder, about, write)
+            _log_rate(kind, len(corpus), time.perf_counter() - start)
     return load_index(folder, load, expected, verify=search.verify)
 
 
