@@ -115,7 +115,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def warm() -> Iterator[str]:
     """The socket of the warm process, once it listens."""
     with nullcontext(os.environ[SHARED]) if SHARED in os.environ else warm_process() as path:
+        late = time.monotonic() + 120
         while not os.path.exists(path):
+            assert time.monotonic() < late, "warm.py does not listen (its error is above)"
             time.sleep(0.05)
         yield path
 
