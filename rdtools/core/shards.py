@@ -46,7 +46,8 @@ class Sharding(OptionGroup):
     shard: Shard | None = flag(
         "--shard", default=None, metavar="I/N", parse=parse_shard,
         help="Take only the records of shard I of N: a hash of query_id says which. All N outputs together "
-        "are the output without --shard, in another order. --expect counts the whole input.",
+        "are the output without --shard, in another order; scores of a model may differ by rounding. "
+        "--expect counts the whole input.",
     )  # fmt: skip
 
     def select(self, records: Iterable[Record]) -> Iterable[Record]:
