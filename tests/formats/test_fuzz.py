@@ -15,10 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from bad_lines import LINES
 from conftest import says_last
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from system.bad_input.bad_lines import LINES
 
 from rdtools.core.errors import RdError
 from rdtools.core.streams import open_lines

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 import pytest
 import zstandard
-from formats.test_fuzz import PIECES, fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
+from test_fuzz import PIECES, fuzzed
 
 from rdtools.core.errors import BadLine
 from rdtools.formats import records as record_lines

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from bm25_by_formula import exact
 from mined import miner_of
-from search.bm25_by_formula import exact
 from settings import resources
 
 from rdtools.core.errors import UsageError

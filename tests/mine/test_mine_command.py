@@ -11,9 +11,9 @@ from pathlib import Path
 import bm25s
 import numpy as np
 import pytest
+from bm25_by_formula import words
 from mined import miner_of
 from safetensors.torch import load_file, save_file
-from search.bm25_by_formula import words
 from settings import resources
 
 from rdtools.data.collection import Collection

@@ -12,7 +12,7 @@ import pytest
 import Stemmer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from search.bm25_by_formula import plain, words
+from bm25_by_formula import plain, words
 
 from rdtools.core.errors import RdError
 from rdtools.search import bm25 as module

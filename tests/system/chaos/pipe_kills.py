@@ -24,7 +24,7 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY":
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import warm
-from system.chaos.kills import prepare
+from kills import prepare
 
 QUERIES = 40
 PIPE = (
