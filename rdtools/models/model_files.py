@@ -38,44 +38,51 @@ def base_of_adapter(file: Path) -> str | None:
 
 
 _PARTS = re.compile("layer|expert")
+_LABELS = re.compile("num_labels")
 _MANY = 1_000
-"""No model is known to have more layers; fewer are not compared with the weights."""
+"""No model is known to have more layers; fewer layers, or labels, are not compared with the weights."""
 
 
 def check_size(folder: Path) -> None:
-    """Refuse a model whose config.json states more layers than weights: making them would not end.
+    """Refuse a model whose config.json states more layers, or labels, than its weights can have.
 
-    Other sizes are compared by the library, before it makes anything of them.
+    To make the layers, or to name the labels, would not end. Other sizes are compared by the library, before
+    it makes anything of them.
 
     Raises:
         RdError: it does.
     """
     for path in folder.rglob("config.json"):
         try:
-            stated = max(_counts(json.loads(path.read_bytes())), default=(0, ""))
-            weights = sum(map(_count_weights, path.parent.glob("*.safetensors"))) if stated[0] > _MANY else 0
-        except (OSError, ValueError, RecursionError):
+            config = json.loads(path.read_bytes())
+            parts, labels = (max(_counts(config, of), default=(0, "")) for of in (_PARTS, _LABELS))
+            files = path.parent.glob("*.safetensors") if max(parts[0], labels[0]) > _MANY else ()
+            shapes = [shape for file in files for shape in _shapes(file)]
+            most = max((size for shape in shapes for size in shape), default=0)
+        except (OSError, ValueError, RecursionError, KeyError, AttributeError, TypeError):
             continue  # the library says what is wrong with it
-        if weights < stated[0] > _MANY:
-            number, key = stated
-            raise RdError(
-                f"model {folder}: config.json states {key} {number:,}, but there are {weights:,} weights"
-            )
+        for (number, key), limit, but in (
+            (parts, len(shapes), f"there are {len(shapes):,} weights"),
+            (labels, most, f"no weight has more than {most:,} rows"),
+        ):
+            if limit < number > _MANY:
+                raise RdError(f"model {folder}: config.json states {key} {number:,}, but {but}")
 
 
-def _counts(config: Any) -> Iterator[tuple[int, str]]:
-    """Yield the numbers of layers and experts in a configuration and those inside it."""
+def _counts(config: Any, of: re.Pattern[str]) -> Iterator[tuple[int, str]]:
+    """Yield the integers in a configuration, and in those inside it, whose names match."""
     for key, value in config.items() if isinstance(config, dict) else ():
-        if isinstance(value, int) and _PARTS.search(key):
+        if isinstance(value, int) and of.search(key):
             yield value, key
-        yield from _counts(value)
+        yield from _counts(value, of)
 
 
-def _count_weights(path: Path) -> int:
-    """Return the number of tensors of a safetensors file."""
+def _shapes(path: Path) -> list[list[int]]:
+    """Return the shapes of the tensors of a safetensors file."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
-        return len(json.loads(file.read(size)).keys() - {"__metadata__"})
+        tensors = json.loads(file.read(size))
+    return [tensor["shape"] for name, tensor in tensors.items() if name != "__metadata__"]
 
 
 def check_shards(folder: Path) -> None:

@@ -210,6 +210,20 @@ def test_more_layers_than_weights_are_refused_before_they_are_made(tmp_path, tin
         )
 
 
+@pytest.mark.parametrize("load", [load_bi_encoder, open_cross_encoder, load_causal_model])
+def test_more_labels_than_any_weight_has_rows_are_refused_before_they_are_named(tmp_path, tiny_ce, load):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_ce, folder)
+    config = json.loads((folder / "config.json").read_bytes())
+    rows = max(max(weight.shape) for weight in load_file(folder / "model.safetensors").values())
+    (folder / "config.json").write_text(json.dumps(config | {"num_labels": 10**9}))
+    with pytest.raises(RdError) as error:
+        load(str(folder))
+    assert str(error.value) == (
+        f"model {folder}: config.json states num_labels 1,000,000,000, but no weight has more than {rows} rows"
+    )
+
+
 def test_a_limit_without_room_for_a_token_is_no_limit_to_tokenizers_and_refused(tiny_be, tiny_ce):
     for least, load in ((3, lambda options: load_bi_encoder(tiny_be, options)),
                         (4, lambda options: open_cross_encoder(tiny_ce, options))):  # fmt: skip
