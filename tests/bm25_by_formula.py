@@ -6,6 +6,7 @@ import math
 import re
 from array import array
 from collections import Counter
+from collections.abc import Callable
 
 import Stemmer
 
@@ -21,7 +22,7 @@ def single(number: float) -> float:
     return array("f", [number])[0]
 
 
-def plain(texts: list[str], k1: float, b: float):
+def plain(texts: list[str], k1: float, b: float) -> Callable[..., list[float]]:
     """The scores of all texts by query: in full precision, and as our float32, rounded where it says so."""
     docs = [Counter(words(text)) for text in texts]
     lengths = [sum(doc.values()) for doc in docs]
@@ -29,7 +30,7 @@ def plain(texts: list[str], k1: float, b: float):
     df = Counter(word for doc in docs for word in doc)
 
     def scores(query: str, rounded: bool) -> list[float]:
-        keep = single if rounded else float
+        keep: Callable[[float], float] = single if rounded else float
         totals = [0.0] * len(docs)
         for term in words(query):
             idf = keep(math.log(1 + (len(docs) - df[term] + 0.5) / (df[term] + 0.5)))

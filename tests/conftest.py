@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -65,7 +65,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     yield
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
     for figure in session.config.stash.get(FIGURES, []):
         reporter.write_line(figure)
 
@@ -193,8 +193,9 @@ def minilm() -> str:
 
 def _tiny_config_and_tokenizer(folder: Path, num_labels: int | None):
     import torch
-    from transformers import BertConfig, BertTokenizerFast
+    import transformers
 
+    library: Any = transformers  # whose types lack BertTokenizerFast
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     vocabulary = [
         "[PAD]",
@@ -209,13 +210,16 @@ def _tiny_config_and_tokenizer(folder: Path, num_labels: int | None):
     vocabulary = list(dict.fromkeys(vocabulary))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
-    tokenizer = BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), vocab=str(folder / "vocab.txt"))
+    tokenizer = library.BertTokenizerFast(
+        vocab_file=str(folder / "vocab.txt"), vocab=str(folder / "vocab.txt")
+    )
     tokenizer.model_max_length = 64
     torch.manual_seed(0)
-    config = BertConfig(
+    labels: dict[str, Any] = {} if num_labels is None else {"num_labels": num_labels}
+    config = library.BertConfig(
         vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=4, num_attention_heads=2,
         intermediate_size=64, max_position_embeddings=64,
-        **({} if num_labels is None else {"num_labels": num_labels}),
+        **labels,
     )  # fmt: skip
     return config, tokenizer
 

@@ -16,7 +16,7 @@ FILE_SIZE = "RDTOOLS_TESTS_FILE_SIZE"
 """The variable that says how large a command's files may grow, in bytes."""
 
 
-def call(server, command, arguments, cwd, environment, streams, timeout=None):
+def call(server, command, arguments, cwd, environment, streams, timeout=None) -> int:
     """Run a command in a fork of the server, with three file descriptors as streams; return its status."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
@@ -74,7 +74,7 @@ def serve(server):
     woken.setblocking(False)
     signal.set_wakeup_fd(woken.fileno())
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    callers = {}
+    callers: dict[int, socket.socket] = {}
     os.rename(f"{server}.new", server)  # what is there listens
     while True:
         ready, _, _ = select.select([listener, ended, *callers.values()], [], [])
@@ -94,7 +94,8 @@ def serve(server):
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 for mine in (listener, ended, woken, connection, *callers.values()):
                     mine.close()
-                become(*json.loads(wish), streams)
+                command, arguments, cwd, environment = json.loads(wish)
+                become(command, arguments, cwd, environment, streams)
             callers[child] = connection
             for stream in streams:
                 os.close(stream)

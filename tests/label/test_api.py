@@ -10,20 +10,20 @@ import threading
 import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
-from settings import resources
+from settings import opened, teacher_resources
 
 pytest.importorskip("openai", reason="pip install '.[api]'")
 from scoring import scores
 
 from rdtools.core.errors import RdError, UsageError
-from rdtools.data.collection import Collection
 from rdtools.label.labeler import Labeler
 from rdtools.label.prompts import Prompt
 from rdtools.label.score_cache import ScoreCache
 from rdtools.label.teacher_options import ApiOptions
-from rdtools.label.teachers import TeacherResources, TextPair, open_teacher
+from rdtools.label.teachers import TextPair
 
 PAIRS = [TextPair("q", str(n), "wing", f"text {n}") for n in range(12)]
 
@@ -32,7 +32,9 @@ class Server:
     """A server with the chat API; `behave(n, body)` returns the status and the body of its n-th answer."""
 
     def __init__(self):
-        self.requests, self.headers, self.at_once, self.most = [], [], 0, 0
+        self.requests: list[Any] = []
+        self.headers: list[Any] = []
+        self.at_once = self.most = 0
         self.lock = threading.Lock()
         outer = self
 
@@ -117,7 +119,7 @@ def server(monkeypatch):
 
 def open_api(server, spec="api:m", more=None, **options):
     api = ApiOptions(base_url=server.url, **(more or {}))
-    return open_teacher(spec, resources(Collection(), TeacherResources, api=api, **options))
+    return opened(spec, api=api, **options)
 
 
 def test_the_score_is_the_difference_of_log_probabilities(server, monkeypatch):
@@ -184,7 +186,7 @@ def test_answers_that_are_not_listed_are_bounded_or_missing(server, caplog):
 
 def test_what_fails_for_a_while_is_sent_again(server, caplog):
     """A rate limit, an overloaded server, a stall and a broken connection, each once for each text."""
-    seen = Counter()
+    seen: Counter[str] = Counter()
     failures = [
         (429, {"error": {"message": "slow down"}}, SOON),
         (503, {}, SOON),
@@ -252,13 +254,13 @@ def test_servers_that_are_none_or_give_no_probabilities(server):
 
 
 def test_no_key_no_model_no_url(server, monkeypatch):
-    setting = resources(Collection(), TeacherResources)
+    setting = teacher_resources()
     with pytest.raises(UsageError, match=r"^--teacher api needs a model: api:MODEL$"):
-        open_teacher("api", setting)
+        opened("api", setting)
     with pytest.raises(UsageError, match=r"^--teacher api:m needs a key in \$OPENAI_API_KEY \(or --base-url"):
-        open_teacher("api:m", setting)
+        opened("api:m", setting)
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-    assert scores(open_teacher("api:m", setting), PAIRS[:1]) == [pytest.approx(expected(0), abs=1e-6)]
+    assert scores(opened("api:m", setting), PAIRS[:1]) == [pytest.approx(expected(0), abs=1e-6)]
 
 
 def test_after_a_failure_the_cache_has_all_that_was_answered(server, tmp_path):

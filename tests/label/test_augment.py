@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -50,7 +51,7 @@ def test_kinds_do_something_and_reach_everywhere():
     assert len(orders) == 6
 
 
-RECORD = {
+RECORD: Any = {
     "query_id": "q",
     "query": "heat transfer in the boundary layer",
     "docs": [{"doc_id": d, "text": "the flow of air over a flat plate", "x": 1} for d in ("a", "b")],
@@ -59,10 +60,10 @@ RECORD = {
 
 def test_texts_depend_on_seed_query_and_document_and_nothing_else():
     both = Augmentation(query=(Step("shuffle", 1.0),), doc=(Step("drop", 0.4), Step("shuffle", 1.0)))
-    one = both.apply(RECORD)
-    assert both.apply({**RECORD, "docs": RECORD["docs"][1:]})["docs"] == one["docs"][1:]
+    one: Any = both.apply(RECORD)
+    assert both.apply(RECORD | {"docs": RECORD["docs"][1:]})["docs"] == one["docs"][1:]
     assert one["docs"][0]["text"] != one["docs"][1]["text"]  # equal texts of two documents
-    assert both.apply({**RECORD, "query_id": "r"}) != {**one, "query_id": "r"}
+    assert both.apply(RECORD | {"query_id": "r"}) != {**one, "query_id": "r"}
     assert Augmentation(query=both.query, doc=both.doc, seed=1).apply(RECORD) != one
     assert one["docs"][0]["x"] == 1
     assert RECORD["docs"][0]["text"] == "the flow of air over a flat plate"  # the original is untouched
@@ -77,7 +78,7 @@ def test_a_text_that_is_pinned():
 
 def test_no_steps_no_copy_and_no_words_no_change():
     assert Augmentation().apply(RECORD) is RECORD
-    blank = {"query_id": "q", "query": " ", "docs": [{"doc_id": "d", "text": ""}]}
+    blank: Any = {"query_id": "q", "query": " ", "docs": [{"doc_id": "d", "text": ""}]}
     everything = tuple(Step(kind, 1.0) for kind in AUGMENTATIONS)
     assert Augmentation(query=everything, doc=everything).apply(blank) == blank
 

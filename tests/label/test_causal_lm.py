@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scoring import scores
-from settings import resources
+from settings import opened
 
 from rdtools.core.errors import RdError, UsageError
-from rdtools.data.collection import Collection
 from rdtools.label.labeler import Labeler
 from rdtools.label.prompts import DEFAULT_TEMPLATE, Prompt, Question, unescape
 from rdtools.label.score_cache import ScoreCache
-from rdtools.label.teachers import TeacherResources, TextPair, open_teacher
+from rdtools.label.teachers import TextPair
 from rdtools.models.loading import fingerprint
 
 CHAT = (
@@ -80,14 +80,14 @@ def models(tmp_path_factory):
     )
 
     size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    kinds = {
+    kinds: dict[str, Any] = {
         # tied head, learned positions; rotary positions and a token of the beginning; capped logits
         "gpt2": (GPT2LMHeadModel, GPT2Config, {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 256}),
         "llama": (LlamaForCausalLM, LlamaConfig, {**size, "num_key_value_heads": 1, "max_position_embeddings": 256}),
         "qwen3": (Qwen3ForCausalLM, Qwen3Config, {**size, "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 1024}),
         "gemma2": (
             Gemma2ForCausalLM, Gemma2Config,
-            {**size, "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 256, "final_logit_softcapping": 0.05},
+            {**size, "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 256, "final_logit_softcapping": 0.2},
         ),
     }  # fmt: skip
     folders = {}
@@ -101,10 +101,6 @@ def models(tmp_path_factory):
     return folders
 
 
-def setting(**options):
-    return resources(Collection(), TeacherResources, **options)
-
-
 def one_at_a_time(folder, prompts, yes, no, special=True):
     """logit(yes) − logit(no) from the whole vocabulary at the last position."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -116,14 +112,15 @@ def one_at_a_time(folder, prompts, yes, no, special=True):
     yes, no = (None if word is None else tokenizer.convert_tokens_to_ids(word) for word in (yes, no))
     values = []
     for prompt in prompts:
-        with torch.no_grad():
-            last = model(**tokenizer(prompt, return_tensors="pt", add_special_tokens=special)).logits[0, -1]
+        ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=special)["input_ids"]
+        with torch.no_grad():  # not all that transformers 4 gives: GPT-2 adds embeddings of token types
+            last = model(ids).logits[0, -1]
         values.append(float(last[yes] - last[no] if no is not None else last[yes]))
     return values
 
 
 def test_the_vocabulary_is_never_computed(models):
-    teacher = open_teacher(f"llm:{models['gpt2']}", setting())
+    teacher = opened(f"llm:{models['gpt2']}")
     widths = []
     teacher._model.register_forward_hook(lambda model, inputs, output: widths.append(output.logits.shape[-1]))
     scores(teacher, PAIRS)
@@ -136,7 +133,7 @@ def test_scores_are_the_difference_of_two_logits_however_batched(models, name):
     expected = one_at_a_time(models[name], prompts, "Ġyes", "Ġno")
     assert np.ptp(expected) > 1e-3  # they tell documents apart
     for batch_tokens in (1, 500, 100_000):
-        teacher = open_teacher(f"llm:{models[name]}", setting(batch_tokens=batch_tokens))
+        teacher = opened(f"llm:{models[name]}", batch_tokens=batch_tokens)
         np.testing.assert_allclose(scores(teacher, PAIRS), expected, atol=1e-5)
     one = next(
         Labeler([teacher]).label(
@@ -148,18 +145,18 @@ def test_scores_are_the_difference_of_two_logits_however_batched(models, name):
 
 def test_the_chat_template_is_used_only_where_asked(models):
     prompt = Prompt(template="{query}? {document}", chat=True)
-    teacher = open_teacher(f"llm:{models['llama']}", setting(prompt=prompt))
+    teacher = opened(f"llm:{models['llama']}", prompt=prompt)
     prompts = [f"<|user|>{pair.query}? {pair.text}<|assistant|>" for pair in PAIRS]
     np.testing.assert_allclose(
         scores(teacher, PAIRS), one_at_a_time(models["llama"], prompts, "yes", "no", special=False), atol=1e-5
     )
     with pytest.raises(UsageError, match=r"^--chat: model .*gpt2.* has no chat template$"):
-        open_teacher(f"llm:{models['gpt2']}", setting(prompt=prompt))
+        opened(f"llm:{models['gpt2']}", prompt=prompt)
 
 
 def test_other_prompts_and_answers(models):
     prompt = Prompt(template="{{}} {query}\n{document} ->", answers=" no, yes")
-    teacher = open_teacher(f"llm:{models['gpt2']}", setting(prompt=prompt))
+    teacher = opened(f"llm:{models['gpt2']}", prompt=prompt)
     prompts = [f"{{}} {pair.query}\n{pair.text} ->" for pair in PAIRS]
     np.testing.assert_allclose(
         scores(teacher, PAIRS), one_at_a_time(models["gpt2"], prompts, "Ġno", "Ġyes"), atol=1e-5
@@ -171,25 +168,25 @@ def test_answers_that_are_not_one_token_are_named(models):
         UsageError,
         match=r"^model .*: the answer ' nope' after the prompt is not one token but 'Ġno' 'p' 'e' \(give others with --answers",
     ):
-        open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(answers=" yes, nope")))
+        opened(f"llm:{models['gpt2']}", prompt=Prompt(answers=" yes, nope"))
 
 
 def test_answers_that_are_the_same_or_unknown_are_refused(models, monkeypatch):
     with pytest.raises(
         UsageError, match=r"^model .*: both answers are the same token \(give others with --answers"
     ):
-        open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(answers=" yes, yes")))
+        opened(f"llm:{models['gpt2']}", prompt=Prompt(answers=" yes, yes"))
     from transformers import PreTrainedTokenizerFast
 
     token = PreTrainedTokenizerFast.from_pretrained(models["gpt2"]).convert_tokens_to_ids("Ġno")
     monkeypatch.setattr(PreTrainedTokenizerFast, "unk_token_id", token, raising=False)
     with pytest.raises(UsageError, match="the answer ' no' after the prompt is not one token but 'Ġno' "):
-        open_teacher(f"llm:{models['gpt2']}", setting())
+        opened(f"llm:{models['gpt2']}")
 
 
 @pytest.mark.parametrize("limit", [100, 130, 140])
 def test_what_is_too_long_loses_the_end_of_the_document_then_of_the_query(models, limit):
-    teacher = open_teacher(f"llm:{models['gpt2']}", setting(max_length=limit, batch_tokens=1))
+    teacher = opened(f"llm:{models['gpt2']}", max_length=limit, batch_tokens=1)
     long = [
         TextPair("q", "d", "wing of a jet", "the flow of air 🙂 " * 40),
         TextPair("q", "e", "wing" * 90, "jet" * 90),
@@ -209,14 +206,14 @@ def test_what_is_too_long_loses_the_end_of_the_document_then_of_the_query(models
 
 
 def test_a_prompt_that_cannot_fit_is_one_line(models):
-    teacher = open_teacher(f"llm:{models['gpt2']}", setting(max_length=20))
+    teacher = opened(f"llm:{models['gpt2']}", max_length=20)
     with pytest.raises(RdError, match=r"^model .*: the prompt itself is longer than 20 tokens$"):
         scores(teacher, PAIRS)
 
 
 def test_half_precision_makes_no_ties(models):
     pairs = [TextPair("q", str(n), "wing", f"model {n}") for n in range(40)]
-    teacher = open_teacher(f"llm:{models['gpt2']}", setting(dtype="bfloat16"))
+    teacher = opened(f"llm:{models['gpt2']}", dtype="bfloat16")
     assert len(set(scores(teacher, pairs))) > 35
 
 
@@ -234,7 +231,7 @@ def test_a_chat_template_that_fails_is_one_line(models, tmp_path, template, says
     folder = shutil.copytree(models["llama"], tmp_path / "model")
     (folder / "chat_template.jinja").write_text(template)
     with pytest.raises(RdError, match=rf"^model {folder}: its chat template fails: {says}$"):
-        open_teacher(f"llm:{folder}", setting(prompt=Prompt(chat=True)))
+        opened(f"llm:{folder}", prompt=Prompt(chat=True))
 
 
 def test_keys_cover_prompt_answers_chat_length_and_precision(models):
@@ -243,20 +240,18 @@ def test_keys_cover_prompt_answers_chat_length_and_precision(models):
         Prompt(), Prompt(template="{query}{document}:"), Prompt(answers=" no, yes"),
         Prompt(chat=True), Prompt(template="<|user|>" + DEFAULT_TEMPLATE, answers="yes,no"),
     ]  # fmt: skip
-    keys = [open_teacher(name, setting(prompt=prompt)).key for prompt in prompts]
-    keys += [
-        open_teacher(name, setting(**option)).key for option in ({"max_length": 99}, {"dtype": "bfloat16"})
-    ]
+    keys = [opened(name, prompt=prompt).key for prompt in prompts]
+    keys += [opened(name, **option).key for option in ({"max_length": 99}, {"dtype": "bfloat16"})]
     assert len(set(keys)) == len(keys)
     assert all(fingerprint(models["llama"]) in key for key in keys)
-    assert open_teacher(name, setting(batch_tokens=7)).key == keys[0]
+    assert opened(name, batch_tokens=7).key == keys[0]
 
 
 def test_the_cache_serves_a_second_run(models, tmp_path):
     record = {"query_id": "q", "query": "wing", "docs": [{"doc_id": t, "text": t} for t in TEXTS]}
 
     def label():
-        teacher = open_teacher(f"llm:{models['gpt2']}", setting())
+        teacher = opened(f"llm:{models['gpt2']}")
         labeler = Labeler([teacher], cache=ScoreCache(str(tmp_path / "scores.db")))
         return next(labeler.label([json.loads(json.dumps(record))])), labeler._computed
 
@@ -267,9 +262,9 @@ def test_the_cache_serves_a_second_run(models, tmp_path):
 
 def test_other_heads_and_missing_models_are_one_line(models, tmp_path):
     with pytest.raises(RdError, match=r"^model no/such: not a local folder.*llm:DIR"):
-        open_teacher("llm:no/such", setting())
+        opened("llm:no/such")
     with pytest.raises(UsageError, match=r"^--teacher llm needs a model: llm:MODEL$"):
-        open_teacher("llm", setting())
+        opened("llm")
 
 
 @pytest.mark.parametrize(
@@ -312,7 +307,7 @@ def test_a_prompt_of_the_command_line_has_line_ends_and_tabs(run, models, tmp_pa
 
 
 def test_one_answer_alone_is_its_logit(models):
-    teacher = open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(answers=" yes")))
+    teacher = opened(f"llm:{models['gpt2']}", prompt=Prompt(answers=" yes"))
     prompts = [DEFAULT_TEMPLATE.format(query=pair.query, document=pair.text) for pair in PAIRS]
     np.testing.assert_allclose(
         scores(teacher, PAIRS), one_at_a_time(models["gpt2"], prompts, "Ġyes", None), atol=1e-5
@@ -347,7 +342,7 @@ def test_qwen3_reranker_scores_as_its_model_card_says(models, instruction):
     no, yes = (tokenizer.convert_tokens_to_ids(word) for word in ("no", "yes"))
     expected = torch.log_softmax(torch.stack([logits[:, no], logits[:, yes]], dim=1), dim=1)[:, 1].exp()
     prompt = Prompt(preset="qwen3-reranker", instruction=instruction)
-    teacher = open_teacher(f"llm:{models['qwen3']}", setting(prompt=prompt, batch_tokens=3000))
+    teacher = opened(f"llm:{models['qwen3']}", prompt=prompt, batch_tokens=3000)
     found = torch.sigmoid(torch.tensor(scores(teacher, PAIRS)))
     np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-6)
     assert np.ptp(found.numpy()) > 1e-4
@@ -355,7 +350,7 @@ def test_qwen3_reranker_scores_as_its_model_card_says(models, instruction):
 
 def test_a_preset_is_for_its_kind_of_model(models):
     with pytest.raises(UsageError, match=r"^--prompt-preset monot5 is for t5:MODEL, not llm:MODEL$"):
-        open_teacher(f"llm:{models['gpt2']}", setting(prompt=Prompt(preset="monot5")))
+        opened(f"llm:{models['gpt2']}", prompt=Prompt(preset="monot5"))
     for wrong in (Prompt, lambda **options: Prompt(preset="monot5", **options)):
         with pytest.raises(UsageError, match=r"^--instruction: the prompt has no {instruction}"):
             wrong(instruction="x")

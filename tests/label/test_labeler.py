@@ -13,7 +13,7 @@ from threading import Timer
 import numpy as np
 import pytest
 import torch
-from settings import resources
+from settings import opened, teacher_resources
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.data.collection import Collection
@@ -21,9 +21,9 @@ from rdtools.label.augment import Augmentation, Step
 from rdtools.label.labeler import WINDOW_PAIRS, Labeler
 from rdtools.label.score_cache import ScoreCache, score_key
 from rdtools.label.targets import ScoreTarget
-from rdtools.label.teachers import TEACHERS, TeacherResources, open_teacher
+from rdtools.label.teachers import TEACHERS
 
-CPU = resources(Collection(), TeacherResources)
+CPU = teacher_resources()
 
 
 class Fixed:
@@ -190,10 +190,10 @@ def test_a_query_of_which_the_teacher_scored_nothing_is_no_ranking():
 
 
 def test_input_beyond_the_models_positions_is_cut(tiny_be, tiny_ce):
-    setting = resources(Collection(), TeacherResources, max_length=1000)
+    setting = teacher_resources(max_length=1000)
     for teacher in (f"be:{tiny_be}", f"ce:{tiny_ce}"):
         long = record("wing " * 500)
-        assert "score" in next(Labeler([open_teacher(teacher, setting)]).label([long]))["docs"][0]
+        assert "score" in next(Labeler([opened(teacher, setting)]).label([long]))["docs"][0]
 
 
 # augmentation
@@ -234,8 +234,8 @@ def test_the_teacher_reads_augmented_texts_and_the_record_says_so(readers):
 
 def test_what_texts_went_through_before_stays_with_them():
     def labelled(one, *steps, readers="teacher"):
-        steps = Augmentation(doc=steps, augmented_text=readers)
-        return next(Labeler([Echo({})], augmentation=steps).label([one]))
+        augmentation = Augmentation(doc=steps, augmented_text=readers)
+        return next(Labeler([Echo({})], augmentation=augmentation).label([one]))
 
     cropped = {"doc": ["crop:0.5"], "text": "both", "seed": 0}
     one = labelled(record("a b c"), Step("crop", 0.5), readers="both")
@@ -250,7 +250,7 @@ def test_what_texts_went_through_before_stays_with_them():
 
 
 def test_cached_embeddings_keep_no_other_rows_alive(tiny_be):
-    teacher = open_teacher(f"be:{tiny_be}", CPU)
+    teacher = opened(f"be:{tiny_be}", CPU)
     list(Labeler([teacher]).label([record("a", "b", "c")]))
     assert len(teacher._embed_texts._known) == 3
     assert all(embedding.base is None for embedding in teacher._embed_texts._known.values())
@@ -258,9 +258,7 @@ def test_cached_embeddings_keep_no_other_rows_alive(tiny_be):
 
 def test_programs_read_augmented_texts_too(tmp_path):
     code = "import json, sys\nfor line in sys.stdin: print(line, end=''); print(json.loads(line)['docs'][0]['text'], file=open(sys.argv[1], 'a'))"
-    teacher = open_teacher(
-        f"cmd:{shlex.join([sys.executable, '-I', '-c', code, str(tmp_path / 'seen')])}", CPU
-    )
+    teacher = opened(f"cmd:{shlex.join([sys.executable, '-I', '-c', code, str(tmp_path / 'seen')])}", CPU)
     steps = Augmentation(doc=(Step("crop", 1.0),))
     done = list(
         Labeler([teacher], augmentation=steps).label([record("a b c d", query_id=str(n)) for n in range(9)])
@@ -273,7 +271,7 @@ def test_programs_read_augmented_texts_too(tmp_path):
 
 
 def test_augmentation_needs_texts_whatever_the_teacher():
-    teacher = open_teacher("qrels", CPU)
+    teacher = opened("qrels", CPU)
     assert not Labeler([teacher]).needs_text
     steps = (Step("drop", 0.1),)
     assert Labeler([teacher], augmentation=Augmentation(query=steps, augmented_text="both")).needs_text
@@ -411,21 +409,19 @@ def test_cross_encoder_scores_are_the_raw_logits(tiny_ce):
         [("x", doc["text"]) for doc in PAIRS["docs"]], activation_fn=Identity()
     )
     for batch_tokens in (1, 40, 4096):
-        setting = resources(Collection(), TeacherResources, batch_tokens=batch_tokens)
+        setting = teacher_resources(batch_tokens=batch_tokens)
         one = next(
-            Labeler([open_teacher(f"ce:{tiny_ce}", setting)]).label(
-                [record(*(d["doc_id"] for d in PAIRS["docs"]))]
-            )
+            Labeler([opened(f"ce:{tiny_ce}", setting)]).label([record(*(d["doc_id"] for d in PAIRS["docs"]))])
         )
         np.testing.assert_allclose([doc["score"] for doc in one["docs"]], expected, atol=1e-5)
         assert (one["score_scale"], one["teacher"]) == ("logit", tiny_ce)
 
 
 def test_half_precision_makes_no_ties(tiny_ce):
-    setting = resources(Collection(), TeacherResources, dtype="bfloat16")
+    setting = teacher_resources(dtype="bfloat16")
     letters = "abcdefgh"
     names = [f"wing {a} of model {b}" for a in letters for b in letters]
-    one = next(Labeler([open_teacher(f"ce:{tiny_ce}", setting)]).label([record(*names)]))
+    one = next(Labeler([opened(f"ce:{tiny_ce}", setting)]).label([record(*names)]))
     assert len({doc["score"] for doc in one["docs"]}) > 60  # logits in bfloat16: about 3
 
 
@@ -458,7 +454,7 @@ def two_logits(folder):
 
 def test_two_labels_score_as_the_difference_of_their_logits(labels):
     expected = two_logits(labels[2])
-    one = next(Labeler([open_teacher(f"ce:{labels[2]}", CPU)]).label([deepcopy(PAIRS)]))
+    one = next(Labeler([opened(f"ce:{labels[2]}", CPU)]).label([deepcopy(PAIRS)]))
     np.testing.assert_allclose(
         [doc["score"] for doc in one["docs"]], expected[:, 1] - expected[:, 0], atol=1e-5
     )
@@ -467,22 +463,22 @@ def test_two_labels_score_as_the_difference_of_their_logits(labels):
 
 def test_more_than_two_labels_are_refused(labels):
     with pytest.raises(RdError, match=r"^model .*: it has 3 labels; a cross-encoder has 1 or 2$"):
-        open_teacher(f"ce:{labels[3]}", CPU)
+        opened(f"ce:{labels[3]}", CPU)
 
 
 def test_paper_compat_takes_the_log_softmax_of_the_second_label(labels, tiny_ce):
     """rankers' cross-encoder: F.log_softmax(logits, dim=-1)[:, 1]; here log(e^b / (e^a + e^b)) in float64."""
-    paper = resources(Collection(), TeacherResources, paper_compat=True)
-    teacher = open_teacher(f"ce:{labels[2]}", paper)
+    paper = teacher_resources(paper_compat=True)
+    teacher = opened(f"ce:{labels[2]}", paper)
     one = next(Labeler([teacher]).label([deepcopy(PAIRS)]))
     a, b = two_logits(labels[2]).astype(np.float64).T
     np.testing.assert_allclose(
         [doc["score"] for doc in one["docs"]], b - np.log(np.exp(a) + np.exp(b)), atol=1e-5
     )
     assert one["score_scale"] == "log-probability"
-    assert teacher.key != open_teacher(f"ce:{labels[2]}", CPU).key
-    single = open_teacher(f"ce:{tiny_ce}", paper)  # of one label there is nothing to normalise
-    assert (single.scale, single.key) == ("logit", open_teacher(f"ce:{tiny_ce}", CPU).key)
+    assert teacher.key != opened(f"ce:{labels[2]}", CPU).key
+    single = opened(f"ce:{tiny_ce}", paper)  # of one label there is nothing to normalise
+    assert (single.scale, single.key) == ("logit", opened(f"ce:{tiny_ce}", CPU).key)
 
 
 def test_an_index_and_a_cache_hash_the_weights_once(tiny_be, tmp_path, monkeypatch):
@@ -490,13 +486,18 @@ def test_an_index_and_a_cache_hash_the_weights_once(tiny_be, tmp_path, monkeypat
     from rdtools.search import embeddings
 
     hashed = []
+
+    def fingerprint(name):
+        hashed.append(name)
+        return "hash"
+
     for module in (embeddings, bi_encoder):
-        monkeypatch.setattr(module, "fingerprint", lambda name: hashed.append(name) or "hash")
+        monkeypatch.setattr(module, "fingerprint", fingerprint)
     (tmp_path / "corpus.tsv").write_text("jet\ttext of jet\n")
     collection = Collection(corpus_path=str(tmp_path / "corpus.tsv"))
-    teacher = open_teacher(f"be:{tiny_be}", resources(collection, index=str(tmp_path / "index")))
+    teacher = opened(f"be:{tiny_be}", teacher_resources(collection, index=str(tmp_path / "index")))
     assert teacher.key.startswith("be hash ")
-    assert open_teacher(f"be:{tiny_be}", CPU).key == teacher.key
+    assert opened(f"be:{tiny_be}", CPU).key == teacher.key
     assert hashed == [tiny_be, tiny_be]  # once for each of the two teachers
 
 
@@ -508,11 +509,11 @@ def test_bi_encoder_scores_are_the_similarity(tiny_be, tmp_path, indexed):
     if indexed:  # the corpus holds two of the four texts, one of them changed
         (tmp_path / "corpus.tsv").write_text("jet\ttext of jet\nthe flow\tanother text\n")
         collection = Collection(corpus_path=str(tmp_path / "corpus.tsv"))
-        setting = resources(collection, index=str(tmp_path / "index"))
+        setting = teacher_resources(collection, index=str(tmp_path / "index"))
     model = SentenceTransformer(tiny_be)
     texts = [doc["text"] for doc in PAIRS["docs"]]
     expected = model.similarity(model.encode(["x"]), model.encode(texts))[0]
-    teacher = open_teacher(f"be:{tiny_be}", setting)
+    teacher = opened(f"be:{tiny_be}", setting)
     for _ in range(2):  # the second time from memory
         one = next(Labeler([teacher]).label([record(*(doc["doc_id"] for doc in PAIRS["docs"]))]))
         np.testing.assert_allclose([doc["score"] for doc in one["docs"]], expected, atol=1e-6)
@@ -524,25 +525,22 @@ def test_teachers_without_a_network(tmp_path):
     (tmp_path / "qrels").write_text("q 0 a 2\n")
     (tmp_path / "corpus.tsv").write_text("a\twing flow\nb\tjet\n")
     collection = Collection(corpus_path=str(tmp_path / "corpus.tsv"), qrels_path=str(tmp_path / "qrels"))
-    setting = resources(collection, index=str(tmp_path / "index"), score_scale="dot")
+    setting = teacher_resources(collection, index=str(tmp_path / "index"), score_scale="dot")
 
     def scores(spec, setting=setting):
         one = record("a", "b") | {"query": "flow"}
         one["docs"][0]["text"], one["docs"][1]["text"] = "the flow", "jet"
-        labelled = next(Labeler([open_teacher(spec, setting)]).label([one]))
+        labelled = next(Labeler([opened(spec, setting)]).label([one]))
         return labelled["score_scale"], [doc.get("score") for doc in labelled["docs"]]
 
     assert scores(f"run:{tmp_path}/run.trec") == ("dot", [2.5, None])
     (tmp_path / "run.tsv").write_text("q\tb\t1\nq\tz\t2\nq\ta\t3\n")
     assert scores(f"run:msmarco-run:{tmp_path}/run.tsv", CPU) == ("rank", [-3.0, -1.0])
     assert scores("qrels") == ("dot", [2.0, 0.0])
-    assert scores("qrels", resources(collection))[0] == "unknown"
+    assert scores("qrels", teacher_resources(collection))[0] == "unknown"
     # idf = ln(1 + 1.5/1.5) = ln 2; |d| = 1 where the mean is 1.5: tf/(tf + 1.2·(1 − 0.75 + 0.75/1.5)) = 1/1.9
     assert scores("bm25") == ("bm25", [pytest.approx(0.6931472 / 1.9, rel=1e-6), 0.0])
-    assert (
-        scores("bm25", resources(Collection(), TeacherResources, index=str(tmp_path / "index")))[1]
-        == scores("bm25")[1]
-    )
+    assert scores("bm25", teacher_resources(index=str(tmp_path / "index")))[1] == scores("bm25")[1]
 
 
 @pytest.mark.parametrize("name", TEACHERS)
@@ -551,7 +549,7 @@ def test_every_teacher_refuses_a_wrong_argument_in_one_line(name):
             "listwise-api": "listwise-api"}  # fmt: skip
     wrong = bare.get(name, f"{name}:argument")
     with pytest.raises(RdError) as caught:
-        open_teacher(wrong, CPU)
+        opened(wrong, CPU)
     assert "\n" not in str(caught.value)
 
 

@@ -8,15 +8,13 @@ import sys
 
 import pytest
 import torch
-from settings import resources
+from settings import opened, teacher_resources
 
 from rdtools.core.errors import RdError, UsageError
-from rdtools.data.collection import Collection
 from rdtools.label.labeler import Labeler
 from rdtools.label.score_cache import ScoreCache
 from rdtools.label.targets import ScoreTarget
 from rdtools.label.teacher_options import WindowOptions
-from rdtools.label.teachers import TeacherResources, open_teacher
 from rdtools.label.teachers.windows import Window, read_ranking, spans
 
 
@@ -107,8 +105,8 @@ def record(lengths, query_id="q", **fields):
 
 
 def labelled(spec, records, target=ScoreTarget(), cache=None, **options):
-    setting = resources(Collection(), TeacherResources, cache=cache, **options)
-    labeler = Labeler([open_teacher(spec, setting)], target, cache)
+    setting = teacher_resources(cache=cache, **options)
+    labeler = Labeler([opened(spec, setting)], target, cache)
     return list(labeler.label(json.loads(json.dumps(records))))
 
 
@@ -263,7 +261,7 @@ def written(folder, ids, count):
     from transformers import AutoModelForCausalLM
 
     network = AutoModelForCausalLM.from_pretrained(folder).eval()
-    new = []
+    new: list[int] = []
     while len(new) < count and new[-1:] != [network.config.eos_token_id]:
         with torch.no_grad():
             new.append(int(network(torch.tensor([ids + new])).logits[0, -1].argmax()))
@@ -279,9 +277,7 @@ def test_a_model_writes_the_likeliest_ranking_in_any_batch(model):
         Window("r", "air flow", ["a", "b", "c"], ["wing", "", "émigré"]),
     ]
     for batch_tokens in (1, 100_000):
-        teacher = open_teacher(
-            f"listwise-llm:{model}", resources(Collection(), TeacherResources, batch_tokens=batch_tokens)
-        )
+        teacher = opened(f"listwise-llm:{model}", batch_tokens=batch_tokens)
         found = dict(teacher.answers(windows))
         for place, (window, answer) in enumerate(zip(windows, ["[1] > [2]", "[1] > [2] > [3]"], strict=True)):
             system, user = window.messages(300)
@@ -295,7 +291,7 @@ def test_a_model_writes_the_likeliest_ranking_in_any_batch(model):
 def test_the_answers_of_a_model_rank(model, monkeypatch, tmp_path):
     records = [record([9, 1, 5], str(n), rank=[1, 2, 3]) for n in range(3)]
     spec = f"listwise-llm:{model}"
-    teacher = open_teacher(spec, resources(Collection(), TeacherResources))
+    teacher = opened(spec)
     monkeypatch.setattr(
         type(teacher),
         "answers",
@@ -308,16 +304,14 @@ def test_the_answers_of_a_model_rank(model, monkeypatch, tmp_path):
 
 def test_long_documents_lose_words_until_the_window_fits(model):
     window = Window("q", "wing", ["a", "b"], ["jet " * 200, "flow " * 200])
-    teacher = open_teacher(
-        f"listwise-llm:{model}", resources(Collection(), TeacherResources, max_length=1200)
-    )
+    teacher = opened(f"listwise-llm:{model}", max_length=1200)
     ids = teacher._fitted(window, 10)
     assert 1000 < len(ids) <= 1190
     text = teacher._tokenizer.decode(ids)
     shown = text.count("jet ") + text.count("jet\n")
     assert shown == text.count("flow ") + text.count("flow\n") > 10
     assert text.endswith("explain.\nanswer: ")
-    small = open_teacher(f"listwise-llm:{model}", resources(Collection(), TeacherResources, max_length=300))
+    small = opened(f"listwise-llm:{model}", max_length=300)
     with pytest.raises(
         RdError, match=r"2 documents with one word each .* the limit is 300 \(a smaller --window\)$"
     ):
@@ -327,10 +321,10 @@ def test_long_documents_lose_words_until_the_window_fits(model):
 def test_a_model_without_a_chat_template_or_a_system_role_is_refused(model, tmp_path):
     from transformers import AutoTokenizer
 
-    setting = resources(Collection(), TeacherResources)
+    setting = teacher_resources()
     with pytest.raises(UsageError, match=r"^--teacher listwise-llm needs a model: listwise-llm:MODEL$"):
-        open_teacher("listwise-llm", setting)
-    teacher = open_teacher(f"listwise-llm:{model}", setting)
+        opened("listwise-llm", setting)
+    teacher = opened(f"listwise-llm:{model}", setting)
     teacher._tokenizer.chat_template = "{{ raise_exception('no system role') }}"
     with pytest.raises(RdError, match=r": its chat template refuses the messages: no system role$"):
         list(teacher.answers([Window("q", "x", ["a", "b"], ["x", "y"])]))
@@ -339,4 +333,4 @@ def test_a_model_without_a_chat_template_or_a_system_role_is_refused(model, tmp_
     teacher._model.save_pretrained(tmp_path / "plain")
     tokenizer.save_pretrained(tmp_path / "plain")
     with pytest.raises(UsageError, match=r": the model has no chat template$"):
-        open_teacher(f"listwise-llm:{tmp_path}/plain", setting)
+        opened(f"listwise-llm:{tmp_path}/plain", setting)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from scoring import scores
-from settings import resources
+from settings import opened
 
 from rdtools.core.errors import RdError, UsageError
-from rdtools.data.collection import Collection
 from rdtools.label.labeler import Labeler
 from rdtools.label.prompts import Prompt
-from rdtools.label.teachers import TeacherResources, TextPair, open_teacher
+from rdtools.label.teachers import TextPair
 
 WORDS = "Query Document Relevant : wing flow jet of air true false yes no a the".split()
 PAIRS = [
@@ -41,19 +42,14 @@ def models(tmp_path_factory):
     folders = {}
     for name, tied in (("tied", True), ("own head", False)):
         torch.manual_seed(2)
-        config = T5Config(
-            vocab_size=len(tokenizer), d_model=32, d_ff=64, d_kv=16, num_layers=1, num_heads=2,
-            tie_word_embeddings=tied, decoder_start_token_id=0, initializer_factor=1.0,
-        )  # fmt: skip
+        options: dict[str, Any] = {"d_model": 32, "d_ff": 64, "d_kv": 16, "num_layers": 1, "num_heads": 2}
+        options |= {"tie_word_embeddings": tied, "decoder_start_token_id": 0}
+        config = T5Config(vocab_size=len(tokenizer), initializer_factor=1.0, **options)
         folder = tmp_path_factory.mktemp("t5") / name.replace(" ", "-")
         T5ForConditionalGeneration(config).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         folders[name] = str(folder)
     return folders
-
-
-def setting(**options):
-    return resources(Collection(), TeacherResources, **options)
 
 
 def one_at_a_time(folder, prompts, yes, no=None):
@@ -78,14 +74,14 @@ def test_monot5_is_true_minus_false_at_the_first_step(models, name, batch_tokens
     prompts = [f"Query: {pair.query} Document: {pair.text} Relevant:" for pair in PAIRS]
     expected = one_at_a_time(models[name], prompts, "▁true", "▁false")
     assert np.ptp(expected) > 0.01
-    teacher = open_teacher(f"t5:{models[name]}", setting(batch_tokens=batch_tokens))
+    teacher = opened(f"t5:{models[name]}", batch_tokens=batch_tokens)
     np.testing.assert_allclose(scores(teacher, PAIRS), expected, atol=1e-5)
     assert teacher.scale == "logit"
 
 
 def test_rankt5_is_the_logit_of_its_extra_token(models):
     prompts = [f"Query: {pair.query} Document: {pair.text}" for pair in PAIRS]
-    teacher = open_teacher(f"t5:{models['own head']}", setting(prompt=Prompt(preset="rankt5")))
+    teacher = opened(f"t5:{models['own head']}", prompt=Prompt(preset="rankt5"))
     np.testing.assert_allclose(
         scores(teacher, PAIRS), one_at_a_time(models["own head"], prompts, "<extra_id_10>"), atol=1e-5
     )
@@ -94,11 +90,11 @@ def test_rankt5_is_the_logit_of_its_extra_token(models):
 def test_other_answers_and_prompts(models):
     """mT5 re-rankers answer yes and no to the prompt of monoT5."""
     prompts = [f"Query: {pair.query} Document: {pair.text} Relevant:" for pair in PAIRS]
-    teacher = open_teacher(f"t5:{models['tied']}", setting(prompt=Prompt(preset="monot5", answers="yes,no")))
+    teacher = opened(f"t5:{models['tied']}", prompt=Prompt(preset="monot5", answers="yes,no"))
     np.testing.assert_allclose(
         scores(teacher, PAIRS), one_at_a_time(models["tied"], prompts, "▁yes", "▁no"), atol=1e-5
     )
-    teacher = open_teacher(f"t5:{models['tied']}", setting(prompt=Prompt(template="{document} : {query}")))
+    teacher = opened(f"t5:{models['tied']}", prompt=Prompt(template="{document} : {query}"))
     prompts = [f"{pair.text} : {pair.query}" for pair in PAIRS]
     np.testing.assert_allclose(
         scores(teacher, PAIRS), one_at_a_time(models["tied"], prompts, "▁true", "▁false"), atol=1e-5
@@ -107,7 +103,7 @@ def test_other_answers_and_prompts(models):
 
 def test_a_long_document_is_truncated_and_the_prompt_stays(models):
     long = [TextPair("q", "d", "wing", "flow of air " * 100), TextPair("q", "e", "wing", "jet")]
-    teacher = open_teacher(f"t5:{models['tied']}", setting(max_length=20))
+    teacher = opened(f"t5:{models['tied']}", max_length=20)
     tokenizer = teacher._tokenizer
     text = long[0].text
     while len(tokenizer(f"Query: wing Document: {text} Relevant:")["input_ids"]) > 20:
@@ -116,30 +112,35 @@ def test_a_long_document_is_truncated_and_the_prompt_stays(models):
     np.testing.assert_allclose(
         scores(teacher, long), one_at_a_time(models["tied"], prompts, "▁true", "▁false"), atol=1e-5
     )
-    assert open_teacher(f"t5:{models['tied']}", setting())._tokens.limit == 512
+    assert opened(f"t5:{models['tied']}")._tokens.limit == 512
 
 
 def test_keys_and_names(models):
-    settings = [{}, {"max_length": 30}, {"dtype": "bfloat16"}, {"prompt": Prompt(preset="rankt5")}]
-    assert len({open_teacher(f"t5:{models['tied']}", setting(**each)).key for each in settings}) == 4
-    teacher = open_teacher(f"t5:{models['tied']}", setting())
-    record = {"query_id": "q", "query": "wing", "docs": [{"doc_id": "d", "text": "jet"}]}
+    settings: list[dict[str, Any]] = [
+        {},
+        {"max_length": 30},
+        {"dtype": "bfloat16"},
+        {"prompt": Prompt(preset="rankt5")},
+    ]
+    assert len({opened(f"t5:{models['tied']}", **each).key for each in settings}) == 4
+    teacher = opened(f"t5:{models['tied']}")
+    record: Any = {"query_id": "q", "query": "wing", "docs": [{"doc_id": "d", "text": "jet"}]}
     one = next(Labeler([teacher]).label([record]))
     assert (one["teacher"], one["score_scale"]) == (models["tied"], "logit")
 
 
 def test_wrong_models_and_answers_are_one_line(models, tiny_ce):
     with pytest.raises(UsageError, match=r"^--teacher t5 needs a model: t5:MODEL$"):
-        open_teacher("t5", setting())
+        opened("t5")
     with pytest.raises(RdError, match=r"^model no/such: not a local folder.*t5:DIR"):
-        open_teacher("t5:no/such", setting())
+        opened("t5:no/such")
     with pytest.raises(RdError, match=r"^model .*: cannot load it: "):
-        open_teacher(f"t5:{tiny_ce}", setting())
+        opened(f"t5:{tiny_ce}")
     with pytest.raises(
         UsageError, match=r": the answer 'jets' is not one token but '▁jet' 's' \(give others"
     ):
-        open_teacher(f"t5:{models['tied']}", setting(prompt=Prompt(answers="jets,no")))
+        opened(f"t5:{models['tied']}", prompt=Prompt(answers="jets,no"))
     with pytest.raises(UsageError, match=r": both answers are the same token"):
-        open_teacher(f"t5:{models['tied']}", setting(prompt=Prompt(answers="no,no")))
+        opened(f"t5:{models['tied']}", prompt=Prompt(answers="no,no"))
     with pytest.raises(UsageError, match=r"^--prompt-preset qwen3-reranker is for llm:MODEL, not t5:MODEL$"):
-        open_teacher(f"t5:{models['tied']}", setting(prompt=Prompt(preset="qwen3-reranker")))
+        opened(f"t5:{models['tied']}", prompt=Prompt(preset="qwen3-reranker"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from conftest import _tiny_config_and_tokenizer
@@ -17,7 +18,7 @@ TEMPLATE = (
 )
 
 
-def plain(folder: Path, family: str, **settings) -> tuple[str, object]:
+def plain(folder: Path, family: str, **settings) -> tuple[str, Any]:
     """Save a transformer and its tokenizer in `folder`; return it and the tokenizer."""
     from transformers import (
         AutoConfig,
@@ -48,7 +49,7 @@ def plain(folder: Path, family: str, **settings) -> tuple[str, object]:
     return str(folder), tokenizer
 
 
-def cross_encoder(folder: Path, family: str = "bert", given: dict | None = None, **settings) -> str:
+def cross_encoder(folder: Path, family: str = "bert", given: dict[str, Any] | None = None, **settings) -> str:
     from sentence_transformers import CrossEncoder
 
     source, _ = plain(folder / "source", family, use="head", **{"num_labels": 1, **settings})
@@ -137,13 +138,13 @@ def router(folder: Path) -> str:
     from sentence_transformers.base.modules import Router, Transformer
     from sentence_transformers.sentence_transformer.modules import Pooling
 
-    routes = []
+    routes: list[list[Any]] = []
     for heads in (1, 2):
         source, _ = plain(folder / str(heads), "bert", num_attention_heads=heads)
         routes.append([Transformer(source), Pooling(32)])
-    SentenceTransformer(modules=[Router.for_query_document(*routes)], device="cpu").save_pretrained(
-        str(folder / "model"), create_model_card=False
-    )
+    SentenceTransformer(
+        modules=[Router.for_query_document(routes[0], routes[1])], device="cpu"
+    ).save_pretrained(str(folder / "model"), create_model_card=False)
     return str(folder / "model")
 
 
@@ -208,8 +209,10 @@ def late_interaction(folder: Path, **given) -> str:
 
     source, _ = plain(folder / "source", "bert", num_hidden_layers=1)
     torch.manual_seed(7)
-    model = MultiVectorEncoder(source, device="cpu", **PROMPTS, **given)
-    model[0].query_expansion = {"strategy": "fixed", "attend": False, "length": 12}
+    options: dict[str, Any] = {**PROMPTS, **given}
+    model = MultiVectorEncoder(source, device="cpu", **options)
+    encoder: Any = model[0]
+    encoder.query_expansion = {"strategy": "fixed", "attend": False, "length": 12}
     model.save_pretrained(str(folder / "model"))
     return str(folder / "model")
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from conftest import WORDS
 from libraries import BI_ENCODERS, CROSS_ENCODERS, NEW, TEMPLATE, cross_encoder, plain
-from settings import resources
+from settings import opened
 
 from rdtools.core.errors import RdError, UsageError
-from rdtools.data.collection import Collection
-from rdtools.label.teachers import TeacherResources, TextPair, open_teacher
+from rdtools.label.teachers import TextPair
 from rdtools.models.loading import fingerprint
 from rdtools.models.options import ModelOptions
 from rdtools.models.preprocessing import installed_version, is_modular
@@ -29,7 +29,7 @@ CPU = ModelOptions(device="cpu")
 QUERIES = [" ".join(WORDS[i : i + 2 + 2 * i]) for i in range(4)]
 TEXTS = [" ".join(WORDS[7 * i : 7 * i + 3 + 14 * (i % 4)]) for i in range(5)]  # up to 45 words: some too long
 PAIRS = [(query, text) for query in QUERIES for text in TEXTS]
-DATA = [
+DATA: list[Any] = [
     {
         "query_id": str(number),
         "query": query,
@@ -57,13 +57,9 @@ def made(tmp_path_factory):
     return make
 
 
-def setting(**options):
-    return resources(Collection(), TeacherResources, **options)
-
-
 def taught(spec, **options):
     """The scores of PAIRS by rd-label, in several batches."""
-    teacher = open_teacher(spec, setting(batch_tokens=128, **options))
+    teacher = opened(spec, batch_tokens=128, **options)
     scores = torch.full((len(PAIRS),), torch.nan)
     for rows, some in teacher.score([TextPair("q", "d", *pair) for pair in PAIRS]):
         scores[list(rows)] = torch.tensor(some, dtype=torch.float32)
@@ -142,7 +138,7 @@ def test_a_bi_encoder_scores_as_its_library_does(made, kind, tmp_path):
 
 def test_the_key_of_a_cache_tells_templates_prompts_and_lengths_apart(made, tmp_path):
     def key(folder, **options):
-        return open_teacher(f"ce:{folder}", setting(**options)).key
+        return opened(f"ce:{folder}", **options).key
 
     bert = made(CROSS_ENCODERS, "bert")
     assert key(bert) == f"ce {fingerprint(bert)} float32 40"  # as before there were templates
@@ -157,15 +153,15 @@ def test_the_key_of_a_cache_tells_templates_prompts_and_lengths_apart(made, tmp_
         text = (folder / file).read_text()
         (folder / file).write_text(text.replace(old, new))
         assert key(folder) != first
-    excluded = open_teacher(f"be:{made(BI_ENCODERS, 'pooling without the prompt')}", setting()).key
+    excluded = opened(f"be:{made(BI_ENCODERS, 'pooling without the prompt')}").key
     assert excluded.endswith(f" 40 sentence-transformers {installed_version()}")
-    assert open_teacher(f"be:{made(BI_ENCODERS, 'prompts')}", setting()).key.endswith(" float32 40")
+    assert opened(f"be:{made(BI_ENCODERS, 'prompts')}").key.endswith(" float32 40")
 
 
 def test_a_causal_model_is_not_taken_for_a_cross_encoder(tmp_path):
     folder, _ = plain(tmp_path / "causal", "qwen3", use="causal", template=TEMPLATE)
     with pytest.raises(RdError) as error:
-        open_teacher(f"ce:{folder}", setting())
+        opened(f"ce:{folder}")
     assert str(error.value) == (
         f"model {folder}: it is a causal model without a head for pairs (use llm:{folder})"
     )
@@ -175,7 +171,7 @@ def test_a_template_without_a_place_for_the_pair_is_refused(made, tmp_path):
     made(CROSS_ENCODERS, "template")  # skips where there are no templates
     folder = cross_encoder(tmp_path, "qwen3", template="{{ messages[0].role }}")
     with pytest.raises(RdError) as error:
-        open_teacher(f"ce:{folder}", setting())
+        opened(f"ce:{folder}")
     assert str(error.value) == (
         f"model {folder}: it cannot score a pair: its chat template does not render a query and a document "
         "(save it with one that does)"
@@ -185,7 +181,7 @@ def test_a_template_without_a_place_for_the_pair_is_refused(made, tmp_path):
 def test_a_limit_counts_the_tokens_of_the_template(made):
     folder = made(CROSS_ENCODERS, "template")
     with pytest.raises(UsageError, match=r"^--max-length must be at least 20, not 9: this model adds 19 spe"):
-        open_teacher(f"ce:{folder}", setting(max_length=9))
+        opened(f"ce:{folder}", max_length=9)
 
 
 def test_an_older_library_is_not_asked_to_ignore_a_template(made, monkeypatch):
@@ -195,7 +191,7 @@ def test_an_older_library_is_not_asked_to_ignore_a_template(made, monkeypatch):
         with pytest.raises(
             RdError, match=r"prompt or modules that sentence-transformers \S+ ignores \(install"
         ):
-            open_teacher(f"ce:{folder}", setting())
+            opened(f"ce:{folder}")
 
 
 def test_logits_of_a_causal_model_are_float32_and_only_two(made):
@@ -223,8 +219,9 @@ def test_with_a_template_the_query_is_truncated_and_the_document_gets_the_rest(m
     scores = trained(student, tmp_path / "out")
     batch = student.batch(Groups(DATA, objective("kl")).slice(0, len(QUERIES)))
     assert max(batch.lengths) == 19 + 4 + 9
-    query = student.tokenizer.convert_tokens_to_ids(QUERIES[3].split())
-    rows = [row for row in batch.features["input_ids"] if row[8 : 8 + 4] == query[:4]]
+    query: Any = student.tokenizer.convert_tokens_to_ids(QUERIES[3].split())
+    ids: Any = batch.features["input_ids"]
+    rows = [row for row in ids if row[8 : 8 + 4] == query[:4]]
     assert rows
     assert not any(query[4] in row[: 8 + 5] for row in rows)
     short = slice(0, 2 * len(TEXTS))  # the queries of 2 and 4 words

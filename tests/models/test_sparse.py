@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +11,12 @@ import sentence_transformers
 import torch
 from conftest import WORDS
 from libraries import BI_ENCODERS, LATE_INTERACTION, SPARSE_ENCODERS
-from settings import resources
+from settings import opened, resources, teacher_resources
 from test_libraries import DATA, PAIRS, QUERIES, TEXTS, made, taught  # noqa: F401
 
 from rdtools.core.errors import RdError
 from rdtools.data.collection import Collection
-from rdtools.label.teachers import TeacherResources, TextPair, open_teacher
+from rdtools.label.teachers import TextPair
 from rdtools.mine.sources import SearchRequest, open_source
 from rdtools.models.options import ModelOptions
 from rdtools.train.flops import Flops
@@ -41,7 +42,7 @@ def similarities(folder, queries=QUERIES, texts=TEXTS, kind="SparseEncoder"):
 @pytest.mark.parametrize("kind", SPARSE_ENCODERS)
 def test_a_teacher_scores_as_the_library(made, kind):  # noqa: F811
     folder = made(SPARSE_ENCODERS, kind)
-    teacher = open_teacher(f"sparse:{folder}", resources(Collection(), TeacherResources))
+    teacher = opened(f"sparse:{folder}")
     assert teacher.scale == ("cosine" if "cosine" in kind else "dot")
     assert teacher.key.startswith("sparse ")
     expected = similarities(folder).flatten()
@@ -75,8 +76,8 @@ def test_a_source_ranks_as_brute_force_does(made, corpus, tmp_path, depth):  # n
     requests = [
         SearchRequest({"query_id": query, "query": query, "docs": []}, depth, ["d03"]) for query in QUERIES
     ]
-    found = open_source(f"sparse:{folder}", setting).search(requests)
-    again = open_source(f"sparse:{folder}", setting).search(requests[1:2])
+    found = list(open_source(f"sparse:{folder}", setting).search(requests))
+    again = list(open_source(f"sparse:{folder}", setting).search(requests[1:2]))
     assert again == found[1:2]  # from the saved index, whichever queries come together
     documents = corpus.corpus
     scores = similarities(folder, texts=list(documents.texts)).numpy()
@@ -85,8 +86,8 @@ def test_a_source_ranks_as_brute_force_does(made, corpus, tmp_path, depth):  # n
         places = documents.row_of
         assert ranking.scores == pytest.approx([row[places[doc_id]] for doc_id in ranking.doc_ids], abs=1e-5)
         assert ranking.positives == {"d03": pytest.approx(float(row[places["d03"]]), abs=1e-5)}
-        wanted = np.lexsort((np.arange(len(row)), -row.round(4)))
-        wanted = [place for place in wanted if row[place] > 0][:depth]
+        order = np.lexsort((np.arange(len(row)), -row.round(4)))
+        wanted = [place for place in order if row[place] > 0][:depth]
         assert [places[doc_id] for doc_id in ranking.doc_ids] == wanted
         missing += len(row) - len(wanted)
     assert missing > 0
@@ -108,11 +109,11 @@ def test_a_teacher_takes_embeddings_from_the_index_of_the_source(made, corpus, t
     spec = f"sparse:{made(SPARSE_ENCODERS, 'splade')}"
     texts = corpus.corpus.texts
     pairs = [TextPair("q", doc_id, QUERIES[1], texts[row]) for doc_id, row in corpus.corpus.row_of.items()]
-    alone = open_teacher(spec, resources(Collection(), TeacherResources))
+    alone = opened(spec)
     ((_, expected),) = alone.score(pairs)
-    setting = resources(corpus, TeacherResources, index=str(tmp_path / "index"))
+    setting = teacher_resources(corpus, index=str(tmp_path / "index"))
     open_source(spec, setting)
-    teacher = open_teacher(spec, setting)
+    teacher = opened(spec, setting)
     monkeypatch.setattr(teacher._encoder, "encode_documents", None)
     ((_, scores),) = teacher.score(pairs)
     assert scores == pytest.approx(expected, abs=1e-5)
@@ -135,7 +136,7 @@ def test_models_of_other_kinds_are_refused(made, table, kind, spec, message):  #
         pytest.skip("needs sentence-transformers 6.1")
     folder = made(table, kind)
     with pytest.raises(RdError) as raised:
-        open_teacher(f"{spec}:{folder}", resources(Collection(), TeacherResources))
+        opened(f"{spec}:{folder}")
     assert str(raised.value) == f"model {folder}: {message.format(folder)}"
 
 
@@ -143,7 +144,7 @@ def test_late_interaction_names_the_version_that_it_needs(monkeypatch):
     monkeypatch.delattr(sentence_transformers, "MultiVectorEncoder", raising=False)
     message = r"^colbert:x needs sentence-transformers 6\.1 \(pip install -U sentence-transformers\)$"
     with pytest.raises(RdError, match=message):
-        open_teacher("colbert:x", resources(Collection(), TeacherResources))
+        opened("colbert:x")
 
 
 def test_a_model_without_a_head_for_masked_words_is_refused(tmp_path):
@@ -264,7 +265,7 @@ def test_the_warm_up_is_that_of_the_library():
     loss = SpladeLoss.__new__(SpladeLoss)
     torch.nn.Module.__init__(loss)
     loss.document_regularizer_weight, loss.query_regularizer_weight = 1.0, 1.0
-    callback = SpladeRegularizerWeightSchedulerCallback(loss)
+    callback: Any = SpladeRegularizerWeightSchedulerCallback(loss)
     for steps in (1, 2, 10, 31):
         callback.on_train_begin(None, SimpleNamespace(max_steps=steps), None)
         for step in range(steps):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from conftest import WORDS
-from settings import resources
+from settings import opened
 
 from rdtools.core.errors import RdError, UsageError
-from rdtools.data.collection import Collection
-from rdtools.label.teachers import TeacherResources, TextPair, open_teacher
+from rdtools.label.teachers import TextPair
 from rdtools.models.encoding import BiEncoder
 from rdtools.models.loading import load_bi_encoder
 from rdtools.models.options import ModelOptions
@@ -43,9 +44,10 @@ def of_bytes(folder, kind):
     """BERT over bytes, which a tokenizer in Python makes."""
     import transformers
 
+    labels: dict[str, Any] = {"num_labels": 1}
     config = transformers.BertConfig(
         vocab_size=384, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=256, num_labels=1, initializer_range=0.2,
+        max_position_embeddings=256, initializer_range=0.2, **labels,
     )  # fmt: skip
     torch.manual_seed(0)
     getattr(transformers, kind)(config).save_pretrained(folder)
@@ -57,7 +59,7 @@ MAKE = {"static": static, "bytes": lambda folder: of_bytes(folder, "BertModel")}
 
 
 def taught(spec):
-    teacher = open_teacher(spec, resources(Collection(), TeacherResources, batch_tokens=600))
+    teacher = opened(spec, batch_tokens=600)
     pairs = [TextPair("q", "d", query, text) for query in QUERIES for text in TEXTS]
     found = torch.full((len(pairs),), torch.nan)
     for places, scores in teacher.score(pairs):

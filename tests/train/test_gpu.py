@@ -7,11 +7,10 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
-from settings import resources
+from settings import opened, teacher_resources
 from test_trainer import gradients, records
 
-from rdtools.data.collection import Collection
-from rdtools.label.teachers import TeacherResources, TextPair, open_teacher
+from rdtools.label.teachers import TextPair
 from rdtools.models.encoding import BiEncoder
 from rdtools.models.loading import load_bi_encoder, pick_device
 from rdtools.models.options import ModelOptions
@@ -68,8 +67,8 @@ def test_the_gpu_is_the_device_unless_another_is_named():
 def test_a_teacher_scores_as_on_the_cpu(tiny, kind, dtype):
     found = {}
     for device, precision in (("cpu", "float32"), (GPU, dtype)):
-        setting = resources(Collection(), TeacherResources, device=device, dtype=precision, batch_tokens=300)
-        teacher = open_teacher(f"{kind}:{tiny[kind]}", setting)
+        setting = teacher_resources(device=device, dtype=precision, batch_tokens=300)
+        teacher = opened(f"{kind}:{tiny[kind]}", setting)
         scores = torch.full((len(PAIRS),), torch.nan)
         for places, some in teacher.score(PAIRS):
             scores[list(places)] = torch.tensor(list(some), dtype=torch.float32)
