@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from rdtools.data.corpus import Corpus
 from rdtools.mine.options import Selection
 from rdtools.mine.retrieval import Retrieval
-from rdtools.mine.sources import SourceRanking
+from rdtools.mine.sources import SearchRequest, Source, SourceRanking
 from rdtools.mine.training_groups import TrainingGroups
 
 
@@ -31,7 +34,11 @@ class Fixed:
 
 
 CORPUS = Corpus([(f"d{n}", f"text {n}") for n in range(10)] + [("copy", "Ｔext \n 1"), ("e", "")])
-QUERY = {"query_id": "q", "query": "x", "docs": [], "mine": [1]}
+QUERY: Any = {"query_id": "q", "query": "x", "docs": [], "mine": [1]}
+
+
+def searched(source: Source, requests: Sequence[SearchRequest]) -> list[Any]:
+    return list(source.search(requests))
 
 
 def miner_of(sources, selection, *rest):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from mined import QUERY, Fixed, ids, miner_of
 
@@ -114,7 +116,10 @@ def test_runs_of_three_words_and_their_similarity_by_hand():
 
 
 def test_similarity_takes_the_nearest_positive_and_nothing_without_texts():
-    record = {"query_id": "q", "docs": [{"doc_id": "x", "text": "HEAT flows from a hot-plate; to cold air"}]}
+    record: Any = {
+        "query_id": "q",
+        "docs": [{"doc_id": "x", "text": "HEAT flows from a hot-plate; to cold air"}],
+    }
     assert JudgedQuery(record, {"far": 1, "p": 1}, CORPUS).similarity("x") == 1.0
     assert JudgedQuery(record, {}, CORPUS).similarity("x") == 0.0
     assert JudgedQuery(record, {"lost": 1, "empty": 1}, CORPUS).similarity("empty") == 0.0
@@ -141,7 +146,12 @@ def test_no_text_is_compared_unless_asked_for(monkeypatch):
 
 def test_only_candidates_within_depth_and_range_are_compared(monkeypatch):
     compared = []
-    monkeypatch.setattr(JudgedQuery, "similarity", lambda query, doc_id: compared.append(doc_id) or 0.0)
+
+    def similarity(query, doc_id):
+        compared.append(doc_id)
+        return 0.0
+
+    monkeypatch.setattr(JudgedQuery, "similarity", similarity)
     mined({"p": 1}, near_copies=0.5, depth=3, range_min=1)
     assert compared == ["far", "short"]
 

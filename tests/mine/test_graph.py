@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bm25_by_formula import exact
-from mined import miner_of
+from mined import miner_of, searched
 from settings import resources
 
 from rdtools.core.errors import UsageError
@@ -33,8 +33,8 @@ BY_HAND = {
 def test_neighbours_by_hand(tmp_path):
     source = open_source("graph", setting_of(tmp_path, BY_HAND))
     # BM25 of "jet": a has it four times, jet itself and j1 are the shortest, then both, then j2.
-    assert source.search([request(["jet"])]) == [SourceRanking(["a", "j1", "both", "j2"])]
-    assert source.search([request(["wing"])]) == [SourceRanking(["w1", "both", "w2"])]
+    assert searched(source, [request(["jet"])]) == [SourceRanking(["a", "j1", "both", "j2"])]
+    assert searched(source, [request(["wing"])]) == [SourceRanking(["w1", "both", "w2"])]
 
 
 def test_several_positives_merge_by_best_rank_then_larger_id_and_are_no_neighbours(tmp_path):
@@ -42,16 +42,16 @@ def test_several_positives_merge_by_best_rank_then_larger_id_and_are_no_neighbou
     # best ranks: w1 and a 1, j1 and both (2 of wing's, 3 of jet's) 2, w2 3, j2 4
     merged = ["w1", "a", "j1", "both", "w2", "j2"]
     for positives in (["jet", "wing"], ["wing", "jet"], ["wing", "lost", "jet"]):
-        assert source.search([request(positives)])[0].doc_ids == merged
+        assert searched(source, [request(positives)])[0].doc_ids == merged
     for depth in range(1, 7):
-        assert source.search([request(["jet", "wing"], depth)])[0].doc_ids == merged[:depth]
-    assert source.search([request(["jet", "a", "wing"])])[0].doc_ids == ["w1", "j1", "both", "w2", "j2"]
+        assert searched(source, [request(["jet", "wing"], depth)])[0].doc_ids == merged[:depth]
+    assert searched(source, [request(["jet", "a", "wing"])])[0].doc_ids == ["w1", "j1", "both", "w2", "j2"]
 
 
 @pytest.mark.parametrize("positives", [[], ["lost"], ["empty"], ["none"]])
 def test_without_a_positive_that_has_neighbours_nothing_is_found(tmp_path, positives):
     source = open_source("graph", setting_of(tmp_path, BY_HAND))
-    assert source.search([request(positives)]) == [SourceRanking([])]
+    assert searched(source, [request(positives)]) == [SourceRanking([])]
 
 
 def test_bm25_neighbours_are_those_of_the_formula(tmp_path):
@@ -69,7 +69,7 @@ def test_bm25_neighbours_are_those_of_the_formula(tmp_path):
             best[doc_id] = min(rank, best.get(doc_id, 99))
     by_id = sorted(best, reverse=True)
     expected = sorted(by_id, key=best.__getitem__)
-    assert source.search([request(positives, 100)])[0].doc_ids == expected
+    assert searched(source, [request(positives, 100)])[0].doc_ids == expected
 
 
 def test_dense_neighbours_are_those_of_brute_force_alone_or_together(tmp_path, tiny_be):
@@ -78,8 +78,8 @@ def test_dense_neighbours_are_those_of_brute_force_alone_or_together(tmp_path, t
     texts = {f"d{n}": f"the flow of a {'wing ' * (n % 4)}{'jet ' * (n % 3)}{chr(97 + n)}" for n in range(20)}
     source = open_source(f"graph:dense:{tiny_be}", setting_of(tmp_path, texts))
     asked = [request(["d5", "d8"], 6), request([], 6), request(["d2"], 3), request(["d2", "lost"], 4)]
-    together = source.search(asked)
-    assert [source.search([one])[0] for one in asked] == together
+    together = searched(source, asked)
+    assert [searched(source, [one])[0] for one in asked] == together
     embeddings = SentenceTransformer(tiny_be).encode(list(texts.values()), normalize_embeddings=True)
     names = np.array(list(texts))
 
@@ -91,7 +91,7 @@ def test_dense_neighbours_are_those_of_brute_force_alone_or_together(tmp_path, t
     names = np.array(sorted(names, reverse=True))
     expected = sorted((name for name in names if name in ranks[0]), key=lambda n: min(r[n] for r in ranks))
     assert together[0] == SourceRanking(expected[:6])
-    assert together[1] == source.search([request([])])[0] == SourceRanking([])
+    assert together[1] == searched(source, [request([])])[0] == SourceRanking([])
     assert together[2].doc_ids == together[3].doc_ids[:3]
 
 
@@ -102,7 +102,7 @@ def test_sources_of_one_command_share_an_index_and_those_of_another_do_not(tmp_p
         open_source(source, setting)
     assert [message.split(" indexed")[0] for message in caplog.messages] == ["bm25: 10 documents"]
     changed = setting_of(tmp_path, {"jet": "jet", "new": "jet"})
-    assert open_source("graph", changed).search([request(["jet"])])[0].doc_ids == ["new"]
+    assert searched(open_source("graph", changed), [request(["jet"])])[0].doc_ids == ["new"]
 
 
 def test_neighbours_have_a_rank_and_no_score_and_margins_cannot_judge_them(tmp_path):

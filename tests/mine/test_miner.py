@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from mined import CORPUS, QUERY, Fixed, ids, mined, miner_of
+from mined import CORPUS, QUERY, Fixed, ids, mined, miner_of, searched
 from settings import resources
 
 from rdtools.core.errors import RdError, UsageError
@@ -57,7 +57,7 @@ def test_a_judgement_replaces_the_grade_in_the_record(source):
     own = {"d1": 2, "d2": 0, "d3": 1}
     docs = [{"doc_id": doc_id, "text": f"own {doc_id}", "relevance": grade} for doc_id, grade in own.items()]
     qrels = {"d1": 0, "d2": 3, "d4": 1}
-    query = JudgedQuery({**QUERY, "docs": docs}, qrels, CORPUS)
+    query = JudgedQuery(QUERY | {"docs": docs}, qrels, CORPUS)
     assert query.grades == {"d1": 0, "d2": 3, "d3": 1, "d4": 1}
     assert query.positives == ["d2", "d3", "d4"]
     miner = miner_of(
@@ -281,30 +281,30 @@ def request(query="boundary", query_id="q", depth=10, positives=(), docs=()):
 
 
 def test_bm25_ties_go_to_the_larger_id_also_at_the_cut(setting):
-    [found] = open_source("bm25", setting).search([request(depth=2, positives=["x1", "d0", "nowhere"])])
+    [found] = searched(open_source("bm25", setting), [request(depth=2, positives=["x1", "d0", "nowhere"])])
     assert found.doc_ids == ["x3", "x2"]
     assert found.positives == {"x1": found.scores[0], "d0": 0.0}
 
 
 def test_bm25_finds_only_documents_with_a_term_of_the_query(setting):
-    [found] = open_source("bm25", setting).search([request("word7 nothing", depth=50)])
+    [found] = searched(open_source("bm25", setting), [request("word7 nothing", depth=50)])
     assert found.doc_ids == ["d7"]
 
 
 def test_a_query_without_text_is_named(setting):
     with pytest.raises(RdError, match='query "q" has no text'):
-        open_source("bm25", setting).search([SearchRequest({"query_id": "q", "docs": []}, 1)])
+        searched(open_source("bm25", setting), [SearchRequest({"query_id": "q", "docs": []}, 1)])
 
 
 def test_random_draws_every_document_once_and_a_deeper_draw_begins_the_same(setting):
     source = open_source("random", setting)
-    deep, short = (source.search([request(depth=depth)])[0] for depth in (100, 5))
+    deep, short = (searched(source, [request(depth=depth)])[0] for depth in (100, 5))
     assert sorted(deep.doc_ids) == sorted(setting.collection.corpus.doc_ids)
     assert short.doc_ids == deep.doc_ids[:5]
     assert deep.scores is None
-    other = source.search([request(query_id="other", depth=5)])[0]
+    other = searched(source, [request(query_id="other", depth=5)])[0]
     assert other.doc_ids != short.doc_ids
-    first = Counter(source.search([request(query_id=str(n), depth=1)])[0].doc_ids[0] for n in range(5300))
+    first = Counter(searched(source, [request(query_id=str(n), depth=1)])[0].doc_ids[0] for n in range(5300))
     assert len(first) == 53
     assert max(first.values()) < 160
 
@@ -320,8 +320,8 @@ def test_dense_equals_brute_force_and_no_neighbour_changes_a_digit(setting, tiny
     queries = [
         request(query, str(n), depth=7) for n, query in enumerate(["boundary", "layer of word3", "flow"])
     ]
-    together = source.search(queries)
-    assert [source.search([query])[0] for query in queries] == together
+    together = searched(source, queries)
+    assert [searched(source, [query])[0] for query in queries] == together
     encoder = BiEncoder(load_bi_encoder(tiny_be, ModelOptions(device="cpu")))
     corpus = setting.collection.corpus
     scores = (
@@ -339,9 +339,9 @@ def test_dense_equals_brute_force_and_no_neighbour_changes_a_digit(setting, tiny
 def test_runs_are_sources_whatever_their_format(setting, tmp_path):
     (tmp_path / "run.trec").write_text("q Q0 d1 1 2.5 t\nq Q0 d3 2 2.5 t\nr Q0 d2 1 1 t\n")
     (tmp_path / "run.tsv").write_text("q\td1\t1\nq\td3\t2\n")
-    found = open_source(f"run:{tmp_path}/run.trec", setting).search([request(positives=["d1", "d9"])])[0]
+    found = searched(open_source(f"run:{tmp_path}/run.trec", setting), [request(positives=["d1", "d9"])])[0]
     assert found == SourceRanking(["d3", "d1"], [2.5, 2.5], {"d1": 2.5})
-    assert open_source(f"run:{tmp_path}/run.trec", setting).search([request(query_id="none")]) == [
+    assert searched(open_source(f"run:{tmp_path}/run.trec", setting), [request(query_id="none")]) == [
         SourceRanking([])
     ]
     with pytest.raises(RdError, match="may be a rank, a score or an id"):
@@ -423,7 +423,7 @@ def test_margins_over_a_run_of_records_start_at_added_positives_too(setting, tmp
 
 def test_a_run_of_ranks_is_a_source_when_its_format_is_named(setting, tmp_path):
     (tmp_path / "ms.run").write_text("q\td1\t3\nq\td2\t1\nq\td3\t2\n")  # lines in any order
-    found = open_source(f"run:msmarco-run:{tmp_path}/ms.run", setting).search([request()])
+    found = searched(open_source(f"run:msmarco-run:{tmp_path}/ms.run", setting), [request()])
     assert found == [SourceRanking(["d2", "d3", "d1"])]
 
 

@@ -151,7 +151,7 @@ def test_the_paper_draws_from_the_whole_pool_positives_and_copies_included(seed)
 
 def test_a_positive_or_a_copy_is_drawn_as_often_as_any_other_document():
     ranked = ["d1", "copy", "d3", "d4"]
-    drawn = Counter()
+    drawn: Counter[str] = Counter()
     for seed in range(800):
         docs, account = mined(Fixed(ranked), {"d1": 1}, num_negatives=1, seed=seed, **PAPER)
         drawn.update(negatives(docs) or ["d1"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from rdtools.core.errors import RdError
 from rdtools.core.randomness import generator, shuffled
 from rdtools.mine.sampling import SAMPLING, log_random, stratified, stratified_width, top, uniform
 
-POOL = [{"doc_id": str(n), "score": float(100 - n)} for n in range(100)]
+POOL: list[Any] = [{"doc_id": str(n), "score": float(100 - n)} for n in range(100)]
 RANKS = range(1, 101)
 
 
