@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from typing import Any
 
 import pytest
 from conftest import WORDS
@@ -87,7 +88,8 @@ def test_the_figures_of_a_finished_run_are_added_with_resume(run, folder, tiny_b
     (folder / "f.jsonl").write_text("".join(json.dumps({**row, "collection": "x/y"}) + "\n" for row in rows))
     train(run, *arguments, "--resume", "--card-metrics", "f.jsonl", check=True)
     after = (folder / "student" / "README.md").read_text()
-    (result,) = ModelCard(after).data.eval_results  # that of bm25 is in the table only
+    data: Any = ModelCard(after).data
+    (result,) = data.eval_results  # that of bm25 is in the table only
     assert (result.dataset_name, result.dataset_type, result.metric_value) == ("x/y", "x-y", 0.25)
     assert "| bm25 | x/y | AP | 0.1250 |" in after
     for line in before.splitlines():

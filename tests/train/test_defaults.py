@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from test_train_command import lines
 
 from rdtools.train.defaults import default_rate, with_defaults
 from rdtools.train.options import TrainingOptions
+
+
+def student_of(layers: int | None, width: int | None) -> Any:
+    return SimpleNamespace(size=(layers, width))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +32,7 @@ from rdtools.train.options import TrainingOptions
     ],
 )
 def test_rates(layers, width, rate):
-    assert default_rate(SimpleNamespace(size=(layers, width))) == rate
+    assert default_rate(student_of(layers, width)) == rate
 
 
 @pytest.mark.parametrize(
@@ -44,7 +49,7 @@ def test_rates(layers, width, rate):
     ],
 )
 def test_short_epochs_are_repeated(options, groups, epochs):
-    made = with_defaults(options, SimpleNamespace(size=(2, 384)), groups)
+    made = with_defaults(options, student_of(2, 384), groups)
     assert made.epochs == epochs
     assert (made.max_steps, made.max_docs) == (options.max_steps, options.max_docs)
     assert made.lr == 3e-4
@@ -52,7 +57,7 @@ def test_short_epochs_are_repeated(options, groups, epochs):
 
 def test_stated_values_stay():
     options = TrainingOptions(epochs=2, lr=0.0)
-    assert with_defaults(options, SimpleNamespace(size=(2, 384)), 5) == options
+    assert with_defaults(options, student_of(2, 384), 5) == options
 
 
 def test_defaults_are_said_and_recorded(run, tiny_be, tmp_path):

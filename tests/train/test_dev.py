@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -198,7 +199,7 @@ def test_the_best_weights_are_saved_and_patience_stops(tiny_be, tmp_path, caplog
     caplog.set_level("INFO", "rdtools")
     one = trainer(BiEncoderStudent(be(tiny_be), CPU), max_steps=9)
     checks = dev_checks(one, scripted(one, [0.1, 0.2, 0.4, 0.4, 0.3, 0.5, 0.6]), dev_every=1, patience=2)
-    seen = {}
+    seen: dict[int | None, Any] = {}
     rows = []
     for row in train_student(one, folder_of(one, tmp_path / "out"), checks):
         rows.append(row)
@@ -268,6 +269,7 @@ def test_a_killed_run_with_a_dev_set_goes_on_to_the_same_bytes(arguments, tmp_pa
     with start([*command, "-o", "whole"]) as undisturbed:
         whole = undisturbed.communicate()[0].splitlines()
     with start([*command, "-o", "out", "--save-steps", "2"]) as killed:
+        assert killed.stdout is not None
         for line in killed.stdout:
             if json.loads(line)["step"] == 3:
                 killed.send_signal(signal.SIGKILL)
@@ -295,7 +297,7 @@ def test_other_dev_sets_are_not_resumed(run, arguments, tmp_path):
 
 def test_queries_are_held_back_by_seed_and_id():
     made = [*records(200)]
-    unmeasurable = [dict(record, docs=record["docs"][3:]) for record in made[:100]]
+    unmeasurable: list[Any] = [dict(record, docs=record["docs"][3:]) for record in made[:100]]
     held = HeldBack(0.3, seed=5)
     rest = [*held.rest(made)]
     dev_set = held.dev_set()

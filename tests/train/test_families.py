@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 import torch
 from conftest import WORDS, _tiny_config_and_tokenizer
@@ -20,7 +23,7 @@ SIZES = {
     "max_position_embeddings": 64,
 }  # fmt: skip
 DISTILBERT = {"dim": 32, "n_layers": 4, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 64}
-FAMILIES = {
+FAMILIES: dict[str, dict[str, Any]] = {
     "bert": SIZES,
     "electra": {**SIZES, "embedding_size": 16},
     "distilbert": DISTILBERT,
@@ -49,10 +52,14 @@ def family(request, tmp_path_factory):
     )
     AutoModel.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    if request.param in ("distilbert", "modernbert"):  # as in their checkpoints
+        stated = folder / "tokenizer_config.json"
+        inputs = {"model_input_names": ["input_ids", "attention_mask"]}
+        stated.write_text(json.dumps(json.loads(stated.read_text()) | inputs))
     return folder
 
 
-DATA = [
+DATA: list[Any] = [
     {
         "query_id": str(q),
         "query": WORDS[q],
@@ -87,7 +94,8 @@ def test_bi_encoders(family, tmp_path, layers):
     groups, scores = trained(student)
     student.save(tmp_path / "out")
     saved = SentenceTransformer(str(tmp_path / "out"), device="cpu", local_files_only=True)
-    assert saved[0].auto_model.config.num_hidden_layers == (2 if layers else 4)
+    transformer: Any = saved[0]
+    assert transformer.auto_model.config.num_hidden_layers == (2 if layers else 4)
     for group, row in zip(groups, scores, strict=True):
         documents = saved.encode_document([document.text for document in group.documents])
         expected = saved.similarity(saved.encode_query([group.query]), documents)[0]
@@ -110,7 +118,7 @@ def test_cross_encoders(family, tmp_path, layers):
 
 @pytest.mark.parametrize(("kind", "make"), [("be", BiEncoderStudent), ("ce", CrossEncoderStudent)])
 def test_long_texts_are_truncated_where_the_model_ends(family, kind, make):
-    data = [{**DATA[0], "docs": [{**doc, "text": "wing " * 200} for doc in DATA[0]["docs"]]}]
+    data: list[Any] = [{**DATA[0], "docs": [{**doc, "text": "wing " * 200} for doc in DATA[0]["docs"]]}]
     student = make(StudentOptions(student=f"{kind}:{family}"), CPU)
     batch = student.batch(Groups(data, objective("kl")).slice(0, 1))
     with torch.no_grad():

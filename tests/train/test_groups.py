@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,7 +171,7 @@ def test_cosine_teachers_at_temperature_1_are_warned_about_once(caplog):
 
 
 def test_ranks_without_scores_teach_their_order():
-    docs = [{"doc_id": f"d{r}", "text": f"t{r}", "rank": r} for r in (2, 1, 3)]
+    docs: list[Any] = [{"doc_id": f"d{r}", "text": f"t{r}", "rank": r} for r in (2, 1, 3)]
     groups = Groups(
         [{"query_id": "1", "query": "a", "docs": docs, "score_scale": "rank"}], objective("ranknet")
     )

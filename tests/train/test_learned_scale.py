@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,7 +156,7 @@ def test_processes_add_up_its_gradient(learned):
 
 
 def test_a_resumed_run_ends_with_the_same_bits(learned, tmp_path):
-    steps = {"log_steps": 1, "save_steps": 2}
+    steps: dict[str, Any] = {"log_steps": 1, "save_steps": 2}
     undisturbed = learned()
     expected = list(train(trainer(undisturbed), tmp_path / "whole", **steps))
     for row in train(trainer(learned()), tmp_path / "cut", **steps):
@@ -201,7 +202,7 @@ def test_the_saved_model_does_not_have_it(learned, tiny_be, tmp_path):
 
 def test_the_best_weights_of_a_dev_set_have_their_own_scale(learned, tmp_path):
     values = iter([0.1, 0.2, 0.5, 0.3, 0.3, 0.4])  # before step 1, and after each of 5 steps
-    dev_set = SimpleNamespace(qrels={}, run=lambda student: None, inputs=lambda reads_pairs: 1)
+    dev_set: Any = SimpleNamespace(qrels={}, run=lambda student: None, inputs=lambda reads_pairs: 1)
     one = trainer(learned())
     checks = DevChecks(one, dev_set, lambda qrels, found: next(values), DevOptions(dev="dev", dev_every=1))
     folder = output_folder(one, TrainingOutput(output=tmp_path / "out", log_steps=1))

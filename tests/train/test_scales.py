@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from rdtools.train.losses.objective import Labels, objective
 from rdtools.train.scales import fit_teacher
 
 COSINE = SimpleNamespace(cosine=True, scale=20.0, reach=40.0)
-LOGIT = SimpleNamespace(cosine=False, scale=1.0, reach=None)
+LOGIT: Any = SimpleNamespace(cosine=False, scale=1.0, reach=None)
 
 
 def record(number, scores, relevant=(0,), **fields):
@@ -193,7 +194,7 @@ def test_scores_of_a_search_are_not_taken_for_a_teachers(run, tiny_be, tmp_path)
 
 
 def test_the_sample_is_every_kth_group():
-    sample = SystematicSample(size=4)
+    sample: Any = SystematicSample(size=4)
     for number in range(100):
         sample.add([number])
     assert [item for (item,) in sample.items] == [0, 16, 32, 48, 64, 80, 96]

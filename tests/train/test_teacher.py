@@ -55,7 +55,7 @@ def said(caplog, data, spec="kl", student="be:other", **options) -> list[str]:
     caplog.clear()
     chosen = objective(spec)
     check_teacher(chosen, Groups(data, chosen), StudentOptions(student=student, **options))
-    return caplog.messages
+    return list(caplog.messages)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from test_trainer import BiEncoderStudent, be, trainer
+from test_trainer import be, trainer
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.models.options import ModelOptions
 from rdtools.train.run import train_student
+from rdtools.train.students import BiEncoderStudent
 from rdtools.train.torchrun import Processes, Torchrun, join
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import pytest
 from conftest import WORDS
@@ -13,7 +14,7 @@ from rdtools.train import tracking
 from rdtools.train.options import TRACKERS
 from rdtools.train.tracking import Trackers
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"step": 0, "docs": 0, "measure": "AP", "dev": 0.25},
     {"step": 1, "docs": 8, "loss": 2.0, "lr": 0.5},
     {"done": True, "steps": 1, "docs": 8, "seconds": 3.5, "output": "x", "measure": "AP", "dev": 0.5, "stopped_early": False},

@@ -215,9 +215,12 @@ def test_two_processes_go_on_with_a_run_to_the_weights_of_one(run, tiny_be, tmp_
     arguments += ["--no-dropout", "--lr", "1e-3", "--device", "cpu"]
     records = "".join(lines())
     whole = run("rd-train", *arguments, "-o", "whole", "--log-steps", 1, stdin=records, check=True)
-    command = [BIN / "rd-train", *arguments, "-o", "cut", "--save-steps", "2", "--log-steps", "1"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+    command = [str(BIN / "rd-train"), *arguments, "-o", "cut", "--save-steps", "2", "--log-steps", "1"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.write(records.encode())
         process.stdin.close()
         for line in process.stdout:
@@ -268,6 +271,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tiny_be, tmp_path, warm_bin):
     start = partial(subprocess.Popen, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with start([*command, "-o", "undisturbed"]) as undisturbed:
         with start([*command, "-o", "out", "--save-steps", "3", "--log-steps", "1"]) as killed:
+            assert killed.stdout is not None
             for line in killed.stdout:
                 if json.loads(line)["step"] == 5:
                     killed.send_signal(signal.SIGKILL)

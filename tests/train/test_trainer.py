@@ -8,6 +8,7 @@ import os
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -65,7 +66,7 @@ def make(request, tiny_be, tiny_ce):
 
 
 def trainer(student, data=None, loss="kl", grouping=GroupOptions(), processes=Processes(), **options):
-    defaults = {"max_steps": 5, "batch_size": 3, "lr": 1e-3, "seed": 3}
+    defaults: dict[str, Any] = {"max_steps": 5, "batch_size": 3, "lr": 1e-3, "seed": 3}
     defaults.update(options)
     goal = loss if isinstance(loss, Objective) else objective(loss)
     groups = Groups(data or records(), goal, grouping)
@@ -248,7 +249,7 @@ def test_the_seed_decides_everything(make, tmp_path):
 
 def test_a_resumed_run_ends_with_the_same_bits(make, tmp_path):
     options = {"max_steps": 7, "accumulate": 2}
-    steps = {"log_steps": 1, "save_steps": 2}
+    steps: dict[str, Any] = {"log_steps": 1, "save_steps": 2}
     undisturbed = make()
     expected = list(run(trainer(undisturbed, **options), tmp_path / "whole", **steps))
     for row in run(trainer(make(), **options), tmp_path / "cut", **steps):
@@ -549,10 +550,11 @@ def test_layers_that_do_not_exist(make, layers, message):
 def test_lengths_cut_the_query_and_then_the_document(tiny_ce, tiny_be):
     query, document = " ".join(["flow"] * 20), " ".join(["jet"] * 70)
     docs = [{"doc_id": "a", "text": document, "score": 1.0}, {"doc_id": "b", "text": "wing", "score": 0.0}]
-    data = [{"query_id": "1", "query": query, "score_scale": "logit", "docs": docs}]
+    data: list[Any] = [{"query_id": "1", "query": query, "score_scale": "logit", "docs": docs}]
     groups = Groups(data, objective("kl")).slice(0, 1)
     cross = CrossEncoderStudent(ce(tiny_ce, query_max_len=5, doc_max_len=12), CPU)
-    flow, jet = cross.tokenizer.convert_tokens_to_ids(["flow", "jet"])
+    ids: Any = cross.tokenizer.convert_tokens_to_ids(["flow", "jet"])
+    flow, jet = ids
     longest = max(cross.batch(groups).features["input_ids"], key=len)
     assert (longest.count(flow), longest.count(jet)) == (5, 12)
     unlimited = CrossEncoderStudent(ce(tiny_ce), CPU)
