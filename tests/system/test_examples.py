@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import WORDS
@@ -66,7 +67,7 @@ def test_the_papers_scripts_as_command_lines(collection, warm_bin, tiny_be, tiny
     script = "\n".join(blocks(EXAMPLES / "paper.md"))
     printed = shell(script, collection, warm_bin, BE=tiny_be, CE=tiny_ce)
 
-    def records(name: str) -> list[dict]:
+    def records(name: str) -> list[Any]:
         return [json.loads(line) for line in (collection / name).read_text().splitlines()]
 
     for name in ("random", "bm25", "dense", "ensemble", "splade"):

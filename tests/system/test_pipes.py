@@ -114,7 +114,7 @@ def test_an_interrupt_is_one_line_and_leaves_no_half_file(files, number, status,
     assert process.stderr is not None
     process.stdin.write(b'{"query_id":"q","docs":[]}\n')
     process.stdin.flush()
-    for _ in range(200):  # until it has opened its output
+    for _ in range(1200):  # until it has opened its output
         if list(files.glob(".out.jsonl.*")):
             break
         time.sleep(0.05)
@@ -165,7 +165,8 @@ def test_a_terminal_without_a_file_gets_the_help():
     for command in ("rd-mine", "rd-label", "rd-entropy"):
         master, slave = pty.openpty()
         done = subprocess.run([BIN / command], stdin=slave, capture_output=True, text=True, timeout=30)
-        os.close(master), os.close(slave)
+        os.close(master)
+        os.close(slave)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith(f"Usage: {command} ")
 

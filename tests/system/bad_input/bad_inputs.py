@@ -332,7 +332,7 @@ INPUTS = [
     Case('entropy-no-scores', 'rd-entropy -q -f jsonl', b'{"query_id":"q1","docs":[]}\n',
          0, '{"file":"<stdin>","query_id":"q1","docs":0,"pairwise_entropy_bits":null,"listwise_entropy_bits":null,"listwise_entropy_share":null,"tied_pairs":null,"margin":null,"kappa":null,"log10_kappa":null,"temperature":1.0}\n'),
     Case('entropy-huge-scores', 'rd-entropy -q -f jsonl', LABELLED.replace(b'2.5', b'3e38').replace(b'1.5', b'-3e38'),
-         0, '{"file":"<stdin>","query_id":"q1","docs":2,"pairwise_entropy_bits":0.0,"listwise_entropy_bits":0.0,"listwise_entropy_share":0.0,"tied_pairs":0.0,"margin":6e+38,"kappa":null,"log10_kappa":2.6057668914195108e+38,"temperature":1.0}\n'),
+         0, '{"file":"<stdin>","query_id":"q1","docs":2,"pairwise_entropy_bits":0.0,"listwise_entropy_bits":0.0,"listwise_entropy_share":0.0,"tied_pairs":0.0,"margin":6e38,"kappa":null,"log10_kappa":2.6057668914195108e38,"temperature":1.0}\n'),
     Case('entropy-tab-in-id', 'rd-entropy -q', LABELLED.replace(b'q1', b'q\\t1'),
          1, "'q\\t1' has a tab or a line end, which TSV cannot hold (use -f jsonl)"),
     Case('entropy-bad-line', 'rd-entropy', LABELLED + b'{\n',

@@ -42,7 +42,8 @@ def test_an_input_works_or_ends_in_one_line(run, tmp_path, tiny_be, tiny_ce, cas
     done = run(command, *arguments, *["--quiet"] * (case.notes is None), stdin=case.given)
     assert done.returncode == case.status, done.stderr
     if case.status == 0:
-        assert (done.stdout, done.stderr) == (case.says, case.notes or "")
+        printed = done.stdout.replace("e+", "e")  # versions of orjson differ in exponents
+        assert (printed, done.stderr) == (case.says, case.notes or "")
     else:
         line, *more = done.stderr.splitlines()
         assert fits(line, f"{command}: {case.says.format(**models) if '{be}' in case.says else case.says}")

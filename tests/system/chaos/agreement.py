@@ -153,7 +153,7 @@ def ours(trial: Trial, folder: Path, rng: random.Random) -> Values:
                 TableOptions(by_query=by_query, format="jsonl"),
                 BaselineOptions(), ComparisonOptions(), EquivalenceOptions(), Reading(),
             )  # fmt: skip
-            printed = out.buffer.getvalue()  # type: ignore[attr-defined]
+            printed = out.buffer.getvalue()
         for row in map(json.loads, printed.splitlines()):
             values[row.get("query_id", ""), row["measure"]] = row["value"]
     return values

@@ -22,6 +22,7 @@ import tempfile
 import zlib
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -78,7 +79,7 @@ def damage(folder: Path, rng: random.Random) -> str:
     """Damage one file of an index, or exchange two; return the name of the damage."""
     files = sorted(path for path in folder.iterdir() if path.stat().st_size)
     file = rng.choice(files)
-    kind = rng.choice([*IN_PLACE, "remove", "exchange"])
+    kind: Any = rng.choice([*IN_PLACE, "remove", "exchange"])
     if kind == "remove":
         file.unlink()
     elif kind == "exchange":

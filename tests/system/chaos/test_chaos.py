@@ -29,7 +29,7 @@ CORPUS = "".join(f"d{n}\twing {n}\n" for n in range(30))
 def test_commands_survive_kills_and_interrupts():
     command = [
         sys.executable,
-        Path(__file__).with_name("kills.py"),
+        str(Path(__file__).with_name("kills.py")),
         "--label",
         "2",
         "--train",
@@ -57,7 +57,7 @@ def test_two_processes_on_one_cache_are_both_right(run, tmp_path, tiny_ce):
             stdin=RECORDS,
             check=True,
         )
-        return (tmp_path / name).read_text()
+        return str((tmp_path / name).read_text())
 
     with ThreadPoolExecutor() as pool:
         one, two = pool.map(label, ["one", "two"])
@@ -70,7 +70,7 @@ def test_two_processes_build_one_index(run, tmp_path):
     (tmp_path / "corpus").write_text(CORPUS)
 
     def mine(name: str) -> str:
-        return run(
+        done: str = run(
             "rd-mine",
             "--corpus",
             "corpus",
@@ -82,6 +82,7 @@ def test_two_processes_build_one_index(run, tmp_path):
             stdin="q\twing 7\n",
             check=True,
         ).stdout
+        return done
 
     with ThreadPoolExecutor() as pool:
         one, two = pool.map(mine, ["one", "two"])
