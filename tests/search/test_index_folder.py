@@ -41,8 +41,12 @@ def keep(directory, corpus="c1", settings=None, built=None, value="index", fail=
     )
 
 
+def save_text(index: str, folder: Path) -> None:
+    (folder / "data").write_text(index)
+
+
 def test_built_once_and_reused(tmp_path):
-    built = []
+    built: list[str] = []
     assert keep(tmp_path / "new" / "dir", built=built) == "index"
     assert keep(tmp_path / "new" / "dir", built=built) == "index"
     assert built == ["index"]
@@ -130,8 +134,12 @@ def test_an_index_is_handed_to_the_disk_before_it_gets_its_name(tmp_path, monkey
         events.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
         fsync(descriptor)
 
+    def renamed(old, new):
+        events.append("RENAME")
+        return rename(old, new)
+
     monkeypatch.setattr(os, "fsync", synced)
-    monkeypatch.setattr(Path, "rename", lambda old, new: (events.append("RENAME"), rename(old, new))[1])
+    monkeypatch.setattr(Path, "rename", renamed)
     keep(tmp_path / "index")
     part = index_folder("", "toy", {"k": 1}).name
     before, after = events[: events.index("RENAME")], events[events.index("RENAME") + 1 :]
@@ -167,7 +175,7 @@ def test_the_slower_of_two_builders_takes_the_other_ones(tmp_path, monkeypatch):
         Corpus([("c1", "text")]),
         build,
         str,
-        lambda i, f: (f / "data").write_text(i),
+        save_text,
         lambda f: (f / "data").read_text(),
     )
     assert index == "faster"  # the same index, by its settings
@@ -178,7 +186,8 @@ def test_the_slower_of_two_builders_takes_the_other_ones(tmp_path, monkeypatch):
 
 
 def test_of_two_builders_at_once_one_waits(tmp_path):
-    built, started, go_on = [], threading.Event(), threading.Event()
+    built: list[str] = []
+    started, go_on = threading.Event(), threading.Event()
 
     def slow_build():
         started.set()
@@ -188,7 +197,7 @@ def test_of_two_builders_at_once_one_waits(tmp_path):
     def slow():
         return load_or_build(
             IndexOptions(index=str(tmp_path)), "toy", {"k": 1}, Corpus([("c1", "text")]), slow_build, str,
-            lambda index, folder: (folder / "data").write_text(index), lambda f: (f / "data").read_text(),
+            save_text, lambda f: (f / "data").read_text(),
         )  # fmt: skip
 
     with ThreadPoolExecutor() as pool:
