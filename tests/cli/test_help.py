@@ -30,7 +30,9 @@ def stages(line):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_examples_of_help_are_command_lines(name):
     text = command_line(name).help.replace("\b", "")
-    examples = re.search(r"Examples:\n(.*?)\n\n", text, re.DOTALL)[1].splitlines()
+    found = re.search(r"Examples:\n(.*?)\n\n", text, re.DOTALL)
+    assert found is not None
+    examples = found[1].splitlines()
     assert len(examples) == 3
     for example in examples:
         assert name in example
@@ -111,7 +113,9 @@ def test_every_usage_error_is_a_line_and_a_pointer_to_help(run, line, message):
 
 def option_in(text, name):
     """Return what --help says of an option, on one line."""
-    return " ".join(re.search(rf"^  {re.escape(name)}\s+(.*?)(?=^  \S|^$)", text, re.M | re.S)[1].split())
+    found = re.search(rf"^  {re.escape(name)}\s+(.*?)(?=^  \S|^$)", text, re.M | re.S)
+    assert found is not None
+    return " ".join(found[1].split())
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,12 @@ def definitions(path: Path) -> Iterator[Definition]:
 
 def length(function: ast.FunctionDef) -> int:
     """Lines of a function without its docstring, which may be a manual."""
-    lines = function.end_lineno - function.lineno + 1
-    if ast.get_docstring(function) is not None:
-        lines -= function.body[0].end_lineno - function.body[0].lineno + 1
-    return lines
+    lines = lines_of(function)
+    return lines - lines_of(function.body[0]) if ast.get_docstring(function) is not None else lines
+
+
+def lines_of(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
 
 
 def test_the_package_has_at_most_a_dozen_entries():

@@ -93,7 +93,7 @@ def test_a_traceback_sends_no_escape_sequence(run):
 
 
 def test_a_terminal_is_shown_control_characters_and_a_file_gets_them(run, tmp_path):
-    command = [Path(sys.executable).parent / "rd-label", "--teacher", "qrels", "-f", "tsv", "--quiet"]
+    command = [str(Path(sys.executable).parent / "rd-label"), "--teacher", "qrels", "-f", "tsv", "--quiet"]
     assert run("rd-label", *command[1:], stdin=HOSTILE, check=True).stdout == f"{ESCAPE}\t{ESCAPE}\t0.0\n"
     master, slave = pty.openpty()
     done = subprocess.run(command, input=HOSTILE.encode(), stdout=slave, stderr=subprocess.PIPE)

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -260,11 +261,12 @@ class Pipe:
 def test_a_line_is_read_before_the_next_is_written(tmp_path, compress):
     def feed(fd: int) -> Iterator[None]:
         with os.fdopen(fd, "wb", buffering=0, closefd=False) as raw:
-            stream = {
+            streams: dict[str, Callable[[], Any]] = {
                 "none": lambda: raw,
                 "gzip": lambda: gzip.GzipFile(fileobj=raw, mode="wb"),
                 "zstd": lambda: zstandard.ZstdCompressor().stream_writer(raw, closefd=False),
-            }[compress]()
+            }
+            stream = streams[compress]()
             for text in (b"first\n", b"second\n", b"third\n"):
                 stream.write(text)
                 stream.flush()

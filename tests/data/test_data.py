@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,8 @@ def beir(tmp_path):
 def test_a_split_brings_its_judgements_and_their_queries(beir):
     test = open_dataset(f"{beir}:test")
     assert test.qrels() == {"q2": {"2": 2, "d1": 0}}
-    assert list(test.queries()) == [{"query_id": "q2", "query": "jet", "lang": "en", "docs": []}]
+    queries: list[Any] = list(test.queries())
+    assert queries == [{"query_id": "q2", "query": "jet", "lang": "en", "docs": []}]
     assert dict(test.documents()) == {"d1": "Wings lift and drag", "2": "a jet"}
 
 
@@ -70,7 +72,7 @@ def test_corpus_rows_go_by_descending_id_whatever_the_file():
 
 def test_a_text_is_that_of_the_record_or_else_of_the_corpus():
     corpus = Corpus([("a", "of the corpus")])
-    own = {"doc_id": "a", "text": "own"}
+    own: Any = {"doc_id": "a", "text": "own"}
     assert find_text(own, corpus) == require_text(own, None) == "own"
     assert find_text({"doc_id": "a"}, corpus) == require_text({"doc_id": "a"}, corpus) == "of the corpus"
     assert find_text({"doc_id": "b"}, corpus) is find_text({"doc_id": "a"}, None) is None
@@ -103,7 +105,7 @@ def test_named_files_go_before_the_dataset(beir, tmp_path):
 
 def test_complete_fills_in_texts_and_names_what_is_missing(beir):
     collection = Collection(f"{beir}:test")
-    record = {"query_id": "q2", "docs": [{"doc_id": "d1"}, {"doc_id": "2", "text": "own"}]}
+    record: Any = {"query_id": "q2", "docs": [{"doc_id": "d1"}, {"doc_id": "2", "text": "own"}]}
     collection.complete(record)
     assert record["query"] == "jet"
     assert [doc["text"] for doc in record["docs"]] == ["Wings lift and drag", "own"]

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def library(monkeypatch):
     class ConnectionError(OSError):
         pass
 
-    module = ModuleType("ir_datasets")
+    module: Any = ModuleType("ir_datasets")
     module.registry = {
         "toy/dev": Fake(),
         "toy/offline": Fake(ConnectionError("<object at 0x7f>")),
@@ -55,7 +56,8 @@ def library(monkeypatch):
 def test_what_ir_datasets_gives(library):
     dataset = open_dataset("irds:toy/dev")
     assert dict(dataset.documents()) == {"d1": "title text"}
-    assert list(dataset.queries()) == [{"query_id": "1", "query": "what", "docs": []}]
+    queries: list[Any] = list(dataset.queries())
+    assert queries == [{"query_id": "1", "query": "what", "docs": []}]
     assert dataset.qrels() == {"1": {"d1": 2}}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -37,7 +38,8 @@ def collection(tmp_path, monkeypatch):
 def test_documents_queries_and_judgements(collection):
     dataset = open_dataset("irds:toy/dev")
     assert dict(dataset.documents()) == dict(line.split("\t") for line in DOCS.splitlines())
-    assert list(dataset.queries()) == [
+    queries: list[Any] = list(dataset.queries())
+    assert queries == [
         {"query_id": "1", "query": "heat", "docs": []},
         {"query_id": "2", "query": "wing", "docs": []},
     ]

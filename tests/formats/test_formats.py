@@ -10,7 +10,9 @@ import re
 import string
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -43,8 +45,8 @@ def put(tmp_path: Path) -> Put:
     return write
 
 
-def read(path: str, **reading: object) -> list[dict]:
-    return list(read_records([path], Reading(**reading)))  # type: ignore[arg-type]
+def read(path: str, **reading: Any) -> list[Any]:
+    return list(read_records([path], Reading(**reading)))
 
 
 def error(path: str, **reading: object) -> str:
@@ -227,10 +229,11 @@ def test_what_is_nested_deeper_is_bad_input(put):
 
 
 def test_a_nul_is_not_written_into_a_run(put):
-    for record in (
+    records: list[Any] = [
         {"query_id": "q\0", "docs": []},
         {"query_id": "q", "docs": [{"doc_id": "d\0", "score": 1.0}]},
-    ):
+    ]
+    for record in records:
         with pytest.raises(
             RdError, match=r"has a NUL, which a TREC run cannot hold \(use -f tsv or jsonl\)$"
         ):
@@ -238,7 +241,8 @@ def test_a_nul_is_not_written_into_a_run(put):
 
 
 def float32(value: float) -> float:
-    return struct.unpack("f", struct.pack("f", value))[0]
+    (rounded,) = struct.unpack("f", struct.pack("f", value))
+    return float(rounded)
 
 
 FLOAT32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -261,7 +265,7 @@ DOC = st.fixed_dictionaries(
         "x-unknown": JSON,
     },
 )
-RECORD = st.fixed_dictionaries(
+RECORD: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"query_id": ID, "docs": st.lists(DOC, max_size=4, unique_by=lambda doc: doc["doc_id"])},
     optional={
         "query": TEXT,
@@ -451,7 +455,7 @@ def test_a_query_leaves_when_the_next_begins(put):
     assert next(stream)["query_id"] == "a"
 
 
-RANKED = {
+RANKED: Any = {
     "query_id": "q",
     "docs": [
         {"doc_id": "d1", "score": 1.0, "source": "bm25"},
@@ -475,7 +479,10 @@ def test_runs_are_written_best_first_ties_by_larger_id_without_added_positives()
 
 
 def test_without_scores_the_order_is_the_ranking():
-    record = {"query_id": "q", "docs": [{"doc_id": "b"}, {"doc_id": "p", "source": "qrels"}, {"doc_id": "a"}]}
+    record: Any = {
+        "query_id": "q",
+        "docs": [{"doc_id": "b"}, {"doc_id": "p", "source": "qrels"}, {"doc_id": "a"}],
+    }
     assert writer("tsv")(record) == b"q\tb\t2.0\nq\ta\t1.0\n"
     assert writer("trec")(record) == b"q Q0 b 1 2.0 rdtools\nq Q0 a 2 1.0 rdtools\n"
 
@@ -491,16 +498,18 @@ def test_a_run_of_ranks_is_written_by_rank(tmp_path):
 
 
 def test_the_tag_is_the_teacher_or_what_was_read():
+    def written(docs: Any, **fields: Any) -> bytes:
+        record: Any = {"query_id": "q", **fields, "docs": docs}
+        return writer("trec")(record)
+
     doc = {"doc_id": "d", "score": 1, "source": "s"}
-    assert writer("trec")({"query_id": "q", "teacher": "ce:a b", "docs": [doc]}) == b"q Q0 d 1 1.0 ce:a_b\n"
-    assert (
-        writer("trec")({"query_id": "q", "tag": "run1", "docs": [{"doc_id": "d"}]}) == b"q Q0 d 1 1.0 run1\n"
-    )
-    assert writer("trec")({"query_id": "q", "teacher": "\r", "docs": [doc]}) == b"q Q0 d 1 1.0 rdtools\n"
+    assert written([doc], teacher="ce:a b") == b"q Q0 d 1 1.0 ce:a_b\n"
+    assert written([{"doc_id": "d"}], tag="run1") == b"q Q0 d 1 1.0 run1\n"
+    assert written([doc], teacher="\r") == b"q Q0 d 1 1.0 rdtools\n"
 
 
 def test_records_without_found_documents_write_nothing():
-    record = {"query_id": "q", "docs": [{"doc_id": "d", "source": "qrels", "relevance": 1}]}
+    record: Any = {"query_id": "q", "docs": [{"doc_id": "d", "source": "qrels", "relevance": 1}]}
     assert writer("trec")(record) == writer("tsv")(record) == b""
 
 
@@ -547,7 +556,7 @@ WORD = st.text(string.ascii_letters + string.digits + "-_:.üß", min_size=1, ma
     scores={"d": 1.401298464324817e-45, "e": 3.4028234663852886e38, "f": -0.0, "g": 16777216.0}, query_id="1"
 )
 def test_float32_scores_read_back_exactly(tmp_path, format, scores, query_id):
-    record = {
+    record: Any = {
         "query_id": query_id,
         "docs": [{"doc_id": key, "score": value} for key, value in scores.items()],
     }
@@ -732,7 +741,7 @@ def test_any_bytes_are_read_or_refused_in_one_line(tmp_path, content, on_error):
     path.write_bytes(content)
     reading = [Reading(input_format=name, on_error=on_error) for name in [None, *READERS]]
     attempts: list[Callable[[], object]] = [
-        lambda each=each: list(read_records([str(path)], each)) for each in reading
+        partial(lambda each: list(read_records([str(path)], each)), each) for each in reading
     ]
     attempts += [lambda: read_qrels(str(path), reading[0]), lambda: corpus(str(path), on_error)]
     for attempt in attempts:

@@ -13,6 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bad_lines import LINES
@@ -134,7 +135,7 @@ doc = st.fixed_dictionaries(
         "source": text,
     },
 )
-record = st.fixed_dictionaries(
+record: st.SearchStrategy[Any] = st.fixed_dictionaries(
     {"query_id": ident, "docs": st.lists(doc, max_size=5, unique_by=lambda doc: doc["doc_id"])},
     optional={
         "query": text,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -13,14 +14,14 @@ from rdtools.formats import Writing, encode
 from rdtools.formats.table import FORMATS, WRITERS
 
 
-def doc(name: str, score: float | None = None, *, positive: bool = False) -> dict:
-    fields: dict = {"doc_id": name, "text": f"text of {name}"}
+def doc(name: str, score: float | None = None, *, positive: bool = False) -> dict[str, Any]:
+    fields: dict[str, Any] = {"doc_id": name, "text": f"text of {name}"}
     if positive:
         fields["relevance"] = 1
     return fields if score is None else {**fields, "score": score}
 
 
-def record(query_id: str, *docs: dict) -> str:
+def record(query_id: str, *docs: dict[str, Any]) -> str:
     return json.dumps({"query_id": query_id, "query": f"query {query_id}", "docs": docs}) + "\n"
 
 
@@ -189,7 +190,7 @@ def test_a_repeated_passage_with_another_score_is_counted(run, tmp_path):
 # Texts that belong to ids
 
 
-def numbers(*rows: str) -> list[list]:
+def numbers(*rows: str) -> list[Any]:
     return [json.loads(row) for row in rows]
 
 
@@ -224,7 +225,7 @@ def test_texts_of_pylate_have_ids_of_the_same_type(run, tmp_path, prefix):
     line = record("7", doc("12", 3.0), doc(f"{prefix}40", 9.0, positive=True))
     run(*RECORDS, "pylate", "--with-texts", "texts", "-o", "train.jsonl", stdin=line, check=True)
 
-    def rows(name: str) -> list[dict]:
+    def rows(name: str) -> list[Any]:
         return [json.loads(row) for row in (tmp_path / name).read_text().splitlines()]
 
     as_id = str if prefix else int

@@ -10,9 +10,9 @@ It runs the checks whose library is installed, and writes the page with their ve
 from __future__ import annotations
 
 import re
-import sys
 import tempfile
 from collections.abc import Callable
+from copy import deepcopy
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,12 +27,12 @@ from rdtools.formats.table import FORMATS
 PAGE = Path(__file__).parents[2] / "docs" / "peers.md"
 
 
-def document(name: str, score: float, relevance: int | None = None) -> dict:
+def document(name: str, score: float, relevance: int | None = None) -> Any:
     judged = {} if relevance is None else {"relevance": relevance}
     return {"doc_id": name, "text": f"heat of wing {name}", "score": score, **judged}
 
 
-RECORDS = [
+RECORDS: list[Any] = [
     {
         "query_id": "7",
         "query": "wing flow",
@@ -62,7 +62,7 @@ def written(folder: Path, format: str, name: str, with_texts: bool = False) -> s
         format=format, output=str(path), with_texts=str(folder / "texts") if with_texts else None
     )
     with open_output(str(path)) as out:
-        for data in encode([dict(record) for record in RECORDS], writing):
+        for data in encode(deepcopy(RECORDS), writing):
             out.write(data)
     return str(path)
 
@@ -127,16 +127,18 @@ def st_lists(folder: Path) -> None:
 
 
 def flagembedding(folder: Path) -> None:
+    import transformers
     from FlagEmbedding.abc.finetune.embedder.AbsArguments import AbsEmbedderDataArguments
     from FlagEmbedding.abc.finetune.embedder.AbsDataset import AbsEmbedderTrainDataset
-    from transformers import BertTokenizerFast
 
     path = written(folder, "flagembedding", "train.jsonl")
     arguments = AbsEmbedderDataArguments(
         train_data=[path], train_group_size=3, knowledge_distillation=True, cache_path=str(folder / "cache")
     )
     (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
-    dataset = AbsEmbedderTrainDataset(arguments, BertTokenizerFast(vocab_file=str(folder / "vocab.txt")))
+    library: Any = transformers  # whose types lack the name
+    tokenizer = library.BertTokenizerFast(vocab_file=str(folder / "vocab.txt"))
+    dataset = AbsEmbedderTrainDataset(arguments, tokenizer)
     for number in range(2):
         query, passages, scores = dataset[number]
         expected = dict(zip(texts(POSITIVES_FIRST[number]), SCORES[number], strict=True))
@@ -208,7 +210,7 @@ def colbert_nway(folder: Path) -> None:
     assert found == [(RECORDS[n]["query"], texts(ids), SCORES[n]) for n, ids in enumerate(POSITIVES_FIRST)]
 
 
-def _colbert(folder: Path, format: str, nway: int) -> list[tuple]:
+def _colbert(folder: Path, format: str, nway: int) -> list[Any]:
     """Look the ids up as its LazyBatcher does."""
     from colbert.data.collection import Collection
     from colbert.data.examples import Examples
@@ -217,7 +219,7 @@ def _colbert(folder: Path, format: str, nway: int) -> list[tuple]:
     path = written(folder, format, "examples.json", with_texts=True)
     queries = Queries(path=f"{folder}/texts/queries.tsv")
     collection = Collection(path=f"{folder}/texts/collection.tsv")
-    found: list[tuple] = []
+    found: list[Any] = []
     for query, *passages in Examples(path=path, nway=nway).tolist():
         if isinstance(passages[0], list):
             ids, scores = zip(*passages, strict=True)
@@ -441,4 +443,4 @@ def write_page() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(write_page())
+    write_page()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from rdtools.formats import Reading, Writing, encode, read_records, writer
 from rdtools.formats.table import READERS, WRITERS
 
 
-def read(tmp_path: Path, *lines: str, format: str | None = None) -> list[dict]:
+def read(tmp_path: Path, *lines: str, format: str | None = None) -> list[Any]:
     path = tmp_path / "in"
     path.write_text("".join(line + "\n" for line in lines))
     return list(read_records([str(path)], Reading(input_format=format)))
@@ -27,7 +28,7 @@ def error(tmp_path: Path, line: str, format: str | None = None) -> str:
     return str(info.value).removeprefix(f"{tmp_path}/in:1: ")
 
 
-def write(format: str, record: dict) -> list[str]:
+def write(format: str, record: Any) -> list[str]:
     return b"".join(encode([record], Writing(format=format))).decode().splitlines()
 
 
@@ -38,7 +39,7 @@ def hash16(text: str) -> str:
 
 TEA, GOOD, BAD = hash16("tea"), hash16("Tea is…"), hash16("Car…")
 
-GOLDEN = {
+GOLDEN: dict[str, tuple[str, Any]] = {
     "paper-triples": (
         '{"query_id":"7","doc_id_a":"12","doc_id_b":["40","51"]}',
         {"query_id": "7", "docs": [{"doc_id": "12", "relevance": 1}, {"doc_id": "40"}, {"doc_id": "51"}]},
@@ -203,7 +204,7 @@ def test_every_peer_format_has_a_golden_line():
     assert set(GOLDEN) | below | {"jsonl", "trec", "tsv"} == set(WRITERS)
 
 
-FULL = {
+FULL: Any = {
     "query_id": "7",
     "query": "tea",
     "docs": [
@@ -348,7 +349,7 @@ def test_no_text_is_said_where_only_the_documents_lack_it():
 
 
 def test_scores_of_some_documents_only_are_left_out():
-    record = {"query_id": "7", "query": "tea", "docs": [dict(doc) for doc in FULL["docs"]]}
+    record: Any = {"query_id": "7", "query": "tea", "docs": [dict(doc) for doc in FULL["docs"]]}
     del record["docs"][3]["score"]
     assert "pos_scores" not in json.loads(write("flagembedding", record)[0])
     assert json.loads(write("sentence-transformers-list", record)[0])["labels"] == [1, 0, 1, 0]
@@ -367,9 +368,13 @@ def test_integer_and_string_ids_are_the_same_ids(tmp_path):
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_ids_are_integers_only_if_all_of_the_file_are_plain_numbers(doc_id, place):
     ids = ["12", "40", "51"]
-    numbers = [{"query_id": str(n), "docs": [{"doc_id": i, "score": 1.0}]} for n, i in enumerate(ids)]
+    numbers: list[Any] = [
+        {"query_id": str(n), "docs": [{"doc_id": i, "score": 1.0}]} for n, i in enumerate(ids)
+    ]
     ids[place] = doc_id
-    mixed = [{"query_id": str(n), "docs": [{"doc_id": i, "score": 1.0}]} for n, i in enumerate(ids)]
+    mixed: list[Any] = [
+        {"query_id": str(n), "docs": [{"doc_id": i, "score": 1.0}]} for n, i in enumerate(ids)
+    ]
     lines = b"".join(encode(mixed, Writing(format="colbert-nway"))).splitlines()
     assert [json.loads(line) for line in lines] == [[str(n), [i, 1.0]] for n, i in enumerate(ids)]
     lines = b"".join(encode(numbers, Writing(format="colbert-nway"))).splitlines()
@@ -581,11 +586,11 @@ def test_tabs_in_ids_are_refused_where_tsv_cannot_hold_them():
 # --- round trips: what a format carries comes back
 
 WORD = st.text("abc019-._é ", min_size=1, max_size=5)
-DOC = st.fixed_dictionaries(
+DOC: st.SearchStrategy[Any] = st.fixed_dictionaries(
     {"doc_id": WORD, "text": WORD, "score": st.floats(width=32, allow_nan=False, allow_infinity=False)},
     optional={"relevance": st.just(1)},
 )
-RECORD = st.fixed_dictionaries(
+RECORD: st.SearchStrategy[Any] = st.fixed_dictionaries(
     {
         "query_id": WORD,
         "query": WORD,
@@ -608,7 +613,7 @@ CARRIES = {
 }
 
 
-def carried(record: dict, fields: tuple[str, ...]) -> tuple[dict, set]:
+def carried(record: Any, fields: tuple[str, ...]) -> tuple[Any, Any]:
     query = {key: record[key] for key in ("query_id", "query") if key in fields}
     docs = {tuple((key, doc.get(key)) for key in ("doc_id", "text", "score", "relevance") if key in fields)
             for doc in record["docs"]}  # fmt: skip
@@ -658,7 +663,7 @@ def test_pairs_come_back_as_pairs(tmp_path, format):
 
 
 def test_paper_scores_are_written_as_one_object(tmp_path):
-    records = [
+    records: list[Any] = [
         {"query_id": "7", "docs": [{"doc_id": "12", "score": 9.5}, {"doc_id": "40", "score": -3.0}]},
         {"query_id": '"9', "docs": [{"doc_id": "51", "score": -0.25}]},
     ]
@@ -671,7 +676,7 @@ def test_paper_scores_are_written_as_one_object(tmp_path):
 
 
 def test_a_query_that_stands_twice_is_no_key_twice():
-    record = {"query_id": "q", "docs": [{"doc_id": "d", "score": 1.0}]}
+    record: Any = {"query_id": "q", "docs": [{"doc_id": "d", "score": 1.0}]}
     with pytest.raises(RdError, match=r'^query "q" is repeated; paper-scores allows one record per query$'):
         list(encode([record, record], Writing(format="paper-scores")))
     assert len(b"".join(encode([record, record], Writing(format="trec"))).splitlines()) == 2

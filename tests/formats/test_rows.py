@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from rdtools.formats.table import FORMATS, WRITERS
 pq = pytest.importorskip("pyarrow.parquet", reason="pip install pyarrow")
 pa = pytest.importorskip("pyarrow")
 
-RECORDS = [
+RECORDS: list[Any] = [
     {
         "query_id": "q1",
         "query": "tea",
@@ -37,13 +38,13 @@ RECORDS = [
 ]
 
 
-def put(path: Path, rows: list[dict], **options: int) -> str:
+def put(path: Path, rows: list[Any], **options: int) -> str:
     pq.write_table(pa.Table.from_pylist(rows), path, **options)
     return str(path)
 
 
-def read(path: str, **reading: object) -> list[dict]:
-    return list(read_records([path], Reading(**reading)))  # type: ignore[arg-type]
+def read(path: str, **reading: Any) -> list[Any]:
+    return list(read_records([path], Reading(**reading)))
 
 
 def write(path: Path, lines: list[bytes]) -> None:
@@ -63,8 +64,8 @@ def test_records_come_back_from_parquet(tmp_path):
 
 
 def test_a_field_that_comes_late_has_its_column(tmp_path):
-    rows = [{"query_id": f"q{n}", "docs": [], "score_of": n} for n in range(3000)]
-    rows[2500] |= {"late": {"a": [1.5]}, "score_of": 0.5}  # type: ignore[operator]
+    rows: list[Any] = [{"query_id": f"q{n}", "docs": [], "score_of": n} for n in range(3000)]
+    rows[2500] |= {"late": {"a": [1.5]}, "score_of": 0.5}
     write(tmp_path / "r.parquet", [json.dumps(row).encode() + b"\n" for row in rows])
     back = read(str(tmp_path / "r.parquet"))
     assert back == rows
@@ -79,8 +80,8 @@ def test_no_rows_are_an_empty_table(tmp_path):
 
 @pytest.mark.parametrize("format", [name for name in WRITERS if not FORMATS[name].frame[0]])
 def test_formats_of_objects_go_through_parquet_and_others_say_so(tmp_path, format):
-    docs = [{**doc, "text": doc["doc_id"]} for doc in RECORDS[0]["docs"]]  # type: ignore[union-attr,index]
-    lines = list(encode([{**RECORDS[0], "docs": docs}], Writing(format=format)))
+    docs = [{**doc, "text": doc["doc_id"]} for doc in RECORDS[0]["docs"]]
+    lines = list(encode([RECORDS[0] | {"docs": docs}], Writing(format=format)))
     if lines[0].startswith(b"{"):
         write(tmp_path / "r.parquet", lines)
         (tmp_path / "r.jsonl").write_bytes(b"".join(lines))
@@ -191,7 +192,7 @@ TRIPLET_IDS = [{"query": 571018, "positive": 7349777, "negative": 6948601}]
 LISTS = [{"query_id": 7, "document_ids": [12, 40], "scores": [0.75, 0.5]}]
 
 
-def ids(record: dict) -> list[str]:
+def ids(record: Any) -> list[str]:
     return [doc["doc_id"] for doc in record["docs"]]
 
 

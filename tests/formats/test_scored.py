@@ -22,7 +22,7 @@ from rdtools.formats import scored
 LINE = b'{"query_id":"q1","query":"wing flow","docs":[{"doc_id":"d1","text":"a b","score":2.5,"rank":1,"source":"bm25"},{"doc_id":"d2","relevance":1,"score":-0.25}],"teacher":"ce","score_scale":"logit"}'  # fmt: skip
 
 
-def outcome(parser: Callable[[bytes], Any], line: bytes) -> Any:
+def outcome(parser: Callable[[bytes], Any], line: bytes) -> tuple[Any, ...]:
     """What can be told of a line: its id, the bits of its scores, its provenance, or what is wrong with it."""
     try:
         record = parser(line)
