@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +58,8 @@ def test_bounds_are_those_of_a_thousand_resamples(confidence, places):
     generator = np.random.default_rng(7)
     samples = [values[generator.integers(0, 30, 30)] for _ in range(1000)]
     found = intervals(np.stack([values, values], axis=1), [None, 0.75], confidence, seed=7)
-    for bounds, summary in zip(found, (np.mean, lambda one: np.quantile(one, 0.75)), strict=True):
+    summaries: list[Callable[[Any], Any]] = [np.mean, lambda one: np.quantile(one, 0.75)]
+    for bounds, summary in zip(found, summaries, strict=True):
         assert bounds == pytest.approx(
             np.sort([summary(one) for one in samples])[np.array(places) - 1], rel=1e-12
         )

@@ -8,6 +8,7 @@ import math
 import os
 import statistics
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ from rdtools.diagnose.rows import rows_by_file
 from rdtools.formats import Reading
 
 
-def record(query_id: str, scores: list[float | None], positives: int = 0, **fields) -> Record:
+def record(query_id: str, scores: list[float | None], positives: int = 0, **fields) -> Any:
     docs = [
         {"doc_id": f"d{i}"}
         | ({} if s is None else {"score": s})
@@ -58,7 +59,8 @@ class Table:
     """An encoder that knows its texts, and counts how often it is asked for each."""
 
     def __init__(self, embeddings: dict[str, np.ndarray]) -> None:
-        self.embeddings, self.asked = embeddings, []
+        self.embeddings = embeddings
+        self.asked: list[str] = []
 
     def encode_documents(self, texts, description=""):
         self.asked += texts
@@ -149,7 +151,7 @@ def test_two_nn_finds_the_dimension():
     assert np.median(knn_density(near[:, 10], 10, 5000, 2.0)) == pytest.approx(1, abs=0.1)
 
 
-def on_sphere(dimension: int, count: int) -> np.ndarray:
+def on_sphere(dimension: int, count: int) -> Any:
     """Draw points of any length whose directions are uniform on S^dimension, in a space of 24."""
     rng = np.random.default_rng(0)
     directions = rng.normal(size=(count, dimension + 1))
@@ -257,7 +259,7 @@ def test_diameter_is_a_quantile():
 
 def test_texts_come_from_the_corpus():
     table = Table({"here": np.array([1, 0]), "there": np.array([0, 1])})
-    one = {"query_id": "q", "docs": [{"doc_id": "h", "text": "here"}, {"doc_id": "t"}]}
+    one: Any = {"query_id": "q", "docs": [{"doc_id": "h", "text": "here"}, {"doc_id": "t"}]}
     options = GeometryOptions(encoder="m")
     geometry = Geometry(table, options, Corpus([("t", "there")]))
     geometry.check(one)
@@ -271,7 +273,7 @@ def test_texts_come_from_the_corpus():
 
 def test_more_documents_than_their_distances_fit_into_memory_are_refused():
     geometry = Geometry(Table({}), GeometryOptions(encoder="m"))
-    docs = [{"doc_id": str(n), "text": "x"} for n in range(10_001)]
+    docs: list[Any] = [{"doc_id": str(n), "text": "x"} for n in range(10_001)]
     with pytest.raises(BadLine, match=r"10,001 documents in one record, --encoder measures at most 10,000"):
         geometry.check({"query_id": "q", "docs": docs})
     geometry.check({"query_id": "q", "docs": docs[1:]})
@@ -401,6 +403,7 @@ def test_the_students_temperature_is_the_teachers_unless_it_has_its_own(tmp_path
     for own, expected in ((None, 2.0), (0.5, 0.5)):
         options = StudentRunOptions(student=str(tmp_path / "run"), student_temperature=own)
         divergence = StudentKl.open(options, 2.0, resources())
+        assert divergence is not None
         assert divergence.settings == {"student_temperature": expected}
         wanted = stats.entropy(softmax([1 / 2, 4 / 2]), softmax([3 / expected, -1 / expected]), base=2)
         found = column(divergence, [record("q", [1.0, 4.0])], "student_kl_bits")

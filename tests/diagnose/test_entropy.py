@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +24,10 @@ from rdtools.formats.scored import scored
 KAPPA = [column.name for column in COLUMNS].index("kappa")
 
 
-def record(query_id: str, scores: list[float | None], scale: str | None = "logit") -> Record:
+def record(query_id: str, scores: list[float | None], scale: str | None = "logit") -> Any:
     docs = [{"doc_id": str(i)} | ({} if s is None else {"score": s}) for i, s in enumerate(scores)]
-    return {"query_id": query_id, "docs": docs} | ({} if scale is None else {"score_scale": scale})
+    own: Any = {"query_id": query_id, "docs": docs} | ({} if scale is None else {"score_scale": scale})
+    return own
 
 
 def columns(scores: list[float], temperature: float = 1.0) -> dict[str, float]:
@@ -142,7 +144,7 @@ def test_pairs_that_do_not_fit_into_memory_are_computed_in_turn(monkeypatch, tem
 
 def test_what_is_undefined_is_counted():
     diagnosis = Diagnosis(2.0)
-    lists = [[], [1.0], [None, None], [1.0, None, 3.0], [-1e4, 1e4]]
+    lists: list[list[float | None]] = [[], [1.0], [None, None], [1.0, None, 3.0], [-1e4, 1e4]]
     records = [record(str(n), own) for n, own in enumerate(lists)]
     rows = list(rows_by_query(diagnosis, [measured(diagnosis, "f", records)]))
     assert [row["docs"] for row in rows] == [0, 1, 0, 2, 2]

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from rdtools.cli.command import EntryPoint
 from rdtools.cli.entropy import entropy
 from rdtools.core.errors import UsageError
-from rdtools.core.flags import OptionGroup, flag
+from rdtools.core.flags import OptionGroup, flag, options_of
 from rdtools.diagnose import columns
 from rdtools.diagnose.columns import DIAGNOSTICS, manual_of_columns, option_groups
 from rdtools.diagnose.diagnostic import Column, Diagnostic
@@ -96,6 +96,6 @@ def test_every_diagnostic_says_its_columns_without_being_opened():
     names = [column.name for one in DIAGNOSTICS for column in one.columns]
     assert len(names) == len(set(names))
     for one in DIAGNOSTICS:
-        options = {name for option in columns.options_of(one.option_group) for name in option.flag.names}
+        options = {name for option in options_of(one.option_group) for name in option.flag.names}
         assert one.option in options
-        assert all(f"{column.name}:" in one.__doc__ for column in one.columns)
+        assert all(f"{column.name}:" in str(one.__doc__) for column in one.columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -222,7 +223,7 @@ def pilot(queries: float, between: float, residual: float, seeds: int = 3, n: in
     """
     rng = np.random.default_rng(8)
 
-    def scaled(values: np.ndarray, deviation: float) -> np.ndarray:
+    def scaled(values: Any, deviation: float) -> Any:
         values = values - values.mean()
         return values * deviation / values.std(ddof=1)
 
@@ -260,6 +261,7 @@ def test_the_seeds_that_would_do_are_those_of_a_simulation(variances, bound):
     pair = pilot(*variances)
     assert is_out_of_reach(estimate(pair), bound, 0.05)
     needed = needed_seeds(pair, bound, 0.05)
+    assert needed is not None
     assert 3 < needed < 100
     assert 0.76 < power(needed, bound, *variances) < 0.88
     assert power(max(2, round(0.7 * needed)), bound, *variances) < 0.78
@@ -273,7 +275,9 @@ def test_the_queries_that_would_do_are_those_of_a_simulation():
     drawn = rng.normal(0, 0.3, (2000, needed))
     p_values = [estimate(PairedValues(own)).p_equivalence(0.04) for own in drawn]
     assert 0.77 < np.mean(np.array(p_values) < 0.05) < 0.83
-    assert shortfall(PairedValues(values), 0.04, 0.05).needed_queries == needed
+    short = shortfall(PairedValues(values), 0.04, 0.05)
+    assert short is not None
+    assert short.needed_queries == needed
     assert shortfall(PairedValues(values), 0.4, 0.05) is None
 
 

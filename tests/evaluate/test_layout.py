@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,13 @@ def test_values_of_a_field_stand_together_in_order_of_appearance():
 
 
 def test_all_that_stands_behind_a_value():
-    cells = {"deviation": 0.01, "equivalent": "a,b", "delta": 0.25, "p": 0.001, "p_corrected": 0.00234}
+    cells: dict[str, Any] = {
+        "deviation": 0.01,
+        "equivalent": "a,b",
+        "delta": 0.25,
+        "p": 0.001,
+        "p_corrected": 0.00234,
+    }
     rows = [row("kl", "x", 0.5, **cells)]
     assert b"| **0.50** \xc2\xb1 0.01<sup>a,b</sup> (+0.25, p 0.0023) |" in markdown(
         rows, Layout(["run"], ["measure"]), 2
@@ -50,11 +57,8 @@ def test_all_that_stands_behind_a_value():
 
 
 def test_three_levels_of_labels():
-    rows = [
-        row(*key.split(), measure) for key in ("a x 0.1", "a y 0.2", "b x 0.3") for measure in ("AP", "RR")
-    ]
-    for own in rows:
-        own["value"] = float(own["value"])
+    keys = [("a", "x", 0.1), ("a", "y", 0.2), ("b", "x", 0.3)]
+    rows = [row(*key, measure) for key in keys for measure in ("AP", "RR")]
     lines = latex(rows, Layout(["loss", "source", "measure"], ["run"]), 1).decode().splitlines()
     assert [line.split(" & ")[:3] for line in lines if "AP" in line or "RR" in line] == [
         [r"\multirow{4}{*}{a}", r"\multirow{2}{*}{x}", "AP"],

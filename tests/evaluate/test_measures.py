@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rdtools.core.errors import InputError, UsageError
+from rdtools.core.records import Qrels
 from rdtools.evaluate import formulas
 from rdtools.evaluate.measures import Evaluator, parse_measures
 from rdtools.evaluate.rankings import Ranking, Run, read_rankings
@@ -42,7 +43,7 @@ judgements = st.dictionaries(
 )
 
 
-def as_run(tmp_path: Path, run: dict, qrels: dict) -> Run:
+def as_run(tmp_path: Path, run: dict[str, dict[str, float]], qrels: Qrels) -> Run:
     path = tmp_path / "run"
     path.write_text("".join(f"{q} Q0 {d} 0 {s!r} tag\n" for q, docs in run.items() for d, s in docs.items()))
     return read_rankings(str(path), qrels, Reading(input_format="trec"))
@@ -95,9 +96,9 @@ def test_formulas_are_those_of_ir_measures_whoever_provides_them(tmp_path_factor
     ours = Evaluator(parse_measures(names), qrels)
     theirs = Evaluator([*map(ir_measures.parse_measure, names)], qrels)
     assert list(ours.measures) == list(theirs.measures) == names
-    ours, theirs = ours(read, run_queries_only=True), theirs(read, run_queries_only=True)
+    found, expected = ours(read, run_queries_only=True), theirs(read, run_queries_only=True)
     for name in names:
-        assert ours[name] == pytest.approx(theirs[name]), name
+        assert found[name] == pytest.approx(expected[name]), name
 
 
 @settings(max_examples=60)

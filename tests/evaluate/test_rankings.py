@@ -58,7 +58,7 @@ def test_both_readers_return_the_same_rankings(tmp_path_factory, run, end, blank
         fast = read_grouped_trec(str(path), QRELS, Reading(input_format=format))
     assert fast == read_any_rankings(str(path), QRELS, Reading(input_format="trec"))
     assert [list(own.ranks) for own in fast.rankings.values()] == [
-        sorted(own.ranks, key=own.ranks.get) for own in fast.rankings.values()
+        sorted(own.ranks, key=own.ranks.__getitem__) for own in fast.rankings.values()
     ]
 
 

@@ -231,7 +231,7 @@ def test_letters_turn_at_alpha(method, default, alpha):
     level = default if alpha is None else alpha
     shared = {}
     for p in (0.99 * level, level, 1.01 * level):
-        letters = assign_letters(systems, LETTERINGS[method], {(*systems, "AP"): p}, alpha)
+        letters = assign_letters(systems, LETTERINGS[method], {(systems[0], systems[1], "AP"): p}, alpha)
         shared[p] = len(set(letters.values())) == 1
     assert list(shared.values()) == ([True, False, False] if method == "tost" else [False, False, True])
 
