@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-rows = {}
+rows: dict[str, list[str]] = {}
 for line in Path("measures.jsonl").read_text().splitlines():
     value = json.loads(line)
     rows.setdefault(value["run"], []).append(f"{value['value']:.3f}")

@@ -123,8 +123,8 @@ def write(folder, docs, queries, splits):
     for name, rows in (("corpus", texts), ("queries", queries)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for split, qrels in splits.items():
-        rows = (f"{query}\t{doc}\t{grade}\n" for query in qrels for doc, grade in qrels[query].items())
-        (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(rows))
+        lines = (f"{query}\t{doc}\t{grade}\n" for query in qrels for doc, grade in qrels[query].items())
+        (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(lines))
 
 
 def shell(line):

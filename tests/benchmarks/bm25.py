@@ -228,11 +228,11 @@ def open_rdtools(folder: Path, threads: int, negatives: int | None) -> Engine:
 
     def run(pairs: list[Pair], depth: int) -> Iterable[bytes]:
         selection = Selection(num_negatives=negatives, depth=depth)
-        options = ([source], selection, {}, resources.collection.corpus)
+        corpus = resources.collection.corpus
         queries: Any = ({"query_id": query_id, "query": text, "docs": []} for query_id, text in pairs)
         if negatives is None:
-            return encode_runs(Retrieval(*options, as_run=True).runs(queries), "trec")
-        return encode(TrainingGroups(*options).mine(queries), Writing())
+            return encode_runs(Retrieval([source], selection, {}, corpus, as_run=True).runs(queries), "trec")
+        return encode(TrainingGroups([source], selection, {}, corpus).mine(queries), Writing())
 
     def search(pairs: list[Pair], depth: int) -> None:
         texts = [text for _, text in pairs]
@@ -244,11 +244,11 @@ def open_rdtools(folder: Path, threads: int, negatives: int | None) -> Engine:
 
 
 ENGINES: dict[str, Callable[[Path, int], Engine]] = {
-    "rd-mine": lambda *where: open_rdtools(*where, None),
-    "rd-mine -n 15, texts": lambda *where: open_rdtools(*where, 15),
+    "rd-mine": lambda folder, threads: open_rdtools(folder, threads, None),
+    "rd-mine -n 15, texts": lambda folder, threads: open_rdtools(folder, threads, 15),
     "tantivy": open_tantivy,
-    "bm25s numba": lambda *where: open_bm25s(*where, "numba"),
-    "bm25s numpy": lambda *where: open_bm25s(*where, "numpy"),
+    "bm25s numba": lambda folder, threads: open_bm25s(folder, threads, "numba"),
+    "bm25s numpy": lambda folder, threads: open_bm25s(folder, threads, "numpy"),
 }
 INDEXES = {"tantivy": index_tantivy, "bm25s": index_bm25s}
 NEEDS = {"tantivy": ("tantivy",), "bm25s": ("bm25s",), "bm25s numba": ("bm25s",), "bm25s numpy": ("bm25s",)}

@@ -73,9 +73,10 @@ def write_model(folder: str, size: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(texts.bi_encoder())
     tokenizer.model_max_length = 512
     torch.manual_seed(0)
+    labels: dict[str, Any] = {"num_labels": 1}
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads,
-        intermediate_size=4 * width, num_labels=1,
+        intermediate_size=4 * width, **labels,
     )  # fmt: skip
     BertForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

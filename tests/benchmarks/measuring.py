@@ -90,8 +90,8 @@ def table(rows: Iterable[Row]) -> None:
     for cells in (COLUMNS, ("---",) * len(COLUMNS)):
         print("| " + " | ".join(cells) + " |", flush=True)
     for row in rows:
-        cells = (cell.replace("|", "\\|") for cell in vars(row).values())
-        print("| " + " | ".join(cells) + " |", flush=True)
+        values = (cell.replace("|", "\\|") for cell in vars(row).values())
+        print("| " + " | ".join(values) + " |", flush=True)
 
 
 def worker(job: str, function: str, *arguments: object) -> list[object]:

@@ -37,11 +37,14 @@ def start(commands: list[list[str]]) -> list[subprocess.Popen[bytes]]:
     processes: list[subprocess.Popen[bytes]] = []
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     for number, (name, *words) in enumerate(commands, start=1):
-        stdin = processes[-1].stdout if processes else subprocess.PIPE
+        before = processes[-1].stdout if processes else None
         stdout = subprocess.PIPE if number < len(commands) else subprocess.DEVNULL
-        processes.append(subprocess.Popen([BIN / name, *words], stdin=stdin, stdout=stdout, env=environment))
-        if len(processes) > 1:
-            stdin.close()  # or else the command before would not learn of a reader's end
+        command = [str(BIN / name), *words]
+        processes.append(
+            subprocess.Popen(command, stdin=before or subprocess.PIPE, stdout=stdout, env=environment)
+        )
+        if before is not None:
+            before.close()  # or else the command before would not learn of a reader's end
     return processes
 
 
@@ -67,7 +70,7 @@ def last_peak(process: subprocess.Popen[bytes]) -> float:
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"{process.args}: status {process.returncode}")
+        sys.exit(f"{process.args!r}: status {process.returncode}")
     return usage.ru_maxrss / 1024
 
 

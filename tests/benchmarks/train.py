@@ -196,4 +196,4 @@ def disagreement(kind: str, steps: int, options: Options) -> float:
     """The largest relative difference of the losses of the first steps, dropout off."""
     taken = parts_in_turn(sides(kind, steps, [NO_DROPOUT]), replace(options, repeats=1))[NO_DROPOUT]
     losses = zip(*(own.results["losses"] for own in taken.values()), strict=True)
-    return max(abs(left - right) / abs(right) for left, right in losses)
+    return max(float(abs(left - right) / abs(right)) for left, right in losses)
