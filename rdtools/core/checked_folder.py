@@ -30,12 +30,18 @@ class DamagedIndexError(RdError):
 
 
 def load_index(
-    folder: Path, load: Callable[[Path], T], expected: dict[str, Any] | None = None, *, verify: bool = False
+    folder: Path,
+    load: Callable[[Path], T],
+    expected: dict[str, Any] | None = None,
+    *,
+    verify: bool = False,
+    just_written: bool = False,
 ) -> T:
     """Load a saved index whose manifest must say what is `expected`.
 
-    Sizes and checksums of its files are compared with the manifest; unless `verify` asks for all bytes, of
-    files larger than 32 MiB a sample. `load` checks that what it reads fits together.
+    Sizes and checksums of its files are compared with the manifest, unless this process has `just_written`
+    them; unless `verify` asks for all bytes, of files larger than 32 MiB a sample. `load` checks that what it
+    reads fits together.
 
     Raises:
         RdError: the index was built from another corpus, or is damaged.
@@ -46,8 +52,9 @@ def load_index(
             if manifest.get(key) != value:
                 other = "from another corpus" if key == "corpus" else f"with another {key}"
                 raise RdError(f"index {folder}: it was built {other} (give another --index, or remove it)")
-        _check_files(folder, manifest, verify=verify)
-        log.debug("index %s: reused%s", folder, ", all bytes verified" if verify else "")
+        if not just_written:
+            _check_files(folder, manifest, verify=verify)
+            log.debug("index %s: reused%s", folder, ", all bytes verified" if verify else "")
         return load(folder)
     except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError) as error:
         problem = f"no {error}" if isinstance(error, KeyError) else error
@@ -67,10 +74,11 @@ def to_be_made(folder: Path, doing: str) -> Iterator[bool]:
         yield not folder.exists()
 
 
-def save_folder(folder: Path, manifest: dict[str, Any], save: Callable[[Path], None]) -> None:
+def save_folder(folder: Path, manifest: dict[str, Any], save: Callable[[Path], None]) -> bool:
     """Make a folder of the files that `save` writes, and of a manifest with their sizes and checksums.
 
-    `save` may still add to what the manifest says.
+    `save` may still add to what the manifest says. Return False if another process was faster; its folder
+    stays.
     """
     with beside(folder, folder=True) as part:
         save(part)
@@ -82,9 +90,11 @@ def save_folder(folder: Path, manifest: dict[str, Any], save: Callable[[Path], N
         try:
             part.rename(folder)
         except OSError:
-            if not folder.exists():  # else another process was faster, with the same index
+            if not folder.exists():
                 raise
+            return False
         sync_one(folder.parent)
+        return True
 
 
 def _check_files(folder: Path, manifest: dict[str, Any], *, verify: bool) -> None:

@@ -90,11 +90,12 @@ def open_stored(
     own = [os.path.realpath(source), status.st_size, status.st_mtime_ns, reading.max_line, reading.on_error]
     key = hashlib.blake2b(json.dumps(own).encode(), digest_size=6).hexdigest()
     folder = Path(directory) / f"corpus-{key}"
+    made = False
     with to_be_made(folder, "writing") as needed:
         if needed:
             with writing(f"index {folder}"):
-                save_folder(folder, {"kind": "corpus"}, lambda part: _write(part, documents, memory))
-    corpus: StoredCorpus = load_index(folder, StoredCorpus)
+                made = save_folder(folder, {"kind": "corpus"}, lambda part: _write(part, documents, memory))
+    corpus: StoredCorpus = load_index(folder, StoredCorpus, just_written=made)
     log.debug("%s: %s on disk", source, plural(len(corpus), "document"))
     return corpus
 

@@ -49,6 +49,7 @@ def load_or_build(
         return index
     folder = index_folder(search.index, kind, settings)
     expected = {"kind": kind, "settings": settings, "corpus": corpus.fingerprint}
+    made = False
     with to_be_made(folder, "building") as needed:
         if needed:
             start = time.perf_counter()
@@ -60,9 +61,9 @@ def load_or_build(
                 about["seconds"] = round(time.perf_counter() - start, 3)
 
             with writing(f"index {folder}"):
-                save_folder(folder, about, write)
+                made = save_folder(folder, about, write)
             _log_rate(kind, len(corpus), time.perf_counter() - start)
-    return load_index(folder, load, expected, verify=search.verify)
+    return load_index(folder, load, expected, verify=search.verify, just_written=made)
 
 
 def index_folder(directory: str, kind: str, settings: dict[str, Any]) -> Path:
