@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import faiss
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ class NearestNeighbours:
         dimension: TwoNN over 10,000 of the points, drawn with a fixed seed, or over all if there are fewer.
     """
 
-    def __init__(self, embeddings: NDArray[np.float32], distance: str, neighbours: int) -> None:
+    def __init__(self, embeddings: NDArray[np.floating[Any]], distance: str, neighbours: int) -> None:
         """`embeddings` are (N, dimension); `neighbours` is k."""
         self.points = len(embeddings)
         self._cosine = distance == "cosine"
@@ -57,7 +59,7 @@ class NearestNeighbours:
             result[start : start + _BLOCK, :wanted] = apart
         return np.sort(result, axis=1)[:, :k]
 
-    def _normalized(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _normalized(self, embeddings: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Return the embeddings, for the cosine divided by their norms."""
         points = np.ascontiguousarray(embeddings, np.float32)
         if self._cosine:

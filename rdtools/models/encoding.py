@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -143,12 +144,16 @@ class BiEncoder:
 
     def encode_documents(self, texts: Sequence[str], description: str = "") -> NDArray[np.float32]:
         """Return (n, dimension) float32; a `description` shows a progress bar."""
-        with bar(len(texts), description, "doc") if description else contextlib.nullcontext() as progress:
-            parts = []
-            for start in range(0, len(texts), WINDOW_TEXTS):
-                window = texts[start : start + WINDOW_TEXTS]
-                parts.append(self._encode(window, "document", progress.update if progress else None))
-        return self._stack(parts)
+        return self._stack([*self.encoded(texts, len(texts), description)])
+
+    def encoded(
+        self, texts: Iterable[str], count: int, description: str = ""
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the embeddings of `count` documents in their order, those of some at a time."""
+        with bar(count, description, "doc") if description else contextlib.nullcontext() as progress:
+            texts = iter(texts)
+            while window := list(islice(texts, WINDOW_TEXTS)):
+                yield self._encode(window, "document", progress.update if progress else None)
 
     @staticmethod
     def product(document: NDArray[np.float32], query: NDArray[np.float64]) -> float:

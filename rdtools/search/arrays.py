@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ def save_array(file: Path, array: NDArray[Any]) -> None:
 class ArrayWriter:
     """Writes the file of an array part by part, the rows of a table or the numbers of a line."""
 
-    def __init__(self, file: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+    def __init__(self, file: Path, dtype: type[np.generic] | str, shape: tuple[int, ...]) -> None:
         self._file, self._dtype = file.open("wb"), np.dtype(dtype)
         described = {
             "descr": np.lib.format.dtype_to_descr(self._dtype),
@@ -55,3 +56,15 @@ def open_array(file: Path) -> NDArray[Any]:
         raise
     except Exception as error:  # the header is parsed as Python
         raise ValueError(f"{file.name} holds no array") from error
+
+
+def release(array: NDArray[Any]) -> None:
+    """Let go of the pages of an array that `open_array` opened: they stop counting as memory of this process.
+
+    They stay in the memory of the system as long as it has room, and are read again where they are needed.
+    """
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)

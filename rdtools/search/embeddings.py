@@ -1,11 +1,11 @@
-"""The embeddings of a corpus, kept in the folder of `--index`, and exact search in them."""
+"""The embeddings of a corpus, kept in the folder of `--index`, and search in them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,58 +17,84 @@ from rdtools.models.loading import fingerprint
 from rdtools.models.options import ModelOptions
 from rdtools.search import RankedRows
 from rdtools.search.index_folder import load_or_build
+from rdtools.search.places import Places
 from rdtools.search.resources import Resources
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_Encoded = tuple[Places, Iterator[Any]]
+"""The places, and their embeddings block by block."""
+
 
 class EmbeddingIndex(ABC):
     """The embeddings of a corpus. Each distinct text is encoded once: documents of equal text share a place.
+
+    With a folder they are written there as they are made, and stay there.
 
     Attributes:
         kind: names its folder.
         model: its name.
         encoder: the model, for queries and further texts.
-        embeddings: (places, dimension) float32, normalised if the model scores by cosine.
-        place_of_row: (rows,) the place of each document of the corpus.
+        embeddings: (places, dimension), normalised if the model scores by cosine.
+        dtype: their type.
+        places: the places of the corpus's documents.
+        settings: what they depend on, besides the corpus.
     """
 
     kind: str
     embeddings: Any
 
-    def __init__(self, model: str, resources: Resources) -> None:
+    def __init__(
+        self, model: str, resources: Resources, check: Callable[[BiEncoder], None] = lambda encoder: None
+    ) -> None:
+        """`check` may refuse the model before the corpus is encoded."""
         self.corpus = resources.collection.corpus
         self.model = model
         self.encoder = self.open_encoder(model, resources.model)
-        places: dict[str, int] = {}
-        of_row = [places.setdefault(text, len(places)) for text in self.corpus.texts]
-        self.place_of_row: NDArray[np.int64] = np.array(of_row, np.int64)
-        self._by_place = np.argsort(self.place_of_row, kind="stable")
-        self._starts = np.searchsorted(self.place_of_row[self._by_place], np.arange(len(places) + 1))
-
-        def encode() -> Any:
-            embeddings = self.encoder.encode_documents(list(places), f"encoding with {model}")
-            if not self.is_finite(embeddings):
-                raise not_finite(model)
-            return embeddings
-
-        def load(folder: Path) -> Any:
-            return self._load(folder, len(places))
-
-        settings = {"dtype": resources.model.dtype, "max_length": self.encoder.model.max_seq_length}
+        check(self.encoder)
+        self.dtype = resources.search.index_dtype
+        self.settings = {
+            "dtype": resources.model.dtype,
+            "max_length": self.encoder.model.max_seq_length,
+            "places": list(Places._fields),
+            "embeddings": self.dtype,
+        }
         if resources.search.index is not None:
-            settings["model"] = self.fingerprint + self.encoder.mark
-        self.embeddings = load_or_build(  # all bytes are verified, because a search reads them all anyway
-            replace(resources.search, verify=True),
-            self.kind,
-            settings,
-            self.corpus,
-            encode,
-            lambda made: made,
-            self._save,
-            load,
+            self.settings["model"] = self.fingerprint + self.encoder.mark
+        self.places, self.embeddings = load_or_build(
+            resources.search, self.kind, self.settings, self.corpus, self._encode,
+            self._in_memory, self._write, self._open,
         )  # fmt: skip
+
+    def _encode(self) -> _Encoded:
+        """Find the places; their texts are read and encoded when the blocks are."""
+        places = Places.of(self.corpus.texts)
+        return places, self._blocks(places)
+
+    def _blocks(self, places: Places) -> Iterator[Any]:
+        is_first = np.zeros(len(self.corpus), bool)
+        is_first[places.first_rows] = True
+        texts = compress(self.corpus.texts, is_first)
+        for block in self.encoder.encoded(texts, places.size, f"encoding with {self.model}"):
+            if not self.is_finite(block):
+                raise not_finite(self.model)
+            yield block
+        if not places.size:
+            yield self.encoder.encode_documents([])
+
+    def _in_memory(self, encoded: _Encoded) -> tuple[Places, Any]:
+        places, blocks = encoded
+        return places, self._joined(blocks, places.size)
+
+    def _write(self, encoded: _Encoded, folder: Path) -> None:
+        places, blocks = encoded
+        places.save(folder)
+        self._save(blocks, places.size, folder)
+
+    def _open(self, folder: Path) -> tuple[Places, Any]:
+        places = Places.load(folder, len(self.corpus))
+        return places, self._load(folder, places.size)
 
     @staticmethod
     @abstractmethod
@@ -80,13 +106,16 @@ class EmbeddingIndex(ABC):
     def is_finite(embeddings: Any) -> bool:
         """Return whether all values of embeddings are finite."""
 
-    @staticmethod
     @abstractmethod
-    def _save(embeddings: Any, folder: Path) -> None: ...
+    def _joined(self, blocks: Iterator[Any], places: int) -> Any:
+        """Return all embeddings; there is at least one block."""
 
-    @staticmethod
     @abstractmethod
-    def _load(folder: Path, places: int) -> Any:
+    def _save(self, blocks: Iterator[Any], places: int, folder: Path) -> None:
+        """Write what `_load` reads."""
+
+    @abstractmethod
+    def _load(self, folder: Path, places: int) -> Any:
         """
         Raises:
             ValueError: the files hold no embeddings of so many places.
@@ -96,10 +125,6 @@ class EmbeddingIndex(ABC):
     def fingerprint(self) -> str:
         """The hash of the model's files."""
         return fingerprint(self.model)
-
-    def rows_at(self, place: int) -> NDArray[np.int64]:
-        """Return the rows of the documents that share a place, ascending."""
-        return self._by_place[self._starts[place] : self._starts[place + 1]]
 
     def scores(self, query: Any, places: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the similarity of a query to the texts at `places`, (len(places),) float32.
@@ -113,7 +138,7 @@ class EmbeddingIndex(ABC):
 
 
 class EmbeddingSearch(ABC):
-    """Exact search of an index for the texts nearest to a query.
+    """Search of an index for the texts nearest to a query.
 
     Candidates are found first, perhaps by rounded scores. Their scores are then computed again, one query at
     a time, so that neither the ranking nor a digit of a score depends on which queries came together.
@@ -135,7 +160,7 @@ class EmbeddingSearch(ABC):
 
     def score_rows(self, query: Any, rows: Sequence[int]) -> NDArray[np.float32]:
         """Return the similarity of a query to the texts at `rows`."""
-        return self.index.scores(query, self.index.place_of_row[rows])
+        return self.index.scores(query, self.index.places.of_row[rows])
 
     @abstractmethod
     def _candidates(self, queries: Any, depths: Sequence[int]) -> Sequence[NDArray[np.int64]]:
@@ -144,7 +169,7 @@ class EmbeddingSearch(ABC):
     def _ranked(self, query: Any, places: NDArray[np.int64], depth: int) -> RankedRows:
         if not len(places):
             return np.zeros(0, np.int64), np.zeros(0, np.float32)
-        groups = [self.index.rows_at(place) for place in places]
+        groups = [self.index.places.rows_at(place) for place in places]
         rows = np.concatenate(groups)
         scores = np.repeat(self.index.scores(query, places), [len(group) for group in groups])
         best = np.lexsort((rows, -scores))[:depth]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,13 +33,17 @@ class SparseIndex(EmbeddingIndex):
     def is_finite(embeddings: Any) -> bool:
         return bool(np.isfinite(embeddings.data).all())
 
-    @staticmethod
-    def _save(embeddings: Any, folder: Path) -> None:
+    def _joined(self, blocks: Iterator[Any], places: int) -> Any:
+        from scipy.sparse import vstack
+
+        return vstack(list(blocks), "csr")
+
+    def _save(self, blocks: Iterator[Any], places: int, folder: Path) -> None:
+        embeddings = self._joined(blocks, places)
         for name in _ARRAYS:
             save_array(folder / f"{name}.npy", np.asarray(getattr(embeddings, name)))
 
-    @staticmethod
-    def _load(folder: Path, places: int) -> Any:
+    def _load(self, folder: Path, places: int) -> Any:
         from scipy.sparse import csr_matrix
 
         data, indices, indptr, shape = (open_array(folder / f"{name}.npy") for name in _ARRAYS)

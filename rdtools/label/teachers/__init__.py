@@ -35,7 +35,9 @@ class TeacherEntry(NamedTuple):
 
 TEACHERS = {
     "ce": TeacherEntry("rdtools.label.teachers.cross_encoder:CrossEncoderTeacher", (*_MODEL, "cache")),
-    "be": TeacherEntry("rdtools.label.teachers.bi_encoder:BiEncoderTeacher", (*_MODEL, "cache", "index")),
+    "be": TeacherEntry(
+        "rdtools.label.teachers.bi_encoder:BiEncoderTeacher", (*_MODEL, "cache", "index", "index_dtype")
+    ),
     "sparse": TeacherEntry(
         "rdtools.label.teachers.bi_encoder:SparseEncoderTeacher", (*_MODEL, "cache", "index")
     ),
@@ -59,6 +61,7 @@ _WITHOUT = {
     **dict.fromkeys(_MODEL, "loads no model"),
     **dict.fromkeys(("k1", "b"), "is not BM25"),
     "index": "reads no index",
+    "index_dtype": "reads no embeddings of a dense index",
     "cache": "scores too fast for a cache",
     "qrels": "reads no judgements",
     "score_scale": "knows the scale of its scores",

@@ -43,7 +43,8 @@ class BiEncoderTeacher:
     def key(self) -> str:
         weights = fingerprint(self.name) if self._index is None else self._index.fingerprint
         length = self._encoder.model.max_seq_length
-        return f"{self.kind} {weights} {self._dtype} {length}{self._encoder.mark}"
+        rounded = "" if self._index is None or self._index.dtype == "float32" else f" {self._index.dtype}"
+        return f"{self.kind} {weights} {self._dtype} {length}{self._encoder.mark}{rounded}"
 
     def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
         documents = self._embed(pairs)
@@ -61,7 +62,7 @@ class BiEncoderTeacher:
             for pair in pairs:
                 row = corpus.row_of.get(pair.doc_id)
                 if row is not None and corpus.texts[row] == pair.text:
-                    indexed[pair.text] = self._index.embeddings[self._index.place_of_row[row]]
+                    indexed[pair.text] = self._index.embeddings[self._index.places.of_row[row]]
         return indexed | self._embed_texts(pair.text for pair in pairs if pair.text not in indexed)
 
 

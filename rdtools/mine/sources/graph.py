@@ -74,7 +74,7 @@ def _by_embedding(model: str, resources: Resources) -> Neighbours:
     index = search.index
 
     def neighbours(rows: list[int], depth: int) -> list[NDArray[np.int64]]:
-        vectors = index.embeddings[index.place_of_row[rows]]
+        vectors = index.rows_of(rows)
         return [found for found, _ in search.search(vectors, [depth] * len(rows))]
 
     return neighbours
