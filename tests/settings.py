@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from rdtools.data.collection import Collection
 from rdtools.label.teachers import TeacherResources, open_teacher
 from rdtools.models.options import ModelOptions
-from rdtools.search.options import SearchOptions
+from rdtools.search.options import AnnOptions, SearchOptions
 from rdtools.search.resources import Resources
 
 Kind = TypeVar("Kind", bound=Resources)
@@ -33,9 +33,9 @@ def opened(spec: str, setting: TeacherResources | None = None, **options: Any) -
 
 
 def _of(kind: type[Kind], collection: Collection, options: dict[str, Any]) -> Kind:
-    search = _taken(SearchOptions, options)
-    model = {"device": "cpu"} | _taken(ModelOptions, options)
-    return kind(collection, search=SearchOptions(**search), model=ModelOptions(**model), **options)
+    search, ann = _taken(SearchOptions, options), _taken(AnnOptions, options)
+    model = ModelOptions(**{"device": "cpu"} | _taken(ModelOptions, options))
+    return kind(collection, search=SearchOptions(**search), ann=AnnOptions(**ann), model=model, **options)
 
 
 def _taken(group: type, options: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from rdtools.formats.table import RUNS
 from rdtools.mine.options import Candidates, Selection
 from rdtools.mine.sources import RECORDS, idle_options
 from rdtools.models.options import ModelOptions
-from rdtools.search.options import SearchOptions
+from rdtools.search.options import AnnOptions, SearchOptions
 
 
 def mine(
@@ -19,6 +19,7 @@ def mine(
     selection: Selection,
     where: CollectionOptions,
     search: SearchOptions,
+    ann: AnnOptions,
     model: ModelOptions,
     reading: Reading,
     sharding: Sharding,
@@ -77,7 +78,7 @@ def mine(
     records = unless_empty(state_scale(read, scale))
     with open_output(writing.output) as out:
         if records is not None:
-            resources = Resources(collection, search, model, reading, scale, selection.seed)
+            resources = Resources(collection, search, model, reading, scale, selection.seed, ann=ann)
             sources = [open_source(spec, resources) for spec in candidates.sources]
             corpus = collection.corpus if collection.has_corpus else None
             as_run = writing.format in RUNS

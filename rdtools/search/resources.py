@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rdtools.formats import Reading
 from rdtools.models.options import ModelOptions
-from rdtools.search.options import SearchOptions
+from rdtools.search.options import AnnOptions, SearchOptions
 
 if TYPE_CHECKING:
     from rdtools.data.collection import Collection
@@ -26,3 +26,4 @@ class Resources:
     reading: Reading = Reading()
     score_scale: str | None = None
     seed: int = 0
+    ann: AnnOptions = field(default=AnnOptions(), kw_only=True)

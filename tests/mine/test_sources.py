@@ -74,6 +74,10 @@ def test_a_source_in_the_table_is_in_the_help_and_completed(mine_with_first):
     assert done.stdout.split() == ["first"]
 
 
+MODEL = ["device", "dtype", "batch_tokens", "max_length", "trust_remote_code"]
+DENSE = ["index_dtype", "ann", "ann_effort", "ann_oversample"]
+
+
 @pytest.mark.parametrize(
     ("specs", "idle"),
     [
@@ -81,9 +85,10 @@ def test_a_source_in_the_table_is_in_the_help_and_completed(mine_with_first):
         (["graph", "graph:dense:m", "records"], []),
         (
             ["random"],
-            ["k1", "b", "device", "dtype", "batch_tokens", "max_length", "trust_remote_code", "score_scale"],
+            ["k1", "b", *MODEL, *DENSE, "score_scale"],
         ),
-        (["graph", "run:f"], ["device", "dtype", "batch_tokens", "max_length", "trust_remote_code"]),
+        (["graph", "run:f"], [*MODEL, *DENSE]),
+        (["sparse:m", "graph", "run:f"], DENSE),
         (["graph:dense:m", "records"], ["k1", "b"]),
     ],
 )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 RECORDS = "records"
 _BM25 = ("k1", "b")
 _MODEL = ("device", "dtype", "batch_tokens", "max_length", "trust_remote_code")
+_DENSE = (*_MODEL, "index_dtype", "ann", "ann_effort", "ann_oversample")
 _SCALE = ("score_scale",)
 
 
@@ -46,7 +47,7 @@ SOURCES = {
     "bm25": SourceEntry("rdtools.mine.sources.bm25:Bm25Source", "bm25", {"bm25": _BM25}, True),
     "random": SourceEntry("rdtools.mine.sources.random_docs:RandomSource", "random (the whole corpus)"),
     "dense": SourceEntry(
-        "rdtools.mine.sources.dense:DenseSource", "dense:MODEL", {"dense:MODEL": _MODEL}, True
+        "rdtools.mine.sources.dense:DenseSource", "dense:MODEL", {"dense:MODEL": _DENSE}, True
     ),
     "sparse": SourceEntry(
         "rdtools.mine.sources.sparse:SparseSource", "sparse:MODEL", {"sparse:MODEL": _MODEL}, True
@@ -54,7 +55,7 @@ SOURCES = {
     "graph": SourceEntry(
         "rdtools.mine.sources.graph:GraphSource",
         "graph (the BM25 neighbours of the positives) or graph:dense:MODEL (their neighbours by embedding)",
-        {"graph": _BM25, "graph:dense:MODEL": _MODEL},
+        {"graph": _BM25, "graph:dense:MODEL": _DENSE},
     ),
     "run": SourceEntry(
         "rdtools.mine.sources.run_file:RunSource",

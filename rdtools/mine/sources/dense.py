@@ -1,15 +1,19 @@
-"""`dense:MODEL`: exact search over the embeddings of a bi-encoder."""
+"""`dense:MODEL`: exact or approximate search over the embeddings of a bi-encoder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from rdtools.core.errors import UsageError
 from rdtools.mine.sources import SearchRequest, SourceRanking, search_index, texts_to_search
 from rdtools.search.dense import DenseIndex, DenseSearch
 from rdtools.search.embeddings import EmbeddingSearch
 from rdtools.search.resources import Resources
+
+if TYPE_CHECKING:
+    from rdtools.search.ann import AnnSearch
 
 
 class DenseSource:
@@ -33,6 +37,10 @@ class DenseSource:
 
 
 @lru_cache(maxsize=1)
-def shared_search(model: str, resources: Resources) -> DenseSearch:
+def shared_search(model: str, resources: Resources) -> DenseSearch | AnnSearch:
     """Encode the corpus once for all sources of a command that use the model."""
-    return DenseSearch(DenseIndex(model, resources))
+    if resources.ann.ann is None:
+        return DenseSearch(DenseIndex(model, resources))
+    from rdtools.search.ann import AnnSearch  # imports faiss, which exact search does not need
+
+    return AnnSearch.open(model, resources)
