@@ -26,6 +26,7 @@ JOBS = {
     "bm25-cold": "bm25_cold",
     "corpora": "corpora",
     "dense": "dense",
+    "dense-disk": "vectors",
     "label": "label",
     "train": "train",
     "eval": "eval",

@@ -38,7 +38,7 @@ def encode(side: str, count: str) -> None:
             encoder.encode_documents(passages)
 
 
-def search(side: str, rows: str, queries: str) -> None:
+def search(side: str, rows: str, queries: str, device: str = "cpu") -> None:
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -55,7 +55,7 @@ def search(side: str, rows: str, queries: str) -> None:
     else:
         from rdtools.search.dense import DenseSearch
 
-        search = DenseSearch(indexed(vectors))  # type: ignore[arg-type]
+        search = DenseSearch(indexed(vectors, device))  # type: ignore[arg-type]
 
         def work(part: Any) -> Any:
             return search.search(part, [DEPTH] * len(part))
@@ -66,16 +66,18 @@ def search(side: str, rows: str, queries: str) -> None:
             work(asked[start : start + 64])
 
 
-def indexed(vectors: Any) -> SimpleNamespace:
+def indexed(vectors: Any, device: str) -> SimpleNamespace:
     """What a search needs of an index, without a model and texts: each row is a text of its own."""
     import numpy as np
+    import torch
 
     from rdtools.search.dense import DenseIndex
 
     return SimpleNamespace(
         embeddings=vectors,
         is_finite=DenseIndex.is_finite,
-        rows_at=lambda place: np.array([place]),
+        places=SimpleNamespace(size=len(vectors), rows_at=lambda place: np.array([place])),
+        encoder=SimpleNamespace(model=SimpleNamespace(device=torch.device(device))),
         scores=lambda query, places: (vectors[places].astype(np.float64) @ query.astype(np.float64)).astype(
             np.float32
         ),

@@ -48,7 +48,6 @@ PEAK_TFLOPS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40": 181.0, "L4": 
 GROUP = 8
 PREDICT_BATCHES, TRAIN_BATCHES = (32, 128, 512), (8, 32, 64)
 JOBS = ("label", "train", "search")
-CHUNK = 2**17  # vectors, whose scores of 64 queries take 32 MiB
 LENGTH, QUERY_LENGTH = (75, 30), (7, 3)  # mean and deviation, in tokens
 
 
@@ -230,25 +229,6 @@ def train_theirs(kind: str, model: str, queries: str, batches: str, device: str)
                 trainer.train()
 
 
-def search_chunks(places: str, queries: str, device: str) -> None:
-    """Exact search by matrix products in chunks on the device: what a GPU could do for rd-mine."""
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    vectors = torch.randn(int(places), dense.DIMENSION, generator=generator).to(device)
-    asked = torch.randn(int(queries), dense.DIMENSION, generator=generator).to(device)
-
-    def search(queries: torch.Tensor) -> torch.Tensor:
-        best = [(queries @ chunk.T).topk(min(dense.DEPTH, len(chunk))) for chunk in vectors.split(CHUNK)]
-        scores = torch.cat([each.values for each in best], dim=1)
-        return scores.topk(dense.DEPTH).values.cpu()
-
-    search(asked[:64])
-    with measured("", len(asked), device):
-        for part in asked.split(64):
-            search(part)
-
-
 def product(device: str) -> None:
     """A matrix product in bf16, and what does it."""
     import torch
@@ -326,11 +306,9 @@ def search_rows(given: Given) -> Iterator[Row]:
     for places in (1_000_000, 8_841_823) if not given.options.small else (10_000,):
         queries = given.options.size(512, 64)
         sides = [
-            Side(name, worker("dense", "search", name, places, queries), timed=True)
+            Side(name, worker("dense", "search", name, places, queries, given.device), timed=True)
             for name in ("rd-mine", "faiss flat")
         ]
-        chunks = worker("gpu", "search_chunks", places, queries, given.device)
-        sides.append(Side(f"chunks on {given.device}", chunks, timed=True))
         taken = in_turn(sides, replace(given.options, repeats=1))
         ours = taken.pop("rd-mine")
         yield from compare(f"dense, exact search, {places:,} x {dense.DIMENSION}", "q/s", ours, taken, {})

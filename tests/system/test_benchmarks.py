@@ -17,9 +17,13 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
     [
         (["gpu.py", "--device", "cpu", "--small"], ["rd-label ce, toy", "rd-train be, toy", "dense, exact"]),
         (["", "bm25", "bm25-cold", "corpora", "--small"], ["rd-mine bm25", "pydoc, cold", "90,000 passages"]),
+        (
+            ["", "dense-disk", "--small"],
+            ["10,000 x 384, exact, float16: search", "IVF16,PQ48x4, float32: build"],
+        ),
         (["", "small", "eval", "entropy", "--small"], ["rd-eval", "rd-entropy"]),
     ],
-    ids=["gpu", "search", "streams"],
+    ids=["gpu", "search", "dense", "streams"],
 )
 def test_each_job_has_its_rows(tmp_path, minilm, words, jobs):
     script, *rest = words
