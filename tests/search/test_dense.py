@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 from types import SimpleNamespace
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import WORDS
-from settings import resources
+from settings import opened as opened_teacher
+from settings import resources, teacher_resources
 
 from rdtools.core import checked_folder
 from rdtools.core.errors import RdError, UsageError
@@ -191,7 +193,8 @@ def test_files_that_were_just_written_are_not_read_again(corpus, tmp_path, monke
 def index_of(vectors, texts=None):
     """An index without a corpus: each row is a text of its own, or has one of `texts`."""
     index = DenseIndex.__new__(DenseIndex)
-    index.embeddings, index.model, index.encoder = vectors, "toy", ToyEncoder()
+    index.embeddings, index.model = vectors, "toy"
+    vars(index)["encoder"] = ToyEncoder()
     index.places = Places.of(map(str, range(len(vectors))) if texts is None else texts)
     return index
 
@@ -268,8 +271,10 @@ def test_an_embedding_beyond_float16_is_one_line_and_leaves_nothing(corpus, tmp_
 
 @pytest.fixture
 def said():
-    lines = []
-    log.handlers[:] = [SimpleNamespace(level=0, handle=lambda record: lines.append(record.getMessage()))]
+    lines: list[str] = []
+    handler = logging.Handler()
+    vars(handler)["emit"] = lambda record: lines.append(record.getMessage())
+    log.handlers[:] = [handler]
     log.setLevel("INFO")
     return lines
 
@@ -550,12 +555,10 @@ def test_options_that_do_not_fit_are_one_line(run, corpus, tmp_path, words, mess
 
 
 def test_a_teacher_has_another_key_with_rounded_embeddings(corpus, tmp_path, monkeypatch):
-    from rdtools.label.teachers import TeacherResources, open_teacher
-
     toy(monkeypatch)
     keys = [
-        open_teacher(
-            "be:toy", resources(corpus, TeacherResources, index=str(tmp_path / "index"), index_dtype=dtype)
+        opened_teacher(
+            "be:toy", teacher_resources(corpus, index=str(tmp_path / "index"), index_dtype=dtype)
         ).key
         for dtype in ("float32", "float16")
     ]
