@@ -106,6 +106,8 @@ class EntryPoint:
             # The commands of a pipe share the processors: threads that spin while they wait would take them
             # from each other (measured: several times slower with two commands on two processors).
             os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+            # A lost connection would be reported with a stack of C++, beside our own line.
+            os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
             log.configure(self.name)
             with _tracebacks() if "--debug" in sys.argv else contextlib.nullcontext():
                 self._parse_and_run()
@@ -218,5 +220,8 @@ def _stop(signum: int, frame: object) -> None:
 
 
 def _complain(name: str, message: str, *, colon: bool = True) -> None:
+    words = log.last_words(message)
+    if words is None:
+        return
     with contextlib.suppress(OSError, AttributeError):  # stderr may be closed
-        print(f"{name}{':' if colon else ''} {log.one_line(message)}", file=sys.stderr, flush=True)
+        print(f"{name}{':' if colon else ''} {log.one_line(words)}", file=sys.stderr, flush=True)

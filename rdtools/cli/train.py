@@ -21,6 +21,7 @@ from rdtools.train.options import (
     STUDENTS,
     GroupOptions,
     LossOptions,
+    ProcessOptions,
     StudentOptions,
     TrainingInput,
     TrainingOptions,
@@ -39,6 +40,7 @@ def train(
     source: TrainingInput,
     where: TextOptions,
     loading: LoadingOptions,
+    many: ProcessOptions,
     reading: Reading,
 ) -> None:
     """Train a ranking model on labelled records.
@@ -101,10 +103,10 @@ def train(
     docs, measure, dev), and a last one for the whole run. The same records, options, seed and OMP_NUM_THREADS
     give the same weights on the same machine; so does a resumed run (on a CPU, to the last bit).
 
-    Under torchrun (torchrun --nproc-per-node 4 --no-python rd-train ...) the processes share the groups of
-    each batch. The result is that of one process, except for dropout and rounding; the first process reads,
-    logs and saves. infonce and sparse students need whole batches: --accumulate at least the number of
-    processes.
+    Under torchrun (torchrun --nproc-per-node 4 --no-python rd-train ...) the processes share each batch. The
+    result is that of one process, except for dropout and rounding; the first process reads, logs and saves.
+    If a process ends or does not answer, all end, and --resume goes on, with any number of processes.
+    Processes of several machines need a DIR and a MODEL that all machines see.
     """
     _check_combination(student, loss)
     need_input(source.files)
@@ -119,61 +121,58 @@ def train(
     from rdtools.train.checkpoints import OutputFolder, check_output_folder
     from rdtools.train.curves import plot_history
     from rdtools.train.flops import Flops
-    from rdtools.train.inputs import read_inputs
+    from rdtools.train.inputs import open_inputs
     from rdtools.train.run import DevChecks, train_student
     from rdtools.train.scales import fit_teacher
     from rdtools.train.torchrun import join
     from rdtools.train.tracking import Trackers
-    from rdtools.train.trainer import Trainer, check_process_count
+    from rdtools.train.trainer import Trainer
 
     figures = [] if output.card_metrics is None else read_figures(output.card_metrics)
     card = CardContent(output.output.name if output.output.is_absolute() else str(output.output), figures)
     measure = dev_measure(dev.measure) if dev.is_on else None
     objective = loss.objective
-    processes = join(loading.device)
     flops = Flops(*loss.flops) if student.kind == "sparse" else None
-    check_process_count(objective, training, processes, flops is not None)
-    processes.from_main(partial(check_output_folder, output))
-    model = resolve(STUDENTS, student.kind, "student")(
-        replace(student, seed=training.seed, log_probability=loss.paper_compat),
-        ModelOptions(device=str(processes.device), trust_remote_code=loading.trust_remote_code),
-    )
-    drawn = replace(grouping, seed=training.seed)
-    shared = processes.world_size > 1
-    groups, dev_set = processes.from_main(
-        partial(read_inputs, source, open_collection(where, reading), objective, drawn, shared, dev, student)
-    )
-    groups.unlink()
-    objective = objective.with_options("bce", scale=groups.score_scale)
-    objective, fitted = fit_teacher(objective, groups, model)
-    if loss.mask_false_negatives is not None:
-        margin = loss.mask_false_negatives * model.scale
-        objective = objective.with_options("infonce", false_negative_margin=margin)
-    trainer = Trainer(model, groups, objective, training, processes, flops)
-    options = recorded(student, loss, grouping, trainer.options, dev, source, where, loading)
-    data = {**groups.provenance, **({"dev": dev_set.provenance} if dev_set else {})}
-    base = {"fingerprint": processes.from_main(partial(fingerprint, student.model))}
-    about = {"options": options, "base": base, "data": data, **fitted, "rdtools": __version__}
-    folder = OutputFolder(output, about, card)
-    result = folder.finished() if output.resume and not output.overwrite else None
-    checks = DevChecks(trainer, dev_set, measure, dev) if dev_set and measure else None
-    if result is None:
-        note_folder(output.output, is_main=processes.is_main)
-    elif figures and processes.is_main:
-        folder.rewrite_card(trainer, result)
-    trackers = Trackers(
-        output.report_to if processes.is_main and result is None else (), output.output.name, options
-    )
-    with open_output(None) as out, folder.reserved(processes) if result is None else nullcontext():
-        if output.resume and result is None:
-            folder.resume(trainer)
-        for row in train_student(trainer, folder, checks) if result is None else [result]:
-            if processes.is_main:
-                trackers.report(row)
-                out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-    trackers.finish()
-    if dev.plot is not None and result is None and processes.is_main:
-        plot_history(trainer.history, dev.measure, dev.plot)
+    with join(loading.device, many.process_timeout) as processes:
+        processes.from_main(partial(many.check, student, training.dtype, processes.world_size))
+        processes.from_main(partial(check_output_folder, output))
+        device = "cpu" if many.fsdp else str(processes.device)  # each GPU gets its shard
+        model = resolve(STUDENTS, student.kind, "student")(
+            replace(student, seed=training.seed, log_probability=loss.paper_compat),
+            ModelOptions(device=device, trust_remote_code=loading.trust_remote_code),
+        )
+        collection, drawn = open_collection(where, reading), replace(grouping, seed=training.seed)
+        groups, dev_set = open_inputs(processes, source, collection, objective, drawn, dev, student)
+        objective = objective.with_options("bce", scale=groups.score_scale)
+        objective, fitted = fit_teacher(objective, groups, model)
+        if loss.mask_false_negatives is not None:
+            margin = loss.mask_false_negatives * model.scale
+            objective = objective.with_options("infonce", false_negative_margin=margin)
+        trainer = Trainer(model, groups, objective, training, processes, flops, many.fsdp)
+        options = recorded(student, loss, grouping, trainer.options, dev, source, where, loading)
+        data = {**groups.provenance, **({"dev": dev_set.provenance} if dev_set else {})}
+        base = {"fingerprint": processes.from_main(partial(fingerprint, student.model))}
+        about = {"options": options, "base": base, "data": data, **fitted, "rdtools": __version__}
+        folder = OutputFolder(output, about, card)
+        new = not output.resume or output.overwrite
+        result = None if new else processes.from_main(folder.finished)
+        checks = DevChecks(trainer, dev_set, measure, dev) if dev_set and measure else None
+        if result is None:
+            note_folder(output.output, is_main=processes.is_main)
+        elif figures and processes.is_main:
+            folder.rewrite_card(trainer, result)
+        report_to = output.report_to if processes.is_main and result is None else ()
+        trackers = Trackers(report_to, output.output.name, options)
+        with open_output(None) as out, folder.reserved(processes) if result is None else nullcontext():
+            if output.resume and result is None:
+                folder.resume(trainer)
+            for row in train_student(trainer, folder, checks) if result is None else [result]:
+                if processes.is_main:
+                    trackers.report(row)
+                    out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        trackers.finish()
+        if dev.plot is not None and result is None and processes.is_main:
+            plot_history(trainer.history, dev.measure, dev.plot)
 
 
 def _check_combination(student: StudentOptions, loss: LossOptions) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rdtools")
 T = TypeVar("T")
+
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
@@ -32,6 +33,14 @@ class _StderrLines(logging.Handler):
             tqdm.write(line, file=sys.stderr)
         else:
             print(line, file=sys.stderr, flush=True)
+
+
+def _all_words(words: str) -> str | None:
+    return words
+
+
+last_words: Callable[[str], str | None] = _all_words
+"""Return what a command says when it fails; nothing where another process has said why all of them end."""
 
 
 def configure(command: str, *, quiet: bool = False, verbose: bool = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableSequence, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -30,3 +30,10 @@ def shuffled(items: Sequence[T], rng: random.Random) -> Iterator[T]:
 def sample_places(items: Sequence[T], count: int, rng: random.Random) -> list[T]:
     """Draw `count` items without replacement, in random order; all of them if there are fewer."""
     return list(islice(shuffled(items, rng), count))
+
+
+def shuffle_in_place(items: MutableSequence[T], rng: random.Random) -> None:
+    """Put items in random order, that of `shuffled`, without holding more than them."""
+    for place in range(len(items)):
+        other = place + int(rng.random() * (len(items) - place))
+        items[place], items[other] = items[other], items[place]

@@ -70,16 +70,19 @@ class PairScorer:
         """A mark for the key of a cache, empty if the model reads no more than the tokens of a pair."""
         return self._preprocess.mark("")
 
+    @property
+    def called(self) -> torch.nn.Module:
+        """The module that `__call__` calls."""
+        called: torch.nn.Module = self.model if self._modular else self.model.model
+        return called
+
     def tokenise(self, pairs: Sequence[tuple[str, str]], **text: Any) -> Features:
         """Return the tokens of pairs of query and document; `text` are arguments of the tokenizer."""
         return self._preprocess(pairs, **text)
 
     def __call__(self, features: dict[str, Any]) -> Tensor:
         """Return the model's outputs of a padded batch, (n, labels) float32."""
-        if self._modular:
-            scores: Tensor = self.model(features)["scores"]
-        else:
-            scores = self.model.model(**features).logits
+        scores: Tensor = self.called(features)["scores"] if self._modular else self.called(**features).logits
         return scores.float()
 
     def logits(self, features: dict[str, Any]) -> Tensor:

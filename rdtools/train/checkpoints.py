@@ -78,7 +78,10 @@ class OutputFolder:
             yield
 
     def save_checkpoint(self, trainer: Trainer) -> None:
-        """Save a checkpoint and remove the older ones."""
+        """Save a checkpoint and remove the older ones; processes other than the main one give shards."""
+        if not trainer.processes.is_main:
+            trainer.save_checkpoint(None)
+            return
         older = checkpoints_in(self.folder).values()
         with _whole_folder(self.checkpoints / f"step-{trainer.progress.step}") as folder:
             trainer.save_checkpoint(folder)
@@ -93,7 +96,10 @@ class OutputFolder:
         Raises:
             RdError: it belongs to a run with other data or other options.
         """
-        checkpoint = self.newest_checkpoint()
+        checkpoint = trainer.processes.from_main(self.newest_checkpoint)
+        if checkpoint is not None and not checkpoint.exists():
+            problem = f"process {trainer.processes.rank} does not see it"
+            raise RdError(f"{checkpoint}: {problem} (give a folder that all machines share)")
         if checkpoint is None:
             log.info("%s: no checkpoint yet: starting at the beginning", self.folder)
             return
@@ -122,10 +128,13 @@ class OutputFolder:
     def save(self, trainer: Trainer, result: dict[str, Any]) -> None:
         """Write the trained model; it replaces the checkpoints, or an older model, and no other files.
 
-        `result` is the last line of the run.
+        `result` is the last line of the run. Other processes than the main one give their shards.
         """
-        with _whole_folder(self.folder, added_files) as folder:
-            about = {**self.about, NEEDS: trainer.student.save(folder)}
+        with trainer.weights.whole() as student, contextlib.ExitStack() as stack:
+            if student is None:
+                return
+            folder = stack.enter_context(_whole_folder(self.folder, added_files))
+            about = {**self.about, NEEDS: student.save(folder)}
             dev = {"dev": trainer.history.dev} if trainer.history.dev else {}
             learned = trainer.student.learned_scale
             scale = {} if learned is None else {"scale": learned}

@@ -10,6 +10,7 @@ from torch import Tensor
 from rdtools.models.encoding import feature_batches, groups_of_kind
 from rdtools.models.preprocessing import Features
 from rdtools.train.students import Batch, Student
+from rdtools.train.torchrun import Processes
 
 CPU_TOKENS, GPU_TOKENS = 512, 16384
 """Tokens of a micro-batch. On a CPU, 512 is twice as fast as 4096 for passages: there is less padding."""
@@ -18,46 +19,90 @@ CPU_TOKENS, GPU_TOKENS = 512, 16384
 class GradientCache:
     """Encodes batches for a loss, and adds the gradients of the loss to those of the student.
 
-    With a `mini_batch_size`, only that many inputs have a graph at a time (gradient caching).
+    With a `mini_batch_size`, only that many inputs have a graph at a time (gradient caching; Gao et al.,
+    arXiv 2101.06983): they are encoded without a graph, the loss gives the gradient of each encoding, and
+    each micro-batch is encoded again, with the same dropout, to send its gradient back.
+
+    Args:
+        factor: of the gradients that are sent back.
     """
 
-    def __init__(self, student: Student, dtype: torch.dtype, mini_batch_size: int | None = None) -> None:
+    def __init__(
+        self,
+        student: Student,
+        dtype: torch.dtype,
+        mini_batch_size: int | None = None,
+        processes: Processes = Processes(),
+        factor: float = 1.0,
+    ) -> None:
         self._student = student
         self._dtype = dtype
         self._size = mini_batch_size
+        self._processes = processes
+        self._factor = factor
 
-    def run(self, batch: Batch, learn: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return `learn(encodings)`, which must call `backward` on its loss of the encodings (n, width)."""
-        return self._plain(batch, learn) if self._size is None else self._cached(batch, learn, self._size)
+    def run(self, batch: Batch, learn: Callable[[Tensor], Tensor], *, shared: bool = False) -> Tensor:
+        """Return `learn(encodings)`, which must call `backward` on its loss of the encodings (n, width).
 
-    def _plain(self, batch: Batch, learn: Callable[[Tensor], Tensor]) -> Tensor:
-        """Encode all micro-batches in one graph."""
-        tokens = CPU_TOKENS if self._student.device.type == "cpu" else GPU_TOKENS
-        parts = list(feature_batches(batch.features, tokens))
-        return learn(in_input_order([self._encode(batch, rows) for rows in parts], parts))
-
-    def _cached(self, batch: Batch, learn: Callable[[Tensor], Tensor], size: int) -> Tensor:
-        """Use gradient caching (Gao et al., arXiv 2101.06983): one micro-batch has a graph at a time.
-
-        All inputs are encoded without a graph, and the loss gives the gradient of each encoding. Each
-        micro-batch is then encoded again, with the same dropout, and its gradient is sent back through it.
+        A `shared` batch is the same in all processes. Each of them encodes some of the inputs and learns from
+        all encodings, whose gradients are added up. All of them run the model equally often, as the shards of
+        a model need it: one that has fewer micro-batches encodes an input for nothing.
         """
-        parts = list(chunks(batch.features, size))
-        states = []
-        encodings = []
+        count, place = (self._processes.world_size, self._processes.rank) if shared else (1, 0)
+        shares = [self._micro_batches(batch, each, count) for each in range(count)]
+        own = shares[place]
+        turns = [*own, *[[0]] * (max(map(len, shares)) - len(own))]
+        encodings, states, after = self._encode_all(batch, turns)
+        found = [encoding.detach() for encoding in encodings]
+        if shared:
+            found = [self._processes.gather(torch.cat(found), [sum(map(len, share)) for share in shares])]
+        encoded = in_input_order(found, [rows for share in shares for rows in share]).requires_grad_()
+        figures = learn(encoded)
+        gradient = torch.zeros_like(encoded) if encoded.grad is None else self._factor * encoded.grad
+        if shared:
+            self._processes.all_reduce([gradient])
+        for turn, rows in enumerate(turns):
+            if states:
+                set_rng_state(states[turn], self._student.device)
+                encodings[turn] = self._encode(batch, rows)
+            sent = gradient[rows] if turn < len(own) else torch.zeros_like(encodings[turn])
+            if encodings[turn].requires_grad:  # else all weights of the model are frozen
+                encodings[turn].backward(sent)  # type: ignore[no-untyped-call]
+        if states:
+            set_rng_state(after, self._student.device)
+        return figures
+
+    def _encode_all(
+        self, batch: Batch, turns: Sequence[Sequence[int]]
+    ) -> tuple[list[Tensor], list[list[Tensor]], list[Tensor]]:
+        """Return the encodings of micro-batches; if they have no graph, also the states of dropout.
+
+        Those are the states before each micro-batch, and the one after all.
+        """
+        if self._size is None:
+            return [self._encode(batch, rows) for rows in turns], [], []
+        encodings, states = [], []
         with torch.no_grad():
-            for rows in parts:
+            for rows in turns:
                 states.append(rng_state(self._student.device))
                 encodings.append(self._encode(batch, rows))
-        encoded = in_input_order(encodings, parts).requires_grad_()
-        found = learn(encoded)
-        after = rng_state(self._student.device)
-        assert encoded.grad is not None
-        for rows, state in zip(parts, states, strict=True):
-            set_rng_state(state, self._student.device)
-            self._encode(batch, rows).backward(encoded.grad[rows])  # type: ignore[no-untyped-call]
-        set_rng_state(after, self._student.device)
-        return found
+        return encodings, states, rng_state(self._student.device)
+
+    def _micro_batches(self, batch: Batch, place: int, count: int) -> list[list[int]]:
+        """Return the rows of the micro-batches of one of `count` processes, which get like lengths."""
+        rows: Sequence[int] = range(len(batch.lengths))
+        features = batch.features
+        if count > 1:
+            rows = sorted(rows, key=lambda row: -batch.lengths[row])[place::count]
+            features = {key: [column[row] for row in rows] for key, column in features.items()}
+        if not rows:
+            return []
+        if self._size is None:
+            tokens = CPU_TOKENS if self._student.device.type == "cpu" else GPU_TOKENS
+            parts = feature_batches(features, tokens)
+        else:
+            parts = chunks(features, self._size)
+        return [[rows[index] for index in part] for part in parts]
 
     def _encode(self, batch: Batch, rows: Sequence[int]) -> Tensor:
         """Encode, in half precision if `dtype` says so; weights, scores and loss stay float32."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import mmap
 import os
 import random
 import tempfile
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
@@ -21,11 +22,12 @@ from rdtools.core.errors import RdError
 from rdtools.core.log import log, plural
 from rdtools.core.output import spooling
 from rdtools.core.provenance import CHANGES
-from rdtools.core.randomness import sample_places
+from rdtools.core.randomness import sample_places, shuffle_in_place
 from rdtools.core.records import Record, is_positive
 from rdtools.train.losses.objective import Objective
 from rdtools.train.losses.table import NEGATIVE, ORDER, PAIR, POSITIVE, Loss
 from rdtools.train.options import GroupOptions
+from rdtools.train.systematic_sample import SystematicSample
 
 
 class Document(NamedTuple):
@@ -52,34 +54,22 @@ class Group:
         return self.documents[: len(self.documents) - self.in_batch_negatives]
 
 
-class SystematicSample:
-    """Every k-th item of a sequence, k growing with its length, so that between 1,000 and 2,000 are held."""
-
-    def __init__(self, size: int = 1000) -> None:
-        self.items: list[list[Document]] = []
-        self._size, self._step, self._seen = size, 1, 0
-
-    def add(self, item: list[Document]) -> None:
-        if self._seen % self._step == 0:
-            self.items.append(item)
-        self._seen += 1
-        if len(self.items) == 2 * self._size:
-            del self.items[1::2]
-            self._step *= 2
+_ALIGNED = 2**16
+"""A multiple of the pages of all systems: where a part of a file that is mapped into memory begins."""
 
 
 class Groups:
     """All groups of a training run, as one endless sequence of epochs, each in its own random order.
 
-    A temporary file holds the records; memory holds 12 bytes for each, and 8 more for the order of an epoch.
-    The group of a record depends only on (seed, epoch, query_id, number of the record). Pickling keeps the
-    path of the file: another process of this machine can open it before `unlink`.
+    A temporary file holds the records and, mapped into memory, where each begins; memory holds 8 bytes for
+    each, the order of an epoch. The group of a record depends only on (seed, epoch, query_id, number of the
+    record). A pickled copy holds no file: another process `open`s the same one, or a copy of it.
 
     Args:
         records: the records to learn from, read once.
         objective: decides which documents and records are usable; the others are left out and counted.
         score_scale: the scale of records that do not say theirs.
-        shared: keep the file's name until `unlink` is called.
+        shared: keep the file's name, which is `path`, for other processes.
 
     Raises:
         RdError: nothing is left to learn from, or the records mix scales.
@@ -103,49 +93,67 @@ class Groups:
         self._left_out: Counter[str] = Counter()
         self._unused: Counter[tuple[str, str]] = Counter()  # (loss, why it cannot use a record)
         with spooling():
-            handle, self._path = tempfile.mkstemp(prefix="rdtools-")
-        self._file = os.fdopen(handle, "w+b")
+            handle, path = tempfile.mkstemp(prefix="rdtools-")
+        self._file, self.path = os.fdopen(handle, "w+b"), Path(path)
         if not shared:
-            self.unlink()
-        self._starts = array("q", [0])
-        self._sizes = array("i")  # documents in a group of each record
+            self.path.unlink()
         self._sample = SystematicSample()
         self._order: tuple[int, Sequence[int]] = (-1, [])
-        digest = hashlib.blake2b(digest_size=16)
         try:
-            for record in records:
-                documents = self._usable(record)
-                if documents is not None:
-                    line = orjson.dumps([record["query_id"], record["query"], [*map(list, documents)]])
-                    digest.update(line)
-                    with spooling():
-                        self._file.write(line)
-                    self._starts.append(self._starts[-1] + len(line))
-                    self._sizes.append(sum(self._counts(documents)))
-                    self._sample.add(documents)
-            with spooling():
-                self._file.flush()
+            self.fingerprint = self._spool(records)
+            self._map()
             self._report()
         except BaseException:
-            self.unlink()
+            self.path.unlink(missing_ok=True)
             raise
-        self.fingerprint = digest.hexdigest()
+
+    def _spool(self, records: Iterable[Record]) -> str:
+        """Write the usable records, then int64: where each begins, and int32: its documents in a group.
+
+        Returns:
+            The hash of the records.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        starts, sizes = array("q", [0]), array("i")
+        for record in records:
+            documents = self._usable(record)
+            if documents is not None:
+                line = orjson.dumps([record["query_id"], record["query"], [*map(list, documents)]])
+                digest.update(line)
+                with spooling():
+                    self._file.write(line)
+                starts.append(starts[-1] + len(line))
+                sizes.append(sum(self._counts(documents)))
+                self._sample.add([(document.score, document.positive) for document in documents])
+        self._count, self._tables = len(sizes), -(-starts[-1] // _ALIGNED) * _ALIGNED
+        with spooling():
+            self._file.seek(self._tables)
+            starts.tofile(self._file)
+            sizes.tofile(self._file)
+            self._file.flush()
+        return digest.hexdigest()
+
+    def _map(self) -> None:
+        starts = 8 * (self._count + 1)
+        size = starts + 4 * self._count
+        tables = memoryview(
+            mmap.mmap(self._file.fileno(), size, access=mmap.ACCESS_READ, offset=self._tables)
+        )
+        self._starts, self._sizes = tables[:starts].cast("q"), tables[starts:].cast("i")
+
+    def open(self, path: Path) -> None:
+        """Read the records from this file, which is that of `path` or a copy of it."""
+        self._file = path.open("r+b")
+        self._map()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_file"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._file = open(self._path, "r+b")  # noqa: SIM115 (open as long as this object)
-
-    def unlink(self) -> None:
-        """Remove the file's name, if it still has one; open files stay readable."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
+        return {
+            name: value for name, value in vars(self).items() if name not in ("_file", "_starts", "_sizes")
+        }
 
     def __len__(self) -> int:
         """Groups in an epoch."""
-        return len(self._sizes)
+        return self._count
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -194,8 +202,11 @@ class Groups:
     @property
     def judged_sample(self) -> list[Judged]:
         """The scores of a sample of the groups, and which of their documents are positive."""
-        scored = [[doc for doc in group if doc.score is not None] for group in self._sample.items]
-        return [([doc.score or 0.0 for doc in group], [doc.positive for doc in group]) for group in scored]
+        scored = [
+            [(score, positive) for score, positive in group if score is not None]
+            for group in self._sample.items
+        ]
+        return [([score for score, _ in group], [positive for _, positive in group]) for group in scored]
 
     def _usable(self, record: Record) -> list[Document] | None:
         """Return the documents that the objective can use, or None if no loss can."""
@@ -282,8 +293,8 @@ class Groups:
         return positives, min(negatives, self._options.group_size - positives)
 
     def _draw(self, index: int, epoch: int) -> Group:
-        self._file.seek(self._starts[index])
-        query_id, query, rows = orjson.loads(self._file.read(self._starts[index + 1] - self._starts[index]))
+        start, end = self._starts[index], self._starts[index + 1]
+        query_id, query, rows = orjson.loads(os.pread(self._file.fileno(), end - start, start))
         documents = [Document(*row) for row in rows]
         rng = random.Random(f"{self._options.seed}\t{epoch}\t{query_id}\t{index}")
         positives = [document for document in documents if document.positive]
@@ -294,8 +305,9 @@ class Groups:
 
     def _epoch_order(self, epoch: int) -> Sequence[int]:
         if self._order[0] != epoch:
-            rng = random.Random(f"{self._options.seed}\t{epoch}")
-            self._order = (epoch, array("q", sample_places(range(len(self)), len(self), rng)))
+            order = array("q", range(len(self)))
+            shuffle_in_place(order, random.Random(f"{self._options.seed}\t{epoch}"))
+            self._order = (epoch, order)
         return self._order[1]
 
 

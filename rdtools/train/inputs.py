@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from rdtools.data.collection import Collection
 from rdtools.data.leakage import open_leakage
 from rdtools.formats import expected, read_records
@@ -11,6 +13,33 @@ from rdtools.train.groups import Groups
 from rdtools.train.losses.objective import Objective
 from rdtools.train.options import GroupOptions, StudentOptions, TrainingInput
 from rdtools.train.teacher import check_teacher
+from rdtools.train.torchrun import Processes
+
+
+def open_inputs(
+    processes: Processes,
+    source: TrainingInput,
+    collection: Collection,
+    objective: Objective,
+    grouping: GroupOptions,
+    dev: DevOptions,
+    student: StudentOptions,
+) -> tuple[Groups, DevSet | None]:
+    """Let the main process read the dev set and the records; the others open the file of the groups."""
+    shared = processes.world_size > 1
+    with ExitStack() as stack:
+
+        def read() -> tuple[Groups, DevSet | None]:
+            made = read_inputs(source, collection, objective, grouping, shared, dev, student)
+            if shared:
+                stack.callback(made[0].path.unlink)
+            return made
+
+        groups, dev_set = processes.from_main(read)
+        if shared:
+            with processes.at_hand(groups.path) as path:
+                groups.open(path)
+    return groups, dev_set
 
 
 def read_inputs(

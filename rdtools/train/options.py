@@ -31,7 +31,7 @@ FLOPS = 5e-5, 3e-5
 """The weights of the FLOPS regulariser for queries and documents, as in sentence-transformers' examples."""
 LEARNED = "learned"
 """The word for a --scale that training changes."""
-INCIDENTAL = ("explain_loss", "files", "check_against", "device", "plot")
+INCIDENTAL = ("explain_loss", "files", "check_against", "device", "plot", "fsdp", "process_timeout")
 """Options that do not change what is trained: not recorded with the model, and free to differ on --resume.
 
 The groups `TrainingOutput` and `Reading` are not recorded either.
@@ -289,6 +289,37 @@ class TrainingOutput(OptionGroup):
         help="Put the values in FILE into the README.md of DIR; with --resume also into that of a finished "
         "run. FILE is the output of rd-eval, tsv or jsonl.",
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ProcessOptions(OptionGroup):
+    """The processes of torchrun; a run may be resumed by other ones."""
+
+    heading: ClassVar[str] = "Several processes (torchrun)"
+
+    fsdp: bool = flag(
+        "--fsdp", default=False,
+        help="Split weights, gradients and optimiser over the processes, for a model too large for one GPU.",
+    )  # fmt: skip
+    process_timeout: float = flag(
+        "--process-timeout", default=600.0, metavar="SECONDS", above=0,
+        help="End the run if a process does not do its part of a step in SECONDS.",
+    )  # fmt: skip
+
+    def check(self, student: StudentOptions, dtype: str, world_size: int) -> None:
+        """Refuse --fsdp where it cannot work.
+
+        Raises:
+            UsageError: the message says what to do.
+        """
+        if not self.fsdp:
+            return
+        if world_size == 1:
+            raise UsageError("--fsdp needs several processes (start rd-train with torchrun)")
+        if student.scale == LEARNED:
+            raise UsageError("--fsdp needs a fixed --scale (a number, or the default)")
+        if dtype == "float16":
+            raise UsageError("--fsdp is for --dtype float32 and bf16")
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,9 @@ class DevChecks:
     """The measurements of a run: when, what they give, and what follows from them.
 
     The values and the best weights are in the history of the trainer, which checkpoints keep. Of several
-    processes the main one measures and tells the others. Measuring draws nothing at random and changes
-    neither weights nor optimiser, so it does not change the training.
+    processes the main one measures and tells the others; if each has a shard of the weights, all measure.
+    Measuring draws nothing at random and changes neither weights nor optimiser, so it does not change the
+    training.
 
     Attributes:
         seconds: the time that measuring has taken.
@@ -61,11 +62,12 @@ class DevChecks:
         """Measure the student, keep its weights if they are the best so far, and return a row."""
         begin = time.monotonic()
         history, progress = self.trainer.history, self.trainer.progress
-        value = self.trainer.processes.from_main(self._value)
+        from_main, sharded = self.trainer.processes.from_main, self.trainer.weights.sharded
+        found = self._value() if sharded else None  # all processes are needed to run the model
+        value = from_main(self._value if found is None else lambda: found)
         history.dev.append((progress.step, value))
         if progress.step and history.best_measurement[0] == progress.step:
-            weights = self.trainer.student.module.state_dict()
-            history.best = {name: weight.detach().cpu().clone() for name, weight in weights.items()}
+            history.best = self.trainer.weights.state()
         self.seconds += time.monotonic() - begin
         return {
             "step": progress.step, "docs": progress.docs,
@@ -86,7 +88,7 @@ class DevChecks:
         history, measure = self.trainer.history, self.options.measure
         step, value = history.best_measurement
         if step != self.trainer.progress.step and history.best is not None:
-            self.trainer.student.module.load_state_dict(history.best)
+            self.trainer.weights.load(history.best)
         log.info(
             "%s of %s: %.4f untrained, %.4f after step %d (saved), %.4f at the end", measure,
             plural(len(self.dev_set.qrels), "query"), history.untrained, value, step, history.dev[-1][1],
@@ -114,10 +116,10 @@ def train_student(
     `dev` (of the saved weights), `dev_step` (their step), `dev_untrained`, `dev_queries`, `dev_seconds` and
     `stopped_early`; with a learned scale also `scale` (of the saved weights); of a sparse encoder also
     `flops` and `active_dims` (of the saved weights, over the texts of the last step). Of several processes
-    the main one saves.
+    the main one saves; if each has a shard of the weights, the others help.
     """
     log_steps, save_steps = folder.options.log_steps, folder.options.save_steps
-    history, is_main = trainer.history, trainer.processes.is_main
+    history, saves = trainer.history, trainer.processes.is_main or trainer.weights.sharded
     if trainer.progress.step == 0:
         if advice := too_short(trainer.steps, trainer.lr):
             log.warning("%s", advice)
@@ -140,7 +142,7 @@ def train_student(
                 yield measured
             if last:
                 break
-            if is_main and save_steps and step % save_steps == 0:
+            if saves and save_steps and step % save_steps == 0:
                 folder.save_checkpoint(trainer)
     trainer.student.module.eval()
     seconds = time.monotonic() - begin - ((dev.seconds if dev is not None else 0.0) - measured_before)
@@ -161,7 +163,7 @@ def train_student(
         result["scale"] = scale
     if trainer.flops is not None:
         result |= trainer.sparsity()
-    if is_main:
+    if saves:
         folder.save(trainer, result)
     yield result
 

@@ -85,6 +85,11 @@ class Student(ABC):
     """The natural logarithm of the factor, a parameter of `module`; None if the factor is fixed."""
 
     @property
+    def called(self) -> nn.Module:
+        """The module that `encode` calls: `module`, or the only one in it that has weights."""
+        return self.module
+
+    @property
     def learned_scale(self) -> float | None:
         """The present value of a learned factor; None if the factor is fixed."""
         return None if self.ln_scale is None else float(f"{math.exp(self.ln_scale.item()):.6g}")
@@ -290,6 +295,10 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
             return nn.functional.logsigmoid(logits) if self._log_probability else logits
 
         return Batch(features, scores)
+
+    @property
+    def called(self) -> nn.Module:
+        return self._scorer.called
 
     def encode(self, features: dict[str, Tensor]) -> Tensor:
         return self._scorer.logits(features).unsqueeze(1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, load_model, save_model
 from torch import Tensor
 
 from rdtools.core.errors import RdError, UsageError
@@ -26,7 +26,9 @@ from rdtools.train.in_batch import add_in_batch_negatives
 from rdtools.train.losses.objective import Labels, Objective
 from rdtools.train.options import TrainingOptions
 from rdtools.train.students import Batch, Student
+from rdtools.train.targets import labels, unequal
 from rdtools.train.torchrun import Processes
+from rdtools.train.weights import ShardedWeights, Weights
 
 COLLAPSED_STEPS = 20
 """After this many steps in a row without a group that has two different scores, a warning."""
@@ -52,8 +54,8 @@ class Trainer:
     A step is one optimiser step over `accumulate` batches of `batch_size` groups; its loss is the mean over
     all of their groups. The number of a step decides its groups (by their place in the endless sequence) and
     its dropout (with the seed), so a run can be resumed at any step. Several processes share the groups of
-    each batch, or whole batches if in-batch negatives or `flops` connect the groups; their gradients add up
-    to those of one process.
+    each batch, and their gradients add up to those of one process. Where in-batch negatives or `flops`
+    connect the groups, and with `fsdp`, they share the inputs of the batch instead, and exchange encodings.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Trainer:
         options: TrainingOptions = TrainingOptions(),
         processes: Processes = Processes(),
         flops: Flops | None = None,
+        fsdp: bool = False,
     ) -> None:
         self.student = student
         self.groups = groups
@@ -75,12 +78,17 @@ class Trainer:
         self.history = History()
         self.total_groups = self._count_groups()
         self.steps = math.ceil(self.total_groups / self.options.groups_per_step)
+        self.weights = (ShardedWeights if fsdp else Weights)(student, processes)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(student), lr=self.lr, weight_decay=options.weight_decay, fused=True
         )
         dtype = DTYPES[options.dtype]
         self.scaler = torch.amp.GradScaler(student.device.type, enabled=dtype == "float16")
-        self._cache = GradientCache(student, getattr(torch, dtype), options.mini_batch_size)
+        factor = processes.world_size if fsdp else 1  # shards of gradients are means over the processes
+        self._cache = GradientCache(
+            student, getattr(torch, dtype), options.mini_batch_size, processes, factor
+        )
+        self._shares_inputs = processes.world_size > 1 and (objective.in_batch or flops is not None or fsdp)
         self._trained: list[torch.nn.Parameter] | None = None
         self._collapsed = 0
 
@@ -154,7 +162,8 @@ class Trainer:
         tokens, all_groups = 0, sum(map(len, batches))
         for groups, truth in self._own_share(batches, truths):
             batch = self.student.batch(groups)
-            tokens += sum(batch.lengths)
+            if not self._shares_inputs or self.processes.is_main:
+                tokens += sum(batch.lengths)
             share = len(groups) / all_groups
             found += self._backward(batch, truth.to(self.student.device), counts, share)
         found = torch.cat([found, found.new_tensor([tokens])])
@@ -184,20 +193,21 @@ class Trainer:
     def _own_share(
         self, batches: Sequence[list[Group]], truths: Sequence[Labels]
     ) -> Iterator[tuple[list[Group], Labels]]:
-        """Yield the batches, or the parts of batches, that this process computes."""
+        """Yield the batches, or parts of them, that this process encodes, and the targets of its groups."""
         rank, count = self.processes.rank, self.processes.world_size
-        if count == 1 or self.objective.in_batch or self.flops is not None:
-            yield from zip(batches[rank::count], truths[rank::count], strict=True)
-            return
-        for batch in batches:
-            if share := batch[rank::count]:
+        for batch, truth in zip(batches, truths, strict=True):
+            if count == 1:
+                yield batch, truth
+            elif self._shares_inputs:
+                yield batch, Labels(*(part[rank::count] for part in truth))
+            elif share := batch[rank::count]:
                 yield share, labels(share)
 
     def _exchange(self, found: Tensor) -> None:
         """Add up the figures of the processes, and their gradients."""
         if self.processes.world_size == 1:
             return
-        parameters = list(self.student.module.parameters())
+        parameters = [] if self.weights.sharded else list(self.student.module.parameters())
         if self._trained is None:  # a process without a group has no gradients, but must add zeros
             touched = torch.tensor(
                 [p.grad is not None for p in parameters], device=found.device, dtype=torch.int32
@@ -217,19 +227,22 @@ class Trainer:
         `share` is that of its groups in all groups of the step.
         """
 
+        rank, count = (self.processes.rank, self.processes.world_size) if self._shares_inputs else (0, 1)
+
         def learn(encoded: Tensor) -> Tensor:
-            scores = batch.scores(encoded)
+            scores = batch.scores(encoded)[rank::count]
+            own = share / count
             parts = self.objective.parts(scores, truth, counts)
             loss = self.objective.total(parts)
             figures = [part.detach() for part in parts] + [unequal(scores.detach(), truth.mask)]
             if self.flops is not None:
                 penalty, sparsity = self.flops(encoded, batch.queries)
-                loss = loss + share * self.flops.share(self.progress.step, self.steps) * penalty
-                figures += [share * figure for figure in sparsity]
+                loss = loss + own * self.flops.share(self.progress.step, self.steps) * penalty
+                figures += [own * figure for figure in sparsity]
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             return torch.stack(figures)
 
-        return self._cache.run(batch, learn)
+        return self._cache.run(batch, learn, shared=self._shares_inputs)
 
     @torch.no_grad()
     def sparsity(self) -> dict[str, Any]:
@@ -251,16 +264,20 @@ class Trainer:
                 "(a lower --lr, more --warmup, another --loss or --seed may help)", COLLAPSED_STEPS,
             )  # fmt: skip
 
-    def save_checkpoint(self, folder: Path) -> None:
-        """Write weights, optimiser, progress and history."""
-        save_model(self.student.module, str(folder / "model.safetensors"))
-        state = {
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "progress": vars(self.progress),
-            "history": self.history.state(),
-        }
-        torch.save(state, folder / "state.pt")
+    def save_checkpoint(self, folder: Path | None) -> None:
+        """Write weights, optimiser, progress and history; only the main process has a folder."""
+        with self.weights.whole() as student:
+            optimizer = self.weights.gathered(self.optimizer.state_dict())
+            if student is None or folder is None:
+                return
+            save_model(student.module, str(folder / "model.safetensors"))
+            state = {
+                "optimizer": optimizer,
+                "scaler": self.scaler.state_dict(),
+                "progress": vars(self.progress),
+                "history": self.history.state(),
+            }
+            torch.save(state, folder / "state.pt")
 
     def load_checkpoint(self, folder: Path) -> None:
         """Read weights, optimiser, progress and history.
@@ -268,13 +285,20 @@ class Trainer:
         Raises:
             Exception: of many kinds, if it is damaged.
         """
-        state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+        sharded, is_main = self.weights.sharded, self.processes.is_main
+        state = torch.load(folder / "state.pt", map_location="cpu", mmap=sharded, weights_only=True)
         check_state(state, self.optimizer, self.steps)
-        load_model(self.student.module, str(folder / "model.safetensors"), device=str(self.student.device))
-        self.optimizer.load_state_dict(state["optimizer"])
+        model = str(folder / "model.safetensors")
+        if sharded:
+            self.weights.load(load_file(model) if is_main else {})
+        else:
+            load_model(self.student.module, model, device=str(self.student.device))
+        self.optimizer.load_state_dict(self.weights.own_part(state["optimizer"]))
         self.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
         self.history = History.from_state(state.get("history", {}))
+        if best := self.history.best:
+            self.history.best = {name: weight.clone() for name, weight in best.items()} if is_main else {}
 
 
 def parameter_groups(student: Student) -> list[dict[str, Any]]:
@@ -286,22 +310,6 @@ def parameter_groups(student: Student) -> list[dict[str, Any]]:
     return groups
 
 
-def check_process_count(
-    objective: Objective, options: TrainingOptions, processes: Processes, flops: bool = False
-) -> None:
-    """Refuse more processes than a step has batches, if each batch stays in one process.
-
-    Raises:
-        UsageError: the message says what to do.
-    """
-    count = processes.world_size
-    if (objective.in_batch or flops) and options.accumulate < count:
-        what = "in-batch negatives" if objective.in_batch else "the FLOPS regulariser"
-        raise UsageError(
-            f"{what} on {count} processes need --accumulate {count} or more (a batch stays in one process)"
-        )
-
-
 def schedule(step: int, steps: int, warmup: float) -> float:
     """Return the share of the learning rate at `step` of 0 … steps − 1: a linear rise, then a linear fall.
 
@@ -309,29 +317,6 @@ def schedule(step: int, steps: int, warmup: float) -> float:
     """
     rise = math.ceil(warmup * steps) if warmup < 1 else steps - 1
     return (step + 1) / (rise + 1) if step < rise else (steps - step) / (steps - rise)
-
-
-def labels(groups: Sequence[Group]) -> Labels:
-    """Return the targets of groups, (B, G) on the CPU."""
-    width = max(len(group.documents) for group in groups)
-    teacher = torch.full((len(groups), width), math.nan)
-    positive, mask, own = torch.zeros(3, len(groups), width, dtype=torch.bool)
-    for row, group in enumerate(groups):
-        n = len(group.documents)
-        scores = [math.nan if document.score is None else document.score for document in group.documents]
-        teacher[row, :n] = torch.tensor(scores)
-        positive[row, :n] = torch.tensor([document.positive for document in group.documents])
-        mask[row, :n] = True
-        own[row, : len(group.own)] = True
-    return Labels(teacher, positive, mask, own)
-
-
-def unequal(scores: Tensor, mask: Tensor) -> Tensor:
-    """Count the groups of (B, G) scores with two different ones, beyond rounding, or with one document."""
-    highest = scores.masked_fill(~mask, -math.inf).amax(-1)
-    lowest = scores.masked_fill(~mask, math.inf).amin(-1)
-    apart = highest - lowest > 1e-4 * highest.abs().clamp(min=1e-4)
-    return (apart | (mask.sum(-1) < 2)).sum().to(scores.dtype)
 
 
 def _seed_of(seed: int, step: int, rank: int) -> int:
