@@ -248,3 +248,15 @@ def tiny_ce(tmp_path_factory: pytest.TempPathFactory) -> str:
     BertForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_sparse(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A random 4-layer model for masked words, which a sparse encoder starts from; its two ends are tied."""
+    from transformers import BertForMaskedLM
+
+    folder = tmp_path_factory.mktemp("tiny-sparse")
+    config, tokenizer = _tiny_config_and_tokenizer(folder, None)
+    BertForMaskedLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)

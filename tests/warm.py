@@ -120,10 +120,11 @@ def answer(callers):
 
 
 def become(command, arguments, cwd, environment, streams):
-    """Run a command in this process, with three file descriptors as streams, and end with its status."""
+    """Run a command, or a script, in this process, with three descriptors as streams; end with its status."""
     import importlib
     import io
     import resource
+    import runpy
     import traceback
 
     if size := environment.pop(FILE_SIZE, None):
@@ -145,7 +146,11 @@ def become(command, arguments, cwd, environment, streams):
     sys.argv = [command, *arguments]
     status = 0
     try:
-        importlib.import_module(f"rdtools.cli.{command.removeprefix('rd-')}").main()
+        if command.endswith(".py"):
+            sys.path.insert(0, os.path.dirname(command))
+            runpy.run_path(command, run_name="__main__")
+        else:
+            importlib.import_module(f"rdtools.cli.{command.removeprefix('rd-')}").main()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rdtools.core.errors import RdError
-from rdtools.core.randomness import generator, shuffled
+from rdtools.core.randomness import generator, shuffle_in_place, shuffled
 from rdtools.mine.sampling import SAMPLING, log_random, stratified, stratified_width, top, uniform
 
 POOL: list[Any] = [{"doc_id": str(n), "score": float(100 - n)} for n in range(100)]
@@ -137,6 +137,9 @@ def test_a_shuffle_is_fisher_and_yates():
             other = place + int(rng.random() * (size - place))
             array[place], array[other] = array[other], array[place]
         assert list(shuffled(range(size), random.Random(size))) == array
+        in_place = list(range(size))
+        shuffle_in_place(in_place, random.Random(size))
+        assert in_place == array
 
 
 def test_a_shuffle_is_drawn_as_far_as_it_is_asked_for():

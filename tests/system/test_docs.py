@@ -51,6 +51,8 @@ ONLY_PARSED = {
     "python tests/": "minutes of measuring; the files exist",
     "ruff check": "a check of its own",
     "sbatch --array": "needs Slurm; the next block runs its script",
+    "ranknet --fsdp": "needs several processes (test_many_processes.py has them)",
+    "sbatch --nodes": "needs Slurm; test_many_processes.py runs its script",
     "spark-submit --master": "needs Spark (test_cluster.py runs it where there is one)",
 }
 """Parts of blocks that are not run, and why. Commands of rdtools in these blocks are parsed all the same."""
@@ -71,7 +73,7 @@ STAND_INS = (
 """Big models and collections, and the tiny ones of the tests in their place."""
 
 FOREIGN = set(
-    "--index-url --nproc-per-node --no-python --pipe --keep-order --topics --hits --bm25 --output-format --use_random --name --option --joblog --resume-failed --array --export --master --partitions".split()
+    "--index-url --nproc-per-node --no-python --pipe --keep-order --topics --hits --bm25 --output-format --use_random --name --option --joblog --resume-failed --array --export --master --partitions --max-restarts --nodes --nnodes --rdzv-backend --rdzv-endpoint --rdzv-id".split()
 )
 """Options of other programs."""
 

@@ -32,8 +32,8 @@ from rdtools.train.dev import DevOptions
 from rdtools.train.options import TrainingOutput
 from rdtools.train.run import DevChecks, train_student
 from rdtools.train.students import BiEncoderStudent
+from rdtools.train.targets import labels
 from rdtools.train.torchrun import Processes
-from rdtools.train.trainer import labels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

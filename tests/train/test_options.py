@@ -24,6 +24,7 @@ from rdtools.train.losses.table import LOSSES, NEGATIVE, POSITIVE, Loss
 from rdtools.train.options import (
     INCIDENTAL,
     LossOptions,
+    ProcessOptions,
     StudentOptions,
     TrainingOptions,
     TrainingOutput,
@@ -84,6 +85,26 @@ def test_a_new_loss_is_a_function_and_a_line_of_the_table(rd_train, monkeypatch,
     assert json.loads((tmp_path / "out" / "rd-train.json").read_text())["options"]["loss"] == "hinge"
     before, after = (load_file(f"{folder}/model.safetensors") for folder in (tiny_be, tmp_path / "out"))
     assert any(not torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+@pytest.mark.parametrize(
+    ("scale", "dtype", "processes", "message"),
+    [
+        (None, "float32", 1, "--fsdp needs several processes (start rd-train with torchrun)"),
+        ("learned", "float32", 2, "--fsdp needs a fixed --scale (a number, or the default)"),
+        (None, "float16", 2, "--fsdp is for --dtype float32 and bf16"),
+        (20.0, "bfloat16", 2, None),
+    ],
+)
+def test_shards_are_refused_where_they_cannot_work(scale, dtype, processes, message):
+    student = StudentOptions(student="be:MODEL", scale=scale)
+    ProcessOptions().check(student, dtype, processes)
+    if message is None:
+        ProcessOptions(fsdp=True).check(student, dtype, processes)
+        return
+    with pytest.raises(UsageError) as error:
+        ProcessOptions(fsdp=True).check(student, dtype, processes)
+    assert str(error.value) == message
 
 
 def test_recorded_options_have_the_names_of_0_1_0():

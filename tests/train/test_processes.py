@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
 
 import torch
+from processes import environments
 from safetensors.torch import load_file
 from test_train_command import lines
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_two_processes_train_the_model_of_one_and_the_first_one_speaks(run, warm_bin, tiny_be, tmp_path):
@@ -28,20 +21,13 @@ def test_two_processes_train_the_model_of_one_and_the_first_one_speaks(run, warm
     records = "".join(lines(11)).encode()
     whole = run("rd-train", *options, "-o", "whole", stdin=records, check=True)
 
-    torchrun = {
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "OMP_NUM_THREADS": "1",
-    }
-    torchrun["MASTER_PORT"] = str(free_port())
     processes = [
         subprocess.Popen(
             [warm_bin / "rd-train", *options, "-o", "both"],
-            cwd=tmp_path, env={**os.environ, **torchrun, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            cwd=tmp_path, env=environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )
-        for rank in (0, 1)
+        for environment in environments(2)
     ]  # fmt: skip
     out, err = processes[0].communicate(records, timeout=60)  # only the first one reads
     assert processes[0].returncode == 0, err

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from rdtools.core.errors import RdError, UsageError
-from rdtools.train.groups import Groups, SystematicSample
+from rdtools.train.groups import Groups
 from rdtools.train.losses.objective import Labels, objective
 from rdtools.train.scales import fit_teacher
+from rdtools.train.systematic_sample import SystematicSample
 
 COSINE = SimpleNamespace(cosine=True, scale=20.0, reach=40.0)
 LOGIT: Any = SimpleNamespace(cosine=False, scale=1.0, reach=None)

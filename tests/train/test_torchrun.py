@@ -9,11 +9,17 @@ import pytest
 import torch
 from test_trainer import be, trainer
 
+from rdtools.core import log
 from rdtools.core.errors import RdError, UsageError
 from rdtools.models.options import ModelOptions
 from rdtools.train.run import train_student
 from rdtools.train.students import BiEncoderStudent
 from rdtools.train.torchrun import Processes, Torchrun, join
+
+LOST = (
+    "another process has ended, or has not answered for {} s (its own message or the report of torchrun says why; "
+    "--resume goes on from the last checkpoint)"
+)
 
 
 @pytest.fixture
@@ -21,11 +27,11 @@ def environment(monkeypatch):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    monkeypatch.setattr(log, "last_words", log.last_words)  # it is as before after the test
     values = {
         "RANK": 0,
         "LOCAL_RANK": 0,
         "WORLD_SIZE": 1,
-        "LOCAL_WORLD_SIZE": 1,
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": port,
     }
@@ -37,30 +43,58 @@ def fail():
     raise RdError("the input is empty")
 
 
-def test_without_torchrun_there_is_one_process():
-    processes = join("cpu")
-    assert type(processes) is Processes
-    assert (processes.rank, processes.world_size, processes.is_main) == (0, 1, True)
-    tensor = torch.ones(2)
-    processes.all_reduce([tensor])
-    assert tensor.tolist() == [1, 1]
-    assert processes.from_main(lambda: 5) == 5
-    with pytest.raises(RdError, match="the input is empty"):
-        processes.from_main(fail)
+def test_without_torchrun_there_is_one_process(tmp_path):
+    with join("cpu") as processes:
+        assert type(processes) is Processes
+        assert (processes.rank, processes.world_size, processes.is_main) == (0, 1, True)
+        tensor = torch.ones(2)
+        processes.all_reduce([tensor])
+        processes.spread([tensor])
+        assert tensor.tolist() == [1, 1]
+        assert processes.gather(tensor, [1]).tolist() == [1]
+        assert processes.from_main(lambda: 5) == 5
+        with pytest.raises(RdError, match="the input is empty"):
+            processes.from_main(fail)
+        with pytest.raises(RuntimeError, match=r"^size mismatch$"), join("cpu"):
+            raise RuntimeError("size mismatch")
 
 
-def test_a_group_keeps_shapes_and_hands_on_what_the_main_one_makes(environment):
+def test_a_group_keeps_shapes_and_hands_on_what_the_main_one_makes(environment, tmp_path):
     processes = Torchrun(torch.device("cpu"))
     try:
         tensors = [torch.arange(6.0).reshape(2, 3), torch.tensor(7.0)]
         expected = [tensor.clone() for tensor in tensors]
         processes.all_reduce(tensors)
+        processes.spread(tensors)
         torch.testing.assert_close(tensors, expected)
+        assert processes.gather(tensors[0], [1]).tolist() == [[0, 1, 2]]  # the second row is nobody's
         assert processes.from_main(lambda: {"a": [1]}) == {"a": [1]}
         with pytest.raises(RdError, match="the input is empty"):
             processes.from_main(fail)
+        (tmp_path / "file").write_text("records")
+        with processes.at_hand(tmp_path / "file") as file:
+            assert file.read_text() == "records"
+        assert log.last_words("terminated") == (
+            "terminated (by torchrun, if another process has failed; its report says which)"
+        )
+        processes._store.add("last words", 1)
+        assert log.last_words("the disk is full") == "the disk is full"  # this process was the first to speak
+        processes._speaks = None
+        assert log.last_words("the disk is full") is None
     finally:
         torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.distributed.DistBackendError("NCCL error"), RuntimeError("[gloo/pair.cc:5] Connection closed")],
+)
+def test_a_process_that_is_lost_is_one_line(environment, monkeypatch, error):
+    monkeypatch.setattr("rdtools.train.torchrun.Torchrun", lambda device, timeout: Processes(device))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RdError) as ended, join("cpu", timeout=90):
+        raise error
+    assert str(ended.value) == LOST.format(90)
 
 
 @pytest.mark.parametrize(
@@ -74,18 +108,9 @@ def test_half_an_environment_of_torchrun_is_named(environment, monkeypatch, name
     says = (
         f"WORLD_SIZE is {size!r}, but {name} is {value!r} (start rd-train with torchrun, or unset WORLD_SIZE)"
     )
-    with pytest.raises(UsageError) as error:
-        join("cpu")
+    with pytest.raises(UsageError) as error, join("cpu"):
+        pass
     assert str(error.value) == says
-
-
-def test_several_machines_are_refused(environment, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    with pytest.raises(
-        UsageError, match=r"^the processes of torchrun must be on one machine \(--nnodes 1\)$"
-    ):
-        join("cpu")
 
 
 class Other(Processes):

@@ -199,62 +199,6 @@ def test_sums_and_leaked_judgements(run, tiny_be, tmp_path):
     )
 
 
-@pytest.mark.slow
-def test_two_processes_go_on_with_a_run_to_the_weights_of_one(run, tiny_be, tmp_path):
-    """Only the first one reads stdin; a checkpoint of one process is resumed by two."""
-    arguments = [
-        "--student",
-        f"be:{tiny_be}",
-        "--loss",
-        "kl+0.2*lce",
-        "--max-steps",
-        "9",
-        "--batch-size",
-        "3",
-    ]
-    arguments += ["--no-dropout", "--lr", "1e-3", "--device", "cpu"]
-    records = "".join(lines())
-    whole = run("rd-train", *arguments, "-o", "whole", "--log-steps", 1, stdin=records, check=True)
-    command = [str(BIN / "rd-train"), *arguments, "-o", "cut", "--save-steps", "2", "--log-steps", "1"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(records.encode())
-        process.stdin.close()
-        for line in process.stdout:
-            if json.loads(line)["step"] == 3:
-                process.send_signal(signal.SIGKILL)
-                break
-    assert [path.name for path in (tmp_path / "cut").iterdir()] == ["checkpoints"]
-    torchrun = [
-        BIN / "python",
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--no-python",
-        BIN / "rd-train",
-    ]
-    start = partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    both = start([*torchrun, *arguments, "-o", "cut", "--resume", "--log-steps", "1"], input=records)
-    assert both.returncode == 0, both.stderr
-    assert both.stderr.count("rd-train: resumed at step ") == 1
-    last = len(both.stdout.splitlines())
-    for one, two in zip(whole.stdout.splitlines()[-last:-1], both.stdout.splitlines()[:-1], strict=True):
-        one, two = json.loads(one), json.loads(two)
-        assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
-        assert (two["step"], two["docs"]) == (one["step"], one["docs"])
-    bad = start([*torchrun, *arguments, "-o", "bad"], input="{bad")
-    assert bad.returncode != 0
-    mine = [line for line in bad.stderr.splitlines() if line.startswith("rd-train: ")]
-    assert mine == ["rd-train: <stdin>:1: not valid JSON: unexpected character, expected a string key"]
-    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut")]
-    for name, tensor in weights[0].items():
-        torch.testing.assert_close(weights[1][name], tensor, atol=1e-5, rtol=1e-5)
-
-
 def test_a_killed_run_goes_on_to_the_same_weights(tiny_be, tmp_path, warm_bin):
     (tmp_path / "records").write_text("".join(lines()))
     # All are started alike: a fork of the warm process rounds differently.

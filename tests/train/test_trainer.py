@@ -25,8 +25,9 @@ from rdtools.train.losses.table import LOSSES
 from rdtools.train.options import GroupOptions, StudentOptions, TrainingOptions, TrainingOutput
 from rdtools.train.run import train_student
 from rdtools.train.students import BiEncoderStudent, CrossEncoderStudent
+from rdtools.train.targets import labels
 from rdtools.train.torchrun import Processes
-from rdtools.train.trainer import Trainer, check_process_count, labels, schedule
+from rdtools.train.trainer import Trainer, schedule
 
 CPU = ModelOptions(device="cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -669,12 +670,10 @@ class Alone(Processes):
         assert all(isinstance(tensor, torch.Tensor) for tensor in tensors)
 
 
-@pytest.mark.parametrize(
-    ("loss", "accumulate"), [("kl+0.2*lce", 1), ("ranknet", 2), ("infonce", 2), ("infonce", 3)]
-)
+@pytest.mark.parametrize(("loss", "accumulate"), [("kl+0.2*lce", 1), ("ranknet", 2)])
 def test_the_gradients_of_two_processes_add_up_to_that_of_one(tiny_be, loss, accumulate):
     data = records(5)
-    data[0]["docs"][0]["relevance"] = 0  # groups that lce or infonce cannot use
+    data[0]["docs"][0]["relevance"] = 0  # a group that lce cannot use
     found = []
     for processes in (Processes(), Alone(0), Alone(1)):
         student = BiEncoderStudent(be(tiny_be), CPU)
@@ -709,16 +708,6 @@ def test_a_process_without_groups_adds_zeros(tiny_be):
     assert len(gradients(student)) == len(list(student.module.parameters()))
 
 
-def test_in_batch_negatives_want_a_batch_for_each_process():
-    check_process_count(objective("infonce"), TrainingOptions(accumulate=2), Alone(0))
-    check_process_count(objective("lce"), TrainingOptions(accumulate=1), Alone(0))
-    with pytest.raises(UsageError) as error:
-        check_process_count(objective("infonce"), TrainingOptions(accumulate=1), Alone(0))
-    assert str(error.value) == (
-        "in-batch negatives on 2 processes need --accumulate 2 or more (a batch stays in one process)"
-    )
-
-
 def test_the_papers_cross_encoder_is_trained_on_its_log_probability(tiny_ce):
     """log softmax of class 1 of two logits is log σ of their difference."""
     groups = trainer(CrossEncoderStudent(ce(tiny_ce), CPU)).groups.slice(0, 2)
@@ -748,3 +737,21 @@ def test_a_new_head_depends_on_the_seed(tiny_be):
     ]
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])
+
+
+class Elsewhere(Processes):
+    """A process that is told of a checkpoint that it does not see."""
+
+    rank = 3
+
+    def from_main(self, make):
+        return Path("out/checkpoints/step-2")
+
+
+def test_a_checkpoint_that_a_machine_does_not_see_is_named(tiny_be, tmp_path):
+    one = trainer(BiEncoderStudent(be(tiny_be, layers="1"), CPU), processes=Elsewhere())
+    with pytest.raises(RdError) as error:
+        output_folder(one, tmp_path / "out").resume(one)
+    assert str(error.value) == (
+        "out/checkpoints/step-2: process 3 does not see it (give a folder that all machines share)"
+    )
