@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _OBJECTS = 300
 """Bytes that a document takes in memory beside its text: objects, pointers, the id."""
+_READ = 2**16
+"""Bytes of a sorted part that are read at a time."""
 _FINGERPRINT = "fingerprint"
 
 
@@ -102,9 +104,14 @@ def open_stored(
 
 def _write(folder: Path, documents: Iterable[tuple[str, str]], memory: int) -> None:
     """Write ids and texts in descending order of the ids, and the fingerprint: a merge of sorted parts."""
-    parts = [_read(part) for part in _sorted_parts(folder, documents, memory)]
     digest, last = hashlib.blake2b(digest_size=16), None
-    with StringWriter(folder, "ids") as ids, StringWriter(folder, "texts") as texts:
+    with (
+        tempfile.TemporaryFile(dir=folder) as file,
+        StringWriter(folder, "ids") as ids,
+        StringWriter(folder, "texts") as texts,
+    ):
+        parts = [_read(file, *part) for part in _sorted_parts(file, documents, memory)]
+        file.flush()
         for doc_id, text in heapq.merge(*parts, reverse=True):
             if doc_id == last:
                 raise repeated(doc_id)
@@ -115,8 +122,10 @@ def _write(folder: Path, documents: Iterable[tuple[str, str]], memory: int) -> N
     (folder / _FINGERPRINT).write_text(digest.hexdigest())
 
 
-def _sorted_parts(folder: Path, documents: Iterable[tuple[str, str]], memory: int) -> Iterator[IO[bytes]]:
-    """Yield nameless files of documents, each sorted and small enough for the memory."""
+def _sorted_parts(
+    file: IO[bytes], documents: Iterable[tuple[str, str]], memory: int
+) -> Iterator[tuple[int, int]]:
+    """Write the documents in parts, each sorted and small enough for the memory; yield where a part lies."""
     rows: list[tuple[str, str]] = []
     size = 0
     for document in chain(documents, [None]):
@@ -124,15 +133,18 @@ def _sorted_parts(folder: Path, documents: Iterable[tuple[str, str]], memory: in
             rows.append(document)
             size += len(document[1]) + _OBJECTS
         if rows and (document is None or size > memory // 2):
-            part = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-            part.writelines(orjson.dumps(row) + b"\n" for row in sorted(rows, reverse=True))
-            yield part
+            start = file.tell()
+            file.writelines(orjson.dumps(row) + b"\n" for row in sorted(rows, reverse=True))
+            yield start, file.tell()
             rows, size = [], 0
 
 
-def _read(part: IO[bytes]) -> Iterator[tuple[str, str]]:
-    with part:
-        part.seek(0)
-        for line in part:
+def _read(file: IO[bytes], start: int, end: int) -> Iterator[tuple[str, str]]:
+    rest = b""
+    while start < end:
+        read = os.pread(file.fileno(), min(_READ, end - start), start)
+        start += len(read)
+        *lines, rest = (rest + read).split(b"\n")
+        for line in lines:
             doc_id, text = orjson.loads(line)
             yield doc_id, text

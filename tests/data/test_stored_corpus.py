@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 
 import pytest
 from conftest import WORDS
@@ -42,6 +43,17 @@ def test_it_is_the_corpus_in_memory(tmp_path, memory):
     assert other.texts[2:9] == one.texts[2:9]
     with pytest.raises(IndexError):
         other.texts[300]
+
+
+def test_sorted_parts_may_be_more_than_files_that_may_be_open(tmp_path):
+    rows = [(f"d{number}", "a\nb" * number) for number in range(400)]
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, allowed[1]))
+    try:
+        corpus = stored(tmp_path, rows, memory=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+    assert dict(zip(corpus.doc_ids, corpus.texts, strict=True)) == dict(rows)
 
 
 def test_it_is_written_once_and_anew_for_another_file(tmp_path):
