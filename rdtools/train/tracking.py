@@ -35,7 +35,7 @@ class Trackio:
 
         project = os.environ.get("TRACKIO_PROJECT", PROJECT)
         self._run: Any = trackio.init(project=project, name=name, config=dict(options), embed=False)
-        self._finish = trackio.finish
+        self._finish: Any = trackio.finish
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         self._run.log(dict(values), step=step)
