@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("rdtools")
 T = TypeVar("T")
 
-
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 

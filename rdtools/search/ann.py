@@ -96,10 +96,11 @@ class AnnSearch(EmbeddingSearch):
         """Return the number of vectors that train the index: at most a quarter of --memory."""
         if made.is_trained:
             return 0
-        ivf = faiss.try_extract_index_ivf(made)
-        lists = 1 if ivf is None else int(ivf.nlist)
+        parts = _trained(made)
+        lists = max(getattr(part, "nlist", 1) for part in parts)
+        codes = max(part.pq.ksub if hasattr(part, "pq") else 1 for part in parts)
         most = self._memory // 4 // (4 * made.d)
-        return int(min(self.index.places.size, _MOST * max(lists, _CENTROIDS), max(1, most)))
+        return int(min(self.index.places.size, _MOST * max(lists, codes, _CENTROIDS), max(1, most)))
 
     def _build(self, made: Any) -> Any:
         """Train on a sample of the embeddings, then add all of them."""
@@ -189,6 +190,8 @@ def _made(options: AnnOptions, dimension: int) -> Any:
     assert options.ann is not None
     with _faiss_says(options.ann, UsageError):
         made = faiss.index_factory(dimension, options.ann, faiss.METRIC_INNER_PRODUCT)
+    if made.metric_type != faiss.METRIC_INNER_PRODUCT:
+        raise UsageError(f"--ann {options.ann}: faiss has no such index for inner products")
     _set_effort(made, options)
     return made
 
@@ -207,6 +210,7 @@ def _set_effort(index: Any, options: AnnOptions) -> tuple[str, int]:
         except RuntimeError:
             continue
         if name == "nprobe":
+            value = min(value, int(_plain(index).nlist))
             with contextlib.suppress(RuntimeError):  # lists that are found by HNSW
                 parameters.set_index_parameter(index, "quantizer_efSearch", 2 * value)
         return name, value
@@ -215,23 +219,32 @@ def _set_effort(index: Any, options: AnnOptions) -> tuple[str, int]:
     return "", 0
 
 
+def _plain(index: Any) -> Any:
+    """Return the index behind a PCA or a random rotation."""
+    own = faiss.downcast_index(index)
+    return _plain(own.index) if isinstance(own, faiss.IndexPreTransform) else own
+
+
+def _trained(index: Any) -> list[Any]:
+    """Return the parts of an index that are trained: it has lists, a PQ, or both."""
+    own = _plain(index)
+    return [own, faiss.downcast_index(own.quantizer)] if hasattr(own, "quantizer") else [own]
+
+
 def _is_lossy(index: Any) -> bool:
     """Return whether an index keeps less than the vectors."""
-    own = faiss.downcast_index(index)
-    while isinstance(own, faiss.IndexPreTransform):
-        own = faiss.downcast_index(own.index)
+    own = _plain(index)
     storage = getattr(own, "storage", own)  # of HNSW
     return bool(storage.sa_code_size() < 4 * index.d)
 
 
 def _warn_of_few(factory: str | None, size: int, made: Any) -> None:
     """Warn of few vectors for each list, once, as faiss would in lines of its own."""
-    ivf = faiss.try_extract_index_ivf(made)
-    for owner in (made, ivf):
-        own = None if owner is None else faiss.downcast_index(owner)
-        for clustering in (getattr(own, "cp", None), getattr(getattr(own, "pq", None), "cp", None)):
-            if clustering is not None:
+    for part in _trained(made):
+        for owner in (part, getattr(part, "pq", None)):
+            if (clustering := getattr(owner, "cp", None)) is not None:
                 clustering.min_points_per_centroid = 1
+    ivf = faiss.try_extract_index_ivf(made)
     if ivf is not None and size < _ADVISED * ivf.nlist:
         lists = plural(int(ivf.nlist), "list")
         log.warning(

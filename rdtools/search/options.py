@@ -11,12 +11,13 @@ from rdtools.core.flags import OptionGroup, flag
 
 INDEX_DTYPES = {"float32": "float32", "fp32": "float32", "float16": "float16", "fp16": "float16"}
 _DIGITS = r"[1-9]\d{0,6}"
-_CODE = rf"(?:Flat|PQ{_DIGITS}(?:x{_DIGITS}(?:fs)?)?|SQ(?:4|6|8|fp16|bf16))"
+_SCALARS = "Flat|SQ(?:4|6|8|fp16|bf16)"
+_CODE = rf"(?:{_SCALARS}|PQ{_DIGITS}(?:x{_DIGITS}(?:fs)?)?)"
 _ANN = re.compile(
-    rf"(?:(?:OPQ|PCA|RR){_DIGITS}(?:_{_DIGITS})?,)?"
-    rf"(?:IVF{_DIGITS}(?:_HNSW[1-9]\d{{0,2}})?,{_CODE}|HNSW[1-9]\d{{0,2}}(?:[,_]{_CODE})?|{_CODE})"
+    rf"(?:(?:PCA|RR){_DIGITS}(?:_{_DIGITS})?,)?"
+    rf"(?:IVF{_DIGITS}(?:_HNSW[1-9]\d{{0,2}})?,{_CODE}|HNSW[1-9]\d{{0,2}}(?:[,_](?:{_SCALARS}))?|{_CODE})"
 )
-"""The indexes of faiss that fit; others need another metric, or take days."""
+"""The indexes of faiss that fit; others know no inner product (HNSW with PQ), or train for days (OPQ)."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class IndexOptions(OptionGroup):
     memory: str = flag(
         "--memory", default="2G", metavar="SIZE",
         help="Build a BM25 index in about so much memory (such as 500M). With --index, a corpus file beyond "
-        "an eighth of it stays on disk. A quarter of it holds the vectors that train an index of --ann.",
+        "an eighth of it stays on disk.",
     )  # fmt: skip
     index_dtype: str = flag(
         "--index-dtype", default="float32", metavar="NAME", choices=INDEX_DTYPES, kind="dtype",

@@ -431,6 +431,9 @@ def test_a_forged_index_of_other_embeddings_is_refused(corpus, tmp_path, monkeyp
         ({"ann": "IVF8"}, r"--ann IVF8: not an index that fits .*"),
         ({"ann": "IVF0,Flat"}, r"--ann IVF0,Flat: not an index that fits .*"),
         ({"ann": "LSH"}, r"--ann LSH: not an index that fits .*"),
+        ({"ann": "HNSW8,PQ8"}, r"--ann HNSW8,PQ8: not an index that fits .*"),  # faiss makes one of distances
+        ({"ann": "HNSW8_PQ8"}, r"--ann HNSW8_PQ8: not an index that fits .*"),
+        ({"ann": "OPQ8,PQ8"}, r"--ann OPQ8,PQ8: not an index that fits .*"),  # faiss ends the process
         ({"ann": ""}, r"--ann : not an index that fits .*"),
     ],
 )
