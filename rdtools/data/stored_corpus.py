@@ -140,11 +140,13 @@ def _sorted_parts(
 
 
 def _read(file: IO[bytes], start: int, end: int) -> Iterator[tuple[str, str]]:
-    rest = b""
+    unfinished: list[bytes] = []
     while start < end:
         read = os.pread(file.fileno(), min(_READ, end - start), start)
         start += len(read)
-        *lines, rest = (rest + read).split(b"\n")
+        *lines, last = read.split(b"\n")
         for line in lines:
-            doc_id, text = orjson.loads(line)
+            doc_id, text = orjson.loads(b"".join([*unfinished, line]))
+            unfinished = []
             yield doc_id, text
+        unfinished.append(last)

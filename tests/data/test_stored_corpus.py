@@ -20,7 +20,9 @@ def documents(count=300):
     rng = random.Random(1)
     ids = [str(n) for n in range(count - 3)] + ["é", "😀", "\uffff"]
     rng.shuffle(ids)
-    return [(doc_id, " ".join(rng.choices([*WORDS, "naïve", ""], k=rng.randint(0, 9)))) for doc_id in ids]
+    rows = [(own, " ".join(rng.choices([*WORDS, "naïve", ""], k=rng.randint(0, 9)))) for own in ids]
+    rows[7] = (rows[7][0], "naïve " * 50_000)  # longer than what is read at a time
+    return rows
 
 
 def stored(folder, rows, memory=4_000):
