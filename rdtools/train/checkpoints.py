@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 
 from rdtools.core.atomic import Keep, beside, hidden, locked, replace_folder, restore_folder, sync
@@ -29,7 +30,7 @@ from rdtools.train.ownership import (
     checkpoints_in,
     remove_checkpoints,
 )
-from rdtools.train.torchrun import Processes
+from rdtools.train.torchrun import Processes, is_loss
 from rdtools.train.trainer import Trainer
 
 
@@ -110,6 +111,8 @@ class OutputFolder:
                     raise ValueError(f"{name} was changed")
             trainer.load_checkpoint(checkpoint)
         except Exception as error:  # torch and safetensors raise errors of many kinds
+            if is_loss(error) or isinstance(error, torch.cuda.OutOfMemoryError):
+                raise
             raise _damaged(checkpoint, error) from error
         log.info("resumed at step %d of %d", trainer.progress.step, trainer.steps)
 
@@ -222,6 +225,8 @@ def _whole_folder(folder: Path, keep: Keep = lambda old: ()) -> Iterator[Path]:
                 yield part
                 sync(part)
         except (RuntimeError, SafetensorError) as error:  # how torch and safetensors report a failed write
+            if is_loss(error):  # shards come from the other processes meanwhile
+                raise
             raise RdError(f"{folder}: cannot write: {first_line(error)} (is the disk full?)") from error
         with writing(folder):
             replace_folder(folder, part, keep)

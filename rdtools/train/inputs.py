@@ -67,9 +67,13 @@ def read_inputs(
         records if held_back is None else held_back.rest(records),
         objective, grouping, source.score_scale, shared,
     )  # fmt: skip
-    if leakage is not None:
-        leakage.report(f"--check-against {source.check_against}")
-    if in_dev is not None:
-        in_dev.report()
-    check_teacher(objective, groups, student)
-    return groups, dev_set if held_back is None else held_back.dev_set()
+    try:
+        if leakage is not None:
+            leakage.report(f"--check-against {source.check_against}")
+        if in_dev is not None:
+            in_dev.report()
+        check_teacher(objective, groups, student)
+        return groups, dev_set if held_back is None else held_back.dev_set()
+    except BaseException:
+        groups.path.unlink(missing_ok=True)
+        raise

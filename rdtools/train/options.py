@@ -302,7 +302,7 @@ class ProcessOptions(OptionGroup):
         help="Split weights, gradients and optimiser over the processes, for a model too large for one GPU.",
     )  # fmt: skip
     process_timeout: float = flag(
-        "--process-timeout", default=600.0, metavar="SECONDS", above=0,
+        "--process-timeout", default=600.0, metavar="SECONDS", above=0, max=1e6,
         help="End the run if a process does not do its part of a step in SECONDS.",
     )  # fmt: skip
 

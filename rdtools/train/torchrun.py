@@ -196,17 +196,24 @@ def join(device: str | None, timeout: float = 600) -> Iterator[Processes]:
             raise UsageError(f"{problem} (start rd-train with torchrun, or unset WORLD_SIZE)")
     if device in (None, "cuda") and torch.cuda.is_available():
         device = f"cuda:{os.environ['LOCAL_RANK']}"
-        torch.cuda.set_device(device)
+    own = pick_device(device)
+    if own.type == "cuda":
+        torch.cuda.set_device(own)
     try:
-        yield Torchrun(pick_device(device), timeout)
+        yield Torchrun(own, timeout)
         distributed.destroy_process_group()
     except RuntimeError as error:
-        if not (isinstance(error, distributed.DistError) or "gloo" in str(error)):
+        if not is_loss(error):
             raise
         raise RdError(
             f"another process has ended, or has not answered for {timeout:g} s (its own message or the "
             "report of torchrun says why; --resume goes on from the last checkpoint)"
         ) from error
+
+
+def is_loss(error: Exception) -> bool:
+    """Return whether an error says that another process has ended, or has not answered."""
+    return isinstance(error, distributed.DistError) or "gloo" in str(error)
 
 
 def _new_file() -> Path:

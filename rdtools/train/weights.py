@@ -111,10 +111,11 @@ class ShardedWeights(Weights):
         module.to("meta")
 
     def gathered(self, optimizer: dict[str, Any]) -> dict[str, Any]:
-        moments = {
-            number: {name: _whole(value) for name, value in state.items()}
-            for number, state in optimizer["state"].items()
-        }
+        moments = {}
+        for number, state in optimizer["state"].items():
+            whole = {name: _whole(value) for name, value in state.items()}
+            if self._processes.is_main:  # the others only give their parts
+                moments[number] = whole
         return {**optimizer, "state": moments}
 
     def own_part(self, optimizer: dict[str, Any]) -> dict[str, Any]:

@@ -280,7 +280,7 @@ def test_the_recipe_for_slurm_trains_on_two_nodes(run, tmp_path, tiny_be, warm_b
     (tmp_path / "labelled.jsonl").write_text(records(40))
     commands = {
         "scontrol": "echo 127.0.0.1; echo 127.0.0.1",
-        "srun": '"$@" & first=$!; "$@"; wait $first',
+        "srun": 'shift; "$@" & first=$!; "$@"; wait $first',  # its own option first
         "rd-train": f'exec {warm_bin}/rd-train "$@" --no-dropout --device cpu --log-steps 1',
     }
     (tmp_path / "bin").mkdir()

@@ -2,24 +2,79 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from types import SimpleNamespace
 
 import pytest
 import torch
-from test_trainer import be, trainer
+from test_trainer import be, output_folder, trainer
+from torch import distributed
 
 from rdtools.core import log
 from rdtools.core.errors import RdError, UsageError
+from rdtools.data.collection import Collection
 from rdtools.models.options import ModelOptions
+from rdtools.train.dev import DevOptions
+from rdtools.train.inputs import read_inputs
+from rdtools.train.losses.objective import objective
+from rdtools.train.options import GroupOptions, TrainingInput, TrainingOutput
 from rdtools.train.run import train_student
 from rdtools.train.students import BiEncoderStudent
 from rdtools.train.torchrun import Processes, Torchrun, join
+from rdtools.train.weights import ShardedWeights
 
 LOST = (
     "another process has ended, or has not answered for {} s (its own message or the report of torchrun says why; "
     "--resume goes on from the last checkpoint)"
 )
+
+
+@pytest.mark.parametrize(
+    "error", [distributed.DistBackendError("closed"), torch.cuda.OutOfMemoryError("full")]
+)
+def test_what_no_file_is_to_blame_for_is_not_called_damage(tmp_path, tiny_be, monkeypatch, error):
+    one = trainer(BiEncoderStudent(be(tiny_be), ModelOptions(device="cpu")))
+    folder = output_folder(one, TrainingOutput(output=tmp_path / "out"))
+    folder.save_checkpoint(one)
+
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(one, "load_checkpoint", fail)
+    with pytest.raises(type(error)):
+        folder.resume(one)
+    monkeypatch.setattr(one, "save_checkpoint", fail)
+    says = "closed" if isinstance(error, distributed.DistError) else "step-0: cannot write: full"
+    with pytest.raises(RuntimeError if says == "closed" else RdError, match=says):
+        folder.save_checkpoint(one)
+
+
+def test_only_the_main_process_keeps_the_whole_optimiser():
+    own = ShardedWeights.__new__(ShardedWeights)
+    state = {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": [1]}
+    for is_main, kept in ((True, [0]), (False, [])):
+        vars(own)["_processes"] = SimpleNamespace(is_main=is_main)
+        assert [*own.gathered(state)["state"]] == kept
+
+
+def test_records_do_not_stay_if_no_query_is_held_back(tmp_path, tiny_be, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    file = tmp_path / "records.jsonl"
+    docs = [{"doc_id": str(n), "text": "a", "score": float(n), "relevance": n} for n in (0, 1)]
+    file.write_text(json.dumps({"query_id": "q", "query": "b", "score_scale": "logit", "docs": docs}))
+    source = TrainingInput(files=(str(file),))
+    with pytest.raises(RdError, match="was held back"):
+        read_inputs(
+            source,
+            Collection(),
+            objective("kl"),
+            GroupOptions(),
+            True,
+            DevOptions(dev_share=1e-6),
+            be(tiny_be),
+        )
+    assert [*tmp_path.iterdir()] == [file]
 
 
 @pytest.fixture
