@@ -96,9 +96,8 @@ class AnnSearch(EmbeddingSearch):
         """Return the number of vectors that train the index: at most a quarter of --memory."""
         if made.is_trained:
             return 0
-        parts = _trained(made)
-        lists = max(getattr(part, "nlist", 1) for part in parts)
-        codes = max(part.pq.ksub if hasattr(part, "pq") else 1 for part in parts)
+        own = _plain(made)
+        lists, codes = getattr(own, "nlist", 1), own.pq.ksub if hasattr(own, "pq") else 1
         most = self._memory // 4 // (4 * made.d)
         return int(min(self.index.places.size, _MOST * max(lists, codes, _CENTROIDS), max(1, most)))
 
@@ -225,12 +224,6 @@ def _plain(index: Any) -> Any:
     return _plain(own.index) if isinstance(own, faiss.IndexPreTransform) else own
 
 
-def _trained(index: Any) -> list[Any]:
-    """Return the parts of an index that are trained: it has lists, a PQ, or both."""
-    own = _plain(index)
-    return [own, faiss.downcast_index(own.quantizer)] if hasattr(own, "quantizer") else [own]
-
-
 def _is_lossy(index: Any) -> bool:
     """Return whether an index keeps less than the vectors."""
     own = _plain(index)
@@ -240,16 +233,16 @@ def _is_lossy(index: Any) -> bool:
 
 def _warn_of_few(factory: str | None, size: int, made: Any) -> None:
     """Warn of few vectors for each list, once, as faiss would in lines of its own."""
-    for part in _trained(made):
-        for owner in (part, getattr(part, "pq", None)):
-            if (clustering := getattr(owner, "cp", None)) is not None:
-                clustering.min_points_per_centroid = 1
-    ivf = faiss.try_extract_index_ivf(made)
-    if ivf is not None and size < _ADVISED * ivf.nlist:
-        lists = plural(int(ivf.nlist), "list")
+    own = _plain(made)
+    for owner in (own, getattr(own, "pq", None)):
+        if (clustering := getattr(owner, "cp", None)) is not None:
+            clustering.min_points_per_centroid = 1
+    lists = int(getattr(own, "nlist", 0))
+    if size < _ADVISED * lists:
         log.warning(
-            "--ann %s: %s train %s, %d a list are advised", factory, plural(size, "vector"), lists, _ADVISED
-        )
+            "--ann %s: %s train %s, %d a list are advised",
+            factory, plural(size, "vector"), plural(lists, "list"), _ADVISED,
+        )  # fmt: skip
 
 
 @contextlib.contextmanager

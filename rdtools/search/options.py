@@ -17,7 +17,8 @@ _ANN = re.compile(
     rf"(?:(?:PCA|RR){_DIGITS}(?:_{_DIGITS})?,)?"
     rf"(?:IVF{_DIGITS}(?:_HNSW[1-9]\d{{0,2}})?,{_CODE}|HNSW[1-9]\d{{0,2}}(?:[,_](?:{_SCALARS}))?|{_CODE})"
 )
-"""The indexes of faiss that fit; others know no inner product (HNSW with PQ), or train for days (OPQ)."""
+"""The indexes of faiss that fit. Others know no inner product (HNSW with PQ), or end the process where there
+are few vectors (OPQ)."""
 
 
 @dataclass(frozen=True)
