@@ -182,6 +182,16 @@ def spooling() -> Iterator[None]:
         raise RdError(f"temporary file in {problem} (TMPDIR names another folder)") from error
 
 
+def new_spool() -> Path:
+    """Make an empty temporary file with a name, for other processes to open."""
+    import tempfile  # 4 ms that few commands need
+
+    with spooling():
+        handle, path = tempfile.mkstemp(prefix="rdtools-")
+        os.close(handle)
+    return Path(path)
+
+
 @contextmanager
 def writing(name: str | Path) -> Iterator[None]:
     """Report failures inside the block as failures to write what is called `name`."""

@@ -6,7 +6,6 @@ import hashlib
 import mmap
 import os
 import random
-import tempfile
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -20,7 +19,7 @@ import orjson
 from rdtools.core.calibration import Calibration, Judged, entropy_temperature
 from rdtools.core.errors import RdError
 from rdtools.core.log import log, plural
-from rdtools.core.output import spooling
+from rdtools.core.output import new_spool, spooling
 from rdtools.core.provenance import CHANGES
 from rdtools.core.randomness import sample_places, shuffle_in_place
 from rdtools.core.records import Record, is_positive
@@ -92,9 +91,8 @@ class Groups:
         self._score_scale = score_scale
         self._left_out: Counter[str] = Counter()
         self._unused: Counter[tuple[str, str]] = Counter()  # (loss, why it cannot use a record)
-        with spooling():
-            handle, path = tempfile.mkstemp(prefix="rdtools-")
-        self._file, self.path = os.fdopen(handle, "w+b"), Path(path)
+        self.path = new_spool()
+        self._file = self.path.open("w+b")
         if not shared:
             self.path.unlink()
         self._sample = SystematicSample()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -19,7 +18,7 @@ from torch.distributed.rendezvous import rendezvous
 from rdtools.core import log as messages
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import log
-from rdtools.core.output import spooling
+from rdtools.core.output import new_spool, spooling
 from rdtools.models.loading import pick_device
 
 T = TypeVar("T")
@@ -150,7 +149,7 @@ class Torchrun(Processes):
                 group = distributed.new_group(firsts, backend="gloo", timeout=limit)
                 if self.rank == first:
                     if not self.is_main:
-                        path = _new_file()
+                        path = new_spool()
                         stack.callback(path.unlink)
                     _send(path, group, is_source=self.is_main)
                 path = self._all_of(path)[first]
@@ -214,13 +213,6 @@ def join(device: str | None, timeout: float = 600) -> Iterator[Processes]:
 def is_loss(error: Exception) -> bool:
     """Return whether an error says that another process has ended, or has not answered."""
     return isinstance(error, distributed.DistError) or "gloo" in str(error)
-
-
-def _new_file() -> Path:
-    with spooling():
-        handle, path = tempfile.mkstemp(prefix="rdtools-")
-        os.close(handle)
-    return Path(path)
 
 
 def _send(path: Path, group: Any, *, is_source: bool) -> None:
