@@ -16,11 +16,11 @@ say() { printf '\n== %s\n' "$*" >&2; }
 retrieve() { # NAME: the first 100 documents of each test query by the model NAME
   rd-mine --dataset pydoc:test --from "dense:$1" --index "index/$1" -n all --depth 100 -f trec -o "$1.trec"
 }
-train() { # NAME LOSS FILE [OPTION...]: a student of three of MiniLM's six layers
+train() { # NAME LOSS FILE [OPTION...]: a student of three of the teacher's six layers
   name=$1 loss=$2 file=$3
   shift 3
-  rd-train "$file" --student "be:$minilm" --layers 0,2,5 --loss "$loss" -o "$name" --seed "$seed" --group-size 16 \
-    --batch-size 8 --max-steps 40 --query-max-len 32 --doc-max-len 64 "$@" > "$name.log"
+  rd-train "$file" --student be:teacher --layers 0,4,5 --loss "$loss" -o "$name" --seed "$seed" --group-size 8 \
+    --batch-size 8 --max-steps 200 --no-dropout --query-max-len 32 --doc-max-len 64 "$@" > "$name.log"
 }
 
 say 'BM25: the run to compare with'

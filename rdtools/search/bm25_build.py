@@ -24,7 +24,6 @@ from rdtools.search.tokenizer import Vocabulary, tokenize
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_POSTING = 4  # bytes of a posting in a block
 Scalar = TypeVar("Scalar", bound=np.generic)
 _FREQUENT = 8  # a term in more than 1 of 8 documents has a line, which is faster to add as a whole
 
@@ -36,39 +35,26 @@ class ColumnOnDisk:
     file: IO[bytes]
     start: int
     dtype: np.dtype[Any]
+    size: int
 
     def __getitem__(self, own: slice) -> NDArray[Any]:
         self.file.seek(self.start + own.start * self.dtype.itemsize)
-        return np.frombuffer(self.file.read((own.stop - own.start) * self.dtype.itemsize), self.dtype)
+        count = min(own.stop, self.size) - own.start
+        return np.frombuffer(self.file.read(count * self.dtype.itemsize), self.dtype)
 
 
 class PostingsBlock(NamedTuple):
     """The postings of some texts, by term and row."""
 
-    terms: NDArray[np.int32]
+    terms: NDArray[np.int32] | ColumnOnDisk
     """(terms,) ascending."""
-    starts: NDArray[np.int64]
+    starts: NDArray[np.int64] | ColumnOnDisk
     """(terms + 1,) the first posting of each."""
     rows: NDArray[Any] | ColumnOnDisk
     """(postings,) counted from the first of these texts."""
     frequencies: NDArray[Any] | ColumnOnDisk
     """(postings,)"""
-    lengths: NDArray[np.int64]
-    """(texts,) in terms."""
-
-    @classmethod
-    def build(cls, tokens: NDArray[np.int32], lengths: NDArray[np.int64]) -> PostingsBlock:
-        """Build it from the terms of one text after another."""
-        n = len(lengths)
-        keys = tokens * np.int64(n) + np.repeat(np.arange(n), lengths)
-        keys, frequencies = np.unique(keys, return_counts=True)
-        terms, starts = np.unique(keys // n, return_index=True)
-        starts = np.append(starts, len(keys))
-        return cls(terms.astype(np.int32), starts, _compact(keys % n), _compact(frequencies), lengths)
-
-    def moved_to(self, file: IO[bytes]) -> PostingsBlock:
-        """Write the columns to a file, to be read from there."""
-        return self._replace(rows=_written(self.rows, file), frequencies=_written(self.frequencies, file))
+    texts: int
 
 
 class CountedTexts:
@@ -83,24 +69,29 @@ class CountedTexts:
     def __init__(self, texts: Iterable[str], k1: float, b: float, memory: int = sys.maxsize) -> None:
         """`memory`, in bytes, is that of the counts and of the merge; the vocabulary comes on top."""
         self.k1, self.b = k1, b
-        self._most = max(1, memory // 32)  # postings, of 8 bytes, that are merged at once
+        self._most = max(1, memory // 64)  # postings, of 8 bytes, that are merged at once; two parts are held
         self._blocks: list[PostingsBlock] = []
         vocabulary, held = Vocabulary(), 0
+        lengths, counts = [np.zeros(0, np.int64)], np.zeros(0, np.int64)
         file: IO[bytes] | None = None
-        for tokens, lengths in tokenize(texts, vocabulary):
-            block = PostingsBlock.build(tokens, lengths)
-            held += _POSTING * int(block.starts[-1])
+        for tokens, own_lengths in tokenize(texts, vocabulary):
+            terms, starts, rows, frequencies = _columns(tokens, own_lengths)
+            block = PostingsBlock(terms, starts, rows, frequencies, len(own_lengths))
+            lengths.append(own_lengths)
+            counts = np.append(counts, np.zeros(len(vocabulary.stems) - len(counts), np.int64))
+            counts[terms] += np.diff(starts)
+            held += terms.nbytes + starts.nbytes + rows.nbytes + frequencies.nbytes
             if held > memory // 8:
                 with spooling():
                     file = file or tempfile.TemporaryFile()  # noqa: SIM115
-                    block = block.moved_to(file)
+                    block = block._replace(
+                        terms=_written(terms, file), starts=_written(starts, file),
+                        rows=_written(rows, file), frequencies=_written(frequencies, file),
+                    )  # fmt: skip
             self._blocks.append(block)
         self.term_of_stem = vocabulary.stems
-        self._lengths = np.concatenate([np.zeros(0, np.int64), *(block.lengths for block in self._blocks)])
+        self._lengths = np.concatenate(lengths)
         self.average_length = float(self._lengths.mean()) if len(self._lengths) else 0.0
-        counts = np.zeros(len(self.term_of_stem), np.int64)
-        for block in self._blocks:
-            counts[block.terms] += np.diff(block.starts)
         n = len(self._lengths)
         self._idf = np.array([inverse_document_frequency(count, n) for count in counts.tolist()], np.float32)
         self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
@@ -140,15 +131,19 @@ class CountedTexts:
         """Yield the postings of some terms at a time; impacts are computed in float64."""
         norms = self.k1 * ((1 - self.b) + self.b * self._lengths / (self.average_length or 1))
         low, terms = 0, len(self._idf)
+        merged = [0] * len(self._blocks)  # the terms of each block that earlier parts have
         while low < terms:
             begin = self._starts[low]
             high = max(low + 1, int(np.searchsorted(self._starts, begin + self._most, "right")) - 1)
             size = self._starts[high] - begin
             part = _Part(low, high, np.empty(size, np.int32), np.empty(size, np.float32))
             free, first_row = self._starts[low:high] - begin, 0
-            for block in self._blocks:
-                left, right = np.searchsorted(block.terms, [low, high])
-                starts, here = block.starts[left : right + 1], block.terms[left:right]
+            for number, block in enumerate(self._blocks):
+                left = merged[number]
+                here = block.terms[left : left + high - low]
+                here = here[: np.searchsorted(here, high)]
+                merged[number] += len(here)
+                starts = block.starts[left : left + len(here) + 1]
                 own, counts = slice(int(starts[0]), int(starts[-1])), np.diff(starts)
                 # The postings of a term follow those that earlier blocks have of it.
                 places = np.arange(own.start, own.stop) + np.repeat(free[here - low] - starts[:-1], counts)
@@ -156,7 +151,7 @@ class CountedTexts:
                 part.rows[places] = rows = first_row + block.rows[own].astype(np.int32)
                 tf = block.frequencies[own].astype(np.float64)
                 part.impacts[places] = np.repeat(self._idf[here], counts) * (tf / (norms[rows] + tf))
-                first_row += len(block.lengths)
+                first_row += block.texts
             yield part
             low = high
 
@@ -178,6 +173,18 @@ class _Part(NamedTuple):
     impacts: NDArray[np.float32]
 
 
+def _columns(
+    tokens: NDArray[np.int32], lengths: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[Any], NDArray[Any]]:
+    """Return the first four fields of a `PostingsBlock`, of the terms of one text after another."""
+    n = len(lengths)
+    keys = tokens * np.int64(n) + np.repeat(np.arange(n), lengths)
+    keys, frequencies = np.unique(keys, return_counts=True)
+    terms, starts = np.unique(keys // n, return_index=True)
+    starts = np.append(starts, len(keys))
+    return terms.astype(np.int32), starts, _compact(keys % n), _compact(frequencies)
+
+
 def _joined(parts: list[NDArray[Scalar]], dtype: type[Scalar]) -> NDArray[Scalar]:
     if len(parts) == 1:
         return parts[0]
@@ -188,8 +195,8 @@ def _compact(numbers: NDArray[np.int64]) -> NDArray[Any]:
     return numbers.astype(np.min_scalar_type(numbers.max(initial=0)))
 
 
-def _written(column: NDArray[Any] | ColumnOnDisk, file: IO[bytes]) -> ColumnOnDisk:
-    assert isinstance(column, np.ndarray)
+def _written(column: NDArray[Any], file: IO[bytes]) -> ColumnOnDisk:
+    """Append a column to a file, to be read from there."""
     start = file.seek(0, os.SEEK_END)
     file.write(column.tobytes())
-    return ColumnOnDisk(file, start, column.dtype)
+    return ColumnOnDisk(file, start, column.dtype, len(column))

@@ -63,7 +63,7 @@ STAND_INS = (
     (r"\bce:(MODEL|student|google/electra-base-discriminator)", "ce:CE"),
     (r"\b(be|dense):(MODEL|DIR|bert-base-uncased|(sentence-transformers/)?all-MiniLM-L6-v2)", r"\1:BE"),
     (r"--encoder (MODEL|\S*all-MiniLM-L6-v2)", "--encoder BE"),
-    (r"--layers 0,(2,)?5", "--layers 0,3"),
+    (r"--layers 0,(4,)?5", "--layers 0,3"),
     (r"--max-steps \d+", "--max-steps 2"),
     (r"(\brd-train\b(?:(?!--max-|--epochs|\n|\|).)*?) -o ", r"\1 --max-steps 2 -o "),
     (r"--sample 0\.0\d", "--sample 1"),
