@@ -16,11 +16,11 @@ say() { printf '\n== %s\n' "$*" >&2; }
 retrieve() { # NAME: the first 100 documents of each test query by the model NAME
   rd-mine --dataset pydoc:test --from "dense:$1" --index "index/$1" -n all --depth 100 -f trec -o "$1.trec"
 }
-train() { # NAME LOSS FILE [OPTION...]: a student of three of the teacher's six layers
-  name=$1 loss=$2 file=$3
-  shift 3
-  rd-train "$file" --student be:teacher --layers 0,4,5 --loss "$loss" -o "$name" --seed "$seed" --group-size 8 \
-    --batch-size 8 --max-steps 200 --no-dropout --query-max-len 32 --doc-max-len 64 "$@" > "$name.log"
+train() { # NAME LOSS FILE STEPS [OPTION...]: a student of three of the teacher's six layers
+  name=$1 loss=$2 file=$3 steps=$4
+  shift 4
+  rd-train "$file" --student be:teacher --layers 0,4,5 --loss "$loss" -o "$name" --seed "$seed" --group-size 16 \
+    --batch-size 4 --max-steps "$steps" --no-dropout --query-max-len 32 --doc-max-len 64 "$@" > "$name.log"
 }
 
 say 'BM25: the run to compare with'
@@ -34,15 +34,21 @@ rd-train judged.jsonl --student "be:$minilm" --loss infonce -o teacher --seed "$
   --max-steps 20 --query-max-len 32 --doc-max-len 128 > teacher.log
 retrieve teacher
 
-say 'mine and label: for all train queries the teacher'\''s first 8 documents and 8 random ones; no judgements'
-rd-mine --dataset pydoc:train --seed "$seed" --from dense:teacher --from random --depth 8 --index index/teacher -n all -f jsonl |
+say 'untrained and lce: three layers of the teacher as they are, and trained on the judgements'
+train untrained lce judged.jsonl 1 --lr 0
+train lce lce judged.jsonl 40 # each of the 80 queries twice; with more steps it gets worse
+retrieve untrained
+retrieve lce
+
+say 'mine and label: for all train queries the first 8 documents of the teacher and of the untrained student'
+rd-mine --dataset pydoc:train --from dense:teacher --depth 8 --index index/teacher -n all |
+  rd-mine --dataset pydoc --from records --from dense:untrained --depth 8 --index index/untrained -n all |
+  sed 's/,"relevance":1//g' | # the student shall see no judgements
   rd-label --teacher be:teacher --dataset pydoc --index index/teacher -o scored.jsonl
 
-say 'train: the same student untrained, with lce on the judgements, and distilled with kl on the scores'
-train untrained lce judged.jsonl --max-steps 1 --lr 0
-train lce lce judged.jsonl
-train distilled kl scored.jsonl
-for name in untrained lce distilled; do retrieve "$name"; done
+say 'distilled: the same three layers, trained with kl on the scores; no judgements'
+train distilled kl scored.jsonl 200
+retrieve distilled
 
 say 'evaluate'
 rd-eval pydoc:test bm25.trec untrained.trec lce.trec distilled.trec teacher.trec \
