@@ -187,6 +187,13 @@ def test_less_memory_makes_the_same_bytes(tmp_path, monkeypatch, memory):
         assert file.read_bytes() == (tmp_path / "part" / file.name).read_bytes(), file.name
 
 
+def test_a_block_that_waits_in_a_file_keeps_no_array(monkeypatch):
+    monkeypatch.setattr(tokenizer, "_BLOCK", 7)
+    blocks = CountedTexts(some_texts(200), 1.2, 0.75, memory=1)._blocks
+    assert len(blocks) == 29
+    assert not [column for block in blocks for column in block if isinstance(column, np.ndarray)]
+
+
 @pytest.mark.parametrize(("k1", "b"), [(1.2, 0.75), (0.0, 1.0)])
 def test_rankings_reach_over_blocks_of_rows(k1, b):
     """More rows than the loops hold at once; with k1 = 0 every score is one of few, so that ties decide."""
