@@ -11,6 +11,7 @@ import torch
 
 from rdtools.core.errors import RdError, first_line
 from rdtools.models.encoding import pad
+from rdtools.models.first_token import compute_first_token_only
 from rdtools.models.kinds import missing_weights, saved_json
 from rdtools.models.layers import keep_rows
 from rdtools.models.loading import (
@@ -129,6 +130,8 @@ def open_cross_encoder(
     if is_modular(model) and not runs_in_batches(model):
         raise RdError(f"model {name}: its first module is a {type(model[0]).__name__}, not a transformer")
     scorer = PairScorer(model)
+    if not student:
+        compute_first_token_only(model, scorer.model.model)
     tokenizer, transformer = scorer.tokenizer, scorer.model.model
     own = min(loading.max_length or tokenizer.model_max_length, positions(transformer) or 512)
     with _one_line_about_pairs(name), torch.inference_mode():

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from rdtools.core.log import bar, bars_shown
+from rdtools.models.first_token import compute_first_token_only
 from rdtools.models.loading import quiet_libraries
 from rdtools.models.preprocessing import Features, Preprocessing, runs_in_batches
 
@@ -118,6 +119,8 @@ class BiEncoder:
         self.scale: str = model.similarity_fn_name
         self.batch_tokens = batch_tokens or default_batch_tokens(model.device)
         self._preprocess = Preprocessing(model) if runs_in_batches(model) else None
+        if self._preprocess is not None:
+            compute_first_token_only(model, model[0].auto_model)
 
     @property
     def mark(self) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from rdtools.core.errors import RdError
 from rdtools.models.cross_encoder import open_cross_encoder
 from rdtools.models.encoding import default_batch_tokens, embeddings, feature_batches, pad
+from rdtools.models.first_token import compute_first_token_only
 from rdtools.models.layers import keep_layers
 from rdtools.models.loading import check_room, load_bi_encoder, positions, quiet_libraries
 from rdtools.models.older_form import write_older_form
@@ -170,6 +171,7 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
         transformer: Any = self.model[0].auto_model
         if options.layers is not None:
             keep_layers(self.model, transformer, options.layers)
+        compute_first_token_only(self.model, self.model[0].auto_model)
         self.size = _size(transformer)
         if options.similarity is not None:
             self.model.similarity_fn_name = options.similarity
@@ -272,6 +274,7 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
             raise RdError(f"model {options.model}: it has no fast tokenizer, which training needs")
         if options.layers is not None:
             keep_layers(self.model, self.model.model, options.layers)
+        compute_first_token_only(self.model, self.model.model)
         self.size = _size(self.model.model)
         self._log_probability = options.log_probability
         self._limited = options.query_max_len is not None or options.doc_max_len is not None

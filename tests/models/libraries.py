@@ -158,6 +158,17 @@ BI_ENCODERS = {
     "pooling without the prompt": lambda folder: bi_encoder(
         folder, given=PROMPTS, pooling={"include_prompt": False}
     ),
+    "first token": lambda folder: bi_encoder(
+        folder,
+        "xlm-roberta",
+        given=PROMPTS,
+        pooling={"pooling_mode": "cls"},
+        further=dense_and_normalize,
+        max_position_embeddings=66,
+    ),
+    "first token after the prompt": lambda folder: bi_encoder(
+        folder, given=PROMPTS, pooling={"pooling_mode": "cls", "include_prompt": False}
+    ),
     "default prompt": lambda folder: bi_encoder(
         folder, given={"prompts": {"other": "flow : "}, "default_prompt_name": "other"}
     ),
