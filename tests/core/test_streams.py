@@ -17,7 +17,7 @@ import zstandard
 
 from rdtools.core.errors import BadLine, InputError, RdError
 from rdtools.core.output import open_output
-from rdtools.core.streams import open_lines
+from rdtools.core.streams import DEFAULT_MAX_LINE, open_lines
 
 COPY = """
 from dataclasses import dataclass
@@ -107,6 +107,13 @@ def test_a_line_of_max_line_bytes_passes_and_a_longer_one_is_named(file):
     with pytest.raises(InputError) as error:
         lines_of(path, max_line=5)
     assert str(error.value) == f"{path}:2: line is longer than 5 bytes (see --max-line)"
+
+
+def test_by_default_a_line_may_have_64_mib(file):
+    assert DEFAULT_MAX_LINE == 64 * 2**20
+    line = b"x" * (3 * 2**20)
+    with open_lines(str(file(line + b"\n"))) as lines:
+        assert list(lines) == [line]
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n7\n"])
@@ -279,15 +286,18 @@ def test_a_line_is_read_before_the_next_is_written(tmp_path, compress):
 @pytest.mark.parametrize("compress", [same, gz, zst])
 @pytest.mark.parametrize("text", [RECORD, b"(\n"])
 def test_stdin_is_recognised_though_its_bytes_come_one_by_one(compress, text):
-    code = "from rdtools.core.streams import open_lines\nwith open_lines('-') as lines: print([*lines], lines.source)"
+    code = (
+        "from rdtools.core.streams import open_lines\nimport zstandard\nprint('ready', flush=True)\n"
+        "with open_lines('-') as lines: print([*lines], lines.source)"
+    )
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdin is not None
     assert child.stdout is not None
-    for byte in compress(text):
+    assert child.stdout.readline() == b"ready\n"
+    for number, byte in enumerate(compress(text)):
         child.stdin.write(bytes([byte]))
         child.stdin.flush()
-        os.sched_yield()
-        threading.Event().wait(0.002)
+        threading.Event().wait(0.05 if number < 5 else 0.002)
     child.stdin.close()
     assert child.stdout.read().decode() == f"{[text.strip()]} <stdin>\n"
     child.wait()

@@ -91,6 +91,30 @@ def test_a_whole_number_may_be_written_as_a_float(put):
     assert repr(record["docs"][0]) == "{'doc_id': 'd', 'relevance': 1, 'rank': 2}"
 
 
+@pytest.mark.parametrize("query_id", ['"q"', "7"], ids=["correct", "corrected"])
+@pytest.mark.parametrize("key", ["relevance", "rank"])
+def test_whole_numbers_may_have_31_bits(put, key, query_id):
+    line = f'{{"query_id":{query_id},"docs":[{{"doc_id":"d","{key}":%s}}]}}'
+    for value in (63, 2**31, -(2**31), float(2**31)):
+        assert read(put(line % value))[0]["docs"][0][key] == value
+    for value in (2**31 + 1, -(2**31) - 1):
+        assert error(put(line % value)) == f'1: "{key}" of document d must be a whole number, not {value}'
+
+
+@pytest.mark.parametrize("query_id", ['"q"', "7"], ids=["correct", "corrected"])
+def test_scores_may_be_as_large_as_a_float32(put, query_id):
+    line = f'{{"query_id":{query_id},"docs":[{{"doc_id":"d","score":%r,"scores":{{"t":%r}}}}]}}'
+    most = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
+    for value in (most, -most):
+        assert read(put(line % (value, value)))[0]["docs"] == [
+            {"doc_id": "d", "score": value, "scores": {"t": value}}
+        ]
+    for value in (math.nextafter(most, math.inf), math.nextafter(-most, -math.inf)):
+        said = error(put(line % (value, 0.0))).replace("e+", "e")  # as orjson's version writes it
+        shown = repr(value).replace("e+", "e")
+        assert said == f'1: "score" of document d must be a finite float32, not {shown}'
+
+
 DEEP = "[" * 300 + "]" * 300
 
 
@@ -226,6 +250,14 @@ def test_integers_beyond_64_bits_in_fields_of_ours(put):
 def test_what_is_nested_deeper_is_bad_input(put):
     message = error(put(f'{{"query_id":"q","x":{"[" * 1024}{"]" * 1024}}}'))
     assert re.fullmatch("1: not valid JSON: .*depth.* exceeded", message)  # in the words of orjson's version
+
+
+def test_what_is_nested_too_deep_to_be_written_is_one_line():
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(BadLine, match="^cannot be written as JSON: maximum recursion depth exceeded"):
+        dump({"query_id": "q", "x": value})
 
 
 def test_a_nul_is_not_written_into_a_run(put):
