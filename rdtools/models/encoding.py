@@ -159,7 +159,7 @@ class BiEncoder:
                 yield self._encode(window, "document", progress.update if progress else None)
 
     @staticmethod
-    def product(document: NDArray[np.float32], query: NDArray[np.float64]) -> float:
+    def product(document: Any, query: NDArray[np.float64]) -> float:
         """Return the similarity of an embedding to one of `wide`, summed in float64.
 
         So a score does not depend on which others are computed with it.

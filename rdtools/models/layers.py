@@ -68,6 +68,12 @@ def _parse_layers(layers: str, depth: int) -> list[int]:
     return kept
 
 
+def size_of(model: Any) -> tuple[int | None, int | None]:
+    """Return the layers and the width that a transformer's configuration says, None where it does not."""
+    config = getattr(model, "config", None)
+    return getattr(config, "num_hidden_layers", None), getattr(config, "hidden_size", None)
+
+
 def keep_rows(model: Any, rows: list[int]) -> bool:
     """Replace the head of a causal model by its rows for some tokens, in float32; False if it is not linear.
 

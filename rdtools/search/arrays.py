@@ -17,10 +17,17 @@ def save_array(file: Path, array: NDArray[Any]) -> None:
 
 
 class ArrayWriter:
-    """Writes the file of an array part by part, the rows of a table or the numbers of a line."""
+    """Writes the file of an array part by part: the rows of a table, or the numbers of a line.
 
-    def __init__(self, file: Path, dtype: type[np.generic] | str, shape: tuple[int, ...]) -> None:
+    How many numbers a line has (`shape` None) need not be known before the end.
+    """
+
+    def __init__(self, file: Path, dtype: type[np.generic] | str, shape: tuple[int, ...] | None) -> None:
         self._file, self._dtype = file.open("wb"), np.dtype(dtype)
+        self._counts, self._written = shape is None, 0
+        self._write_header((0,) if shape is None else shape)
+
+    def _write_header(self, shape: tuple[int, ...]) -> None:
         described = {
             "descr": np.lib.format.dtype_to_descr(self._dtype),
             "fortran_order": False,
@@ -31,12 +38,16 @@ class ArrayWriter:
     def write(self, part: NDArray[Any]) -> None:
         assert part.dtype == self._dtype
         self._file.write(np.ascontiguousarray(part).data)
+        self._written += len(part)
 
     def __enter__(self) -> ArrayWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with self._file:
+            if self._counts:
+                self._file.seek(0)
+                self._write_header((self._written,))  # as long as before: numpy leaves room for 20 digits
 
 
 def open_array(file: Path) -> NDArray[Any]:

@@ -126,6 +126,10 @@ class EmbeddingIndex(ABC):
         """The hash of the model's files."""
         return fingerprint(self.model)
 
+    def embedding(self, place: int) -> Any:
+        """Return an embedding as the encoder's `product` takes it."""
+        return self.embeddings[place]
+
     def scores(self, query: Any, places: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the similarity of a query to the texts at `places`, (len(places),) float32.
 

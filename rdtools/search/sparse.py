@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rdtools.core.checked_folder import DamagedIndexError
 from rdtools.models.encoding import BiEncoder, SparseBiEncoder
 from rdtools.models.loading import load_sparse_encoder
 from rdtools.models.options import ModelOptions
-from rdtools.search.arrays import open_array, save_array
 from rdtools.search.embeddings import EmbeddingIndex, EmbeddingSearch
+from rdtools.search.sparse_rows import SparseRow, SparseRows, write_rows, write_transpose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_ARRAYS = ("data", "indices", "indptr", "shape")
+_ROWS, _POSTINGS = "embeddings", "postings"
+
+
+class SparseEmbeddings(NamedTuple):
+    """Embeddings by place, and by dimension."""
+
+    rows: SparseRows
+    postings: SparseRows
 
 
 class SparseIndex(EmbeddingIndex):
-    """The embeddings of a sparse encoder, a csr_matrix (places, dimension)."""
+    """The embeddings of a sparse encoder."""
 
     kind = "sparse"
+    embeddings: SparseEmbeddings
 
     @staticmethod
     def open_encoder(model: str, options: ModelOptions) -> BiEncoder:
@@ -33,25 +43,39 @@ class SparseIndex(EmbeddingIndex):
     def is_finite(embeddings: Any) -> bool:
         return bool(np.isfinite(embeddings.data).all())
 
-    def _joined(self, blocks: Iterator[Any], places: int) -> Any:
+    def embedding(self, place: int) -> SparseRow:
+        return self.embeddings.rows.row(place)
+
+    def scores(self, query: Any, places: NDArray[np.int64]) -> NDArray[np.float32]:
+        (wide,) = self.encoder.wide(query)
+        with self.undamaged():
+            found = [self.encoder.product(self.embedding(place), wide) for place in places.tolist()]
+        self.embeddings.rows.release()
+        return np.array(found, np.float32)
+
+    @contextmanager
+    def undamaged(self) -> Iterator[None]:
+        """Report numbers that are out of bounds."""
+        try:
+            yield
+        except IndexError as error:
+            raise DamagedIndexError(self._folder, "its arrays have numbers out of bounds") from error
+
+    def _joined(self, blocks: Iterator[Any], places: int) -> SparseEmbeddings:
         from scipy.sparse import vstack
 
-        return vstack(list(blocks), "csr")
+        joined = vstack(list(blocks), "csr")
+        joined.sort_indices()
+        return SparseEmbeddings(SparseRows.of(joined), SparseRows.of(joined.tocsc()))
 
     def _save(self, blocks: Iterator[Any], places: int, folder: Path) -> None:
-        embeddings = self._joined(blocks, places)
-        for name in _ARRAYS:
-            save_array(folder / f"{name}.npy", np.asarray(getattr(embeddings, name)))
+        counts = write_rows(folder, _ROWS, blocks)
+        write_transpose(folder, _POSTINGS, SparseRows.open(folder, _ROWS), counts)
 
-    def _load(self, folder: Path, places: int) -> Any:
-        from scipy.sparse import csr_matrix
-
-        data, indices, indptr, shape = (open_array(folder / f"{name}.npy") for name in _ARRAYS)
-        if data.dtype != np.float32 or indices.dtype.kind + indptr.dtype.kind != "ii" or shape.shape != (2,):
-            raise ValueError("its arrays are not those of a sparse matrix")
-        found = csr_matrix((data, indices, indptr), shape=tuple(shape.tolist()))
-        found.check_format()
-        if found.shape[0] != places:
+    def _load(self, folder: Path, places: int) -> SparseEmbeddings:
+        self._folder = folder
+        found = SparseEmbeddings(SparseRows.open(folder, _ROWS), SparseRows.open(folder, _POSTINGS))
+        if len(found.rows.starts) != places + 1:
             raise ValueError(f"it has not one row for each of {places:,} texts")
         return found
 
@@ -62,16 +86,20 @@ class SparseSearch(EmbeddingSearch):
     A document without a dimension of the query is not found. Its score is 0.
     """
 
-    def __init__(self, index: SparseIndex) -> None:
-        super().__init__(index)
-        self._postings = index.embeddings.tocsc()  # by dimension: the places, and their values
+    index: SparseIndex
 
     def _candidates(self, queries: Any, depths: Sequence[int]) -> Sequence[NDArray[np.int64]]:
         return [self._best(*one) for one in zip(queries, depths, strict=True)]
 
     def _best(self, query: Any, depth: int) -> NDArray[np.int64]:
-        scores = self._postings[:, query.indices] @ query.data.astype(np.float64)
-        scores = scores.astype(np.float32)
+        postings = self.index.embeddings.postings
+        sums = np.zeros(self.index.places.size)
+        with self.index.undamaged():
+            for dimension, weight in zip(query.indices.tolist(), query.data.tolist(), strict=True):
+                places, values = postings.row(dimension)
+                sums[places] += values.astype(np.float64) * weight
+        postings.release()
+        scores = sums.astype(np.float32)
         found: NDArray[np.int64] = np.flatnonzero(scores)
         if depth == 0:
             return found[:0]

@@ -21,7 +21,7 @@ from rdtools.core.errors import RdError
 from rdtools.models.cross_encoder import open_cross_encoder
 from rdtools.models.encoding import default_batch_tokens, embeddings, feature_batches, pad
 from rdtools.models.first_token import compute_first_token_only
-from rdtools.models.layers import keep_layers
+from rdtools.models.layers import keep_layers, size_of
 from rdtools.models.loading import check_room, load_bi_encoder, positions, quiet_libraries
 from rdtools.models.older_form import write_older_form
 from rdtools.models.options import ModelOptions
@@ -172,7 +172,7 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
         if options.layers is not None:
             keep_layers(self.model, transformer, options.layers)
         compute_first_token_only(self.model, self.model[0].auto_model)
-        self.size = _size(transformer)
+        self.size = size_of(transformer)
         if options.similarity is not None:
             self.model.similarity_fn_name = options.similarity
         self.cosine = self.model.similarity_fn_name == "cosine"
@@ -275,7 +275,7 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
         if options.layers is not None:
             keep_layers(self.model, self.model.model, options.layers)
         compute_first_token_only(self.model, self.model.model)
-        self.size = _size(self.model.model)
+        self.size = size_of(self.model.model)
         self._log_probability = options.log_probability
         self._limited = options.query_max_len is not None or options.doc_max_len is not None
         overhead = self._scorer.overhead
@@ -333,12 +333,6 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
         )  # fmt: skip
         ends = [offsets[-1][1] if offsets else 0 for offsets in encoded["offset_mapping"]]
         return {query: query[:end] for query, end in zip(queries, ends, strict=True)}
-
-
-def _size(model: Any) -> tuple[int | None, int | None]:
-    """Return the layers and the width that a transformer's configuration says, None where it does not."""
-    config = getattr(model, "config", None)
-    return getattr(config, "num_hidden_layers", None), getattr(config, "hidden_size", None)
 
 
 def _numbered(items: Iterable[T]) -> dict[T, int]:

@@ -256,7 +256,7 @@ def test_what_is_nested_too_deep_to_be_written_is_one_line():
     value: list[Any] = []
     for _ in range(100_000):
         value = [value]
-    with pytest.raises(BadLine, match="^cannot be written as JSON: maximum recursion depth exceeded"):
+    with pytest.raises(BadLine, match=r"^cannot be written as JSON: maximum recursion depth exceeded"):
         dump({"query_id": "q", "x": value})
 
 

@@ -97,11 +97,11 @@ def test_a_damaged_index_is_refused(made, corpus, tmp_path):  # noqa: F811
     spec = f"sparse:{made(SPARSE_ENCODERS, 'splade')}"
     setting = resources(corpus, index=str(tmp_path / "index"))
     open_source(spec, setting)
-    (file,) = tmp_path.glob("index/sparse-*/indices.npy")
+    (file,) = tmp_path.glob("index/sparse-*/postings-indices.npy")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    with pytest.raises(RdError, match=r"it is damaged: indices.npy was changed"):
+    with pytest.raises(RdError, match=r"it is damaged: postings-indices.npy was changed"):
         open_source(spec, setting)
 
 

@@ -62,7 +62,7 @@ class BiEncoderTeacher:
             for pair in pairs:
                 row = corpus.row_of.get(pair.doc_id)
                 if row is not None and corpus.texts[row] == pair.text:
-                    indexed[pair.text] = self._index.embeddings[self._index.places.of_row[row]]
+                    indexed[pair.text] = self._index.embedding(self._index.places.of_row[row])
         return indexed | self._embed_texts(pair.text for pair in pairs if pair.text not in indexed)
 
 
