@@ -126,6 +126,22 @@ def test_merged_caches_have_the_scores_and_answers_of_all(run, folder, tiny_ce):
         assert done.stderr == "rd-label: 20 records, 60 pairs: 0 scored, 60 from the cache\n"
 
 
+@pytest.mark.slow  # Ray is no dependency
+def test_ray_gives_the_output_of_a_single_run_and_repeats_a_killed_task(run, folder):
+    pytest.importorskip("ray", reason="pip install ray")
+    expected = single_run(run, folder)
+    (folder / "fatal").write_text("q7")
+    words = [sys.executable, str(CLUSTER / "ray_label.py"), "mined.jsonl", "out", "--shards", "3"]
+    for _ in range(2):  # the second time there is nothing to do
+        done = start([*words, "--teacher", teacher_in(folder)], folder, Path(sys.executable).parent)
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert (folder / "killed").exists()
+    assert sorted(path.name for path in folder.glob("out/*")) == [f"{n}-of-3.jsonl" for n in (1, 2, 3)]
+    assert in_order("".join(path.read_text() for path in folder.glob("out/*"))) == expected
+    asked = (folder / "asked").read_text().split()
+    assert len(asked) - len(set(asked)) < len([name for name in expected if name]) / 2  # one shard anew
+
+
 @pytest.mark.slow  # a minute; Spark is no dependency
 @pytest.mark.parametrize("master", ["local[2,2]", "local-cluster[2,1,512]"])
 def test_spark_gives_the_output_of_a_single_run_and_repeats_a_killed_task(run, folder, master):

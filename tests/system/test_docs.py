@@ -54,6 +54,7 @@ ONLY_PARSED = {
     "ranknet --fsdp": "needs several processes (test_many_processes.py has them)",
     "sbatch --nodes": "needs Slurm; test_many_processes.py runs its script",
     "spark-submit --master": "needs Spark (test_cluster.py runs it where there is one)",
+    "ray_label.py": "needs Ray (test_cluster.py runs it where there is one)",
 }
 """Parts of blocks that are not run, and why. Commands of rdtools in these blocks are parsed all the same."""
 
@@ -73,7 +74,7 @@ STAND_INS = (
 """Big models and collections, and the tiny ones of the tests in their place."""
 
 FOREIGN = set(
-    "--index-url --nproc-per-node --no-python --pipe --keep-order --topics --hits --bm25 --output-format --use_random --name --option --joblog --resume-failed --array --export --master --partitions --max-restarts --nodes --nnodes --rdzv-backend --rdzv-endpoint --rdzv-id".split()
+    "--index-url --nproc-per-node --no-python --pipe --keep-order --topics --hits --bm25 --output-format --use_random --name --option --joblog --resume-failed --array --export --master --partitions --max-restarts --nodes --nnodes --rdzv-backend --rdzv-endpoint --rdzv-id --shards --gpus".split()
 )
 """Options of other programs."""
 
