@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -45,15 +46,18 @@ class StringWriter:
 class StringsOnDisk(Sequence[str]):
     """What a `StringWriter` wrote, in its order.
 
+    Strings are read, and not mapped: a page that is mapped may bring a megabyte into this process's memory.
+
     Raises:
         ValueError: the files do not fit together.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self._file = folder / f"{name}.bin"
-        self._text = _mapped(self._file)
+        self._text = self._file.open("rb", buffering=0)
         self._offsets = memoryview(_mapped(folder / f"{name}.offsets")).cast("q")
-        if not len(self._offsets) or self._offsets[0] or self._offsets[-1] != len(self._text):
+        size = self._file.stat().st_size
+        if not len(self._offsets) or self._offsets[0] or self._offsets[-1] != size:
             raise ValueError(f"{name}.offsets does not fit {name}.bin")
 
     def __len__(self) -> int:
@@ -68,7 +72,11 @@ class StringsOnDisk(Sequence[str]):
             return [self[each] for each in range(*place.indices(len(self)))]
         if not 0 <= place < len(self):
             raise IndexError(place)
-        return self._decoded(self._text[self._offsets[place] : self._offsets[place + 1]])
+        start, end = self._offsets[place], self._offsets[place + 1]
+        text = os.pread(self._text.fileno(), end - start, start)
+        if len(text) < end - start:
+            raise DamagedIndexError(self._file.parent, f"{self._file.name} has become shorter")
+        return self._decoded(text)
 
     def __iter__(self) -> Iterator[str]:
         """All strings, by reading the file, so that its pages do not count as memory of this process."""

@@ -23,7 +23,7 @@ import numpy as np
 from rdtools.core.checked_folder import DamagedIndexError, load_index
 from rdtools.core.log import track
 from rdtools.search import RankedRows
-from rdtools.search.arrays import open_array
+from rdtools.search.arrays import open_array, release
 from rdtools.search.bm25_build import CountedTexts
 from rdtools.search.bm25_postings import FEW, Postings, best_rows, inverse_document_frequency
 from rdtools.search.index_folder import index_folder, load_or_build
@@ -96,6 +96,8 @@ class Bm25:
         Threads, one for each processor that this process may use, search a few queries at a time, ahead of
         the reader of the rankings. No ranking depends on the other queries.
         """
+        release(self._postings.rows)
+        release(self._postings.impacts)
         room = min(2 * max(depths, default=0) + 1024, len(self))
         share = max(1, min(-(-len(queries) // (_PARTS * _processors())), _KEYS // max(room, 1)))
         terms = [self._terms(query) for query in queries]

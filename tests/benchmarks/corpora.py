@@ -42,15 +42,18 @@ def opened(folder: Path) -> Any:
 
 
 def search(folder_name: str) -> None:
-    """Open the corpus and its index, then search for the first query, the next nine, and all others."""
+    """Open the corpus and its index; search for the first query, the next nine, the others, frequent words."""
     from rdtools.search.bm25 import open_bm25
 
     folder = Path(folder_name)
     with timed("open", 1):
         resources = opened(folder)
         index, corpus = open_bm25(resources), resources.collection.corpus
-    texts = [text for _, text in bm25.read_pairs(folder / "nostop.tsv")]
-    for part, some in (("first query", texts[:1]), ("next nine", texts[1:10]), ("others", texts[10:])):
+    texts, frequent = (
+        [text for _, text in bm25.read_pairs(folder / f"{kind}.tsv")] for kind in ("nostop", "syn")
+    )
+    parts = [("first query", texts[:1]), ("next nine", texts[1:10]), ("others", texts[10:])]
+    for part, some in [*parts, ("with frequent words", frequent)]:
         with timed(part, len(some)):
             for rows, _ in index.search(some, [DEPTH] * len(some)):
                 corpus.doc_ids_at(rows)

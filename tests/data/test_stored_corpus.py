@@ -6,6 +6,7 @@ import json
 import os
 import random
 import resource
+from pathlib import Path
 
 import pytest
 from conftest import WORDS
@@ -28,6 +29,23 @@ def documents(count=300):
 def stored(folder, rows, memory=4_000):
     (folder / "corpus.tsv").write_text("".join(f"{own}\t{text}\n" for own, text in rows))
     return open_stored(str(folder / "index"), str(folder / "corpus.tsv"), rows, memory, Reading())
+
+
+def test_a_file_that_becomes_shorter_while_it_is_open_is_damage(tmp_path):
+    corpus = stored(tmp_path, documents())
+    (texts,) = tmp_path.glob("index/corpus-*/texts.bin")
+    os.truncate(texts, texts.stat().st_size - 300_000)
+    with pytest.raises(RdError, match=r"it is damaged: texts.bin has become shorter \(remove it to build"):
+        list(map(corpus.texts.__getitem__, range(300)))
+
+
+def test_texts_that_are_read_stay_out_of_the_memory_of_the_process(tmp_path):
+    corpus = stored(tmp_path, [(f"d{number}", f"{number} " * 100_000) for number in range(200)], 10**9)
+    read = sum(len(corpus.texts[row]) for row in range(200))
+    assert read > 50_000_000
+    mapped = Path("/proc/self/smaps")
+    if mapped.exists():
+        assert "texts.bin" not in mapped.read_text()
 
 
 @pytest.mark.parametrize("memory", [1, 4_000, 10**9])
