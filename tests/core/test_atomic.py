@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -140,6 +142,29 @@ def test_a_lock_is_held_by_one_and_leaves_no_file(tmp_path):
         with locked(folder, "busy", wait=False), pytest.raises(RdError, match=r"^busy$"):
             another()
         assert names(tmp_path / "new") == []
+
+
+def test_who_waits_for_a_lock_gets_it_though_its_file_was_removed(tmp_path, caplog):
+    folder, inside, leave = tmp_path / "model", threading.Event(), threading.Event()
+    caplog.set_level("INFO")
+
+    def wait():
+        with locked(folder, "busy: waiting", wait=True):
+            inside.set()
+            leave.wait(10)
+
+    waiter = threading.Thread(target=wait)
+    with locked(folder, "busy", wait=False):
+        waiter.start()
+        while "busy: waiting" not in caplog.text:
+            time.sleep(0.001)
+        assert not inside.wait(0.05)
+    assert inside.wait(10)
+    with pytest.raises(RdError, match=r"^busy$"), locked(folder, "busy", wait=False):
+        pytest.fail("two hold it")
+    leave.set()
+    waiter.join()
+    assert names(tmp_path) == []
 
 
 def test_a_folder_is_synced_with_all_that_it_holds(tmp_path, monkeypatch):

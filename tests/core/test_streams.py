@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import select
 import stat
 import subprocess
 import sys
@@ -316,6 +317,21 @@ def write_all(path: Path | str, *parts: bytes) -> None:
     with open_output(str(path)) as out:
         for part in parts:
             out.write(part)
+
+
+def test_what_is_written_to_a_pipe_leaves_at_once():
+    code = (
+        "import sys\nfrom rdtools.core.output import open_output\n"
+        "with open_output(None) as out:\n    out.write(b'line\\n')\n    sys.stdin.read()"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert select.select([child.stdout], [], [], 10)[0], "nothing came within 10 seconds"
+    assert child.stdout.readline() == b"line\n"
+    child.stdin.close()
+    assert child.wait() == 0
+    child.stdout.close()
 
 
 def test_output_appears_whole(tmp_path):

@@ -29,8 +29,8 @@ def test_of_several_checkpoints_the_newest_is_resumed(one, tmp_path):
     """A process killed after it wrote one leaves the older ones; 10 is after 9, though not as a name."""
     target = folder_of(one, tmp_path / "out")
     assert target.newest_checkpoint() is None
-    for step in (2, 10, 9):
-        (tmp_path / "out" / "checkpoints" / f"step-{step}").mkdir(parents=True)
+    for name in ("step-2", "step-10", "step-9", "step-", "step-11a", "step-1.5", "other-12"):
+        (tmp_path / "out" / "checkpoints" / name).mkdir(parents=True)
     assert target.newest_checkpoint() == tmp_path / "out" / "checkpoints" / "step-10"
 
 

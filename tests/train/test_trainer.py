@@ -414,6 +414,17 @@ def test_a_state_that_does_not_fit_is_refused(one_checkpoint, tiny_be, damage):
     assert one.progress.step == 0
 
 
+@pytest.mark.parametrize(
+    ("content", "says"), [(None, "No such file or directory"), ("{", "Expecting property name")]
+)
+def test_a_checkpoint_without_its_description_is_refused(one_checkpoint, tiny_be, content, says):
+    file = one_checkpoint / "checkpoints" / "step-2" / "rd-train.json"
+    file.unlink() if content is None else file.write_text(content)
+    one = trainer(BiEncoderStudent(be(tiny_be), CPU))
+    with pytest.raises(RdError, match=f"step-2: it is damaged: .*{says}.*remove it, or --overwrite"):
+        output_folder(one, TrainingOutput(output=one_checkpoint)).resume(one)
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "state.pt"])
 def test_a_changed_bit_of_a_checkpoint_is_found(one_checkpoint, tiny_be, name):
     file = one_checkpoint / "checkpoints" / "step-2" / name
