@@ -103,6 +103,7 @@ def warm_process() -> Iterator[str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Where tests run in several processes, one process is warm for all of them."""
+    os.environ.pop("PYTHONUNBUFFERED", None)  # would hide that a command does not flush
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         os.environ[SHARED] = config.stash.setdefault(RESOURCES, ExitStack()).enter_context(warm_process())
 
