@@ -24,7 +24,7 @@ from rdtools.core import log
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.flags import OptionGroup, flag, options_of
 from rdtools.core.manifest import check_manifest_path, open_ledger
-from rdtools.core.output import open_output
+from rdtools.core.output import open_output, writing
 
 STOPS = {
     getattr(signal, name): word
@@ -133,6 +133,7 @@ class EntryPoint:
             _complain(self.name, f"internal error: {type(error).__name__}: {error} (--debug shows where)")
             sys.exit(1)
         finally:  # only the interpreter's shutdown is left: a signal then ends it without a word
+            _give_up_stdout()
             for number in STOPS:
                 if signal.getsignal(number) is _stop:
                     signal.signal(number, signal.SIG_DFL)
@@ -144,6 +145,9 @@ class EntryPoint:
             status = self.app()(prog_name=self.name, standalone_mode=False)
         except options.ParserError as error:
             raise options.usage_error(error) from None
+        if sys.stdout is not None:
+            with writing("<stdout>"):
+                sys.stdout.flush()
         sys.exit(status)
 
     def app(self) -> typer.Typer:
@@ -183,6 +187,16 @@ class EntryPoint:
             for place in places:
                 with open_output(str(place)) as out:
                     out.write(text.encode())
+
+
+def _give_up_stdout() -> None:
+    """Throw away what stdout did not take: the interpreter would try again, and complain in its own words."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _seed_of(groups: Iterable[OptionGroup]) -> int | None:

@@ -561,6 +561,12 @@ def test_full_and_closed_stdout_are_one_line_and_status_1(file):
         ["bash", "-c", '"$@" > /dev/full', "-", *copy_command(path)], capture_output=True, text=True
     )
     assert (full.returncode, full.stderr) == (1, "rd-copy: <stdout>: cannot write: No space left on device\n")
+    for option, where in (("--help", "system"), ("--version", "<stdout>: cannot write")):
+        full = subprocess.run(
+            ["bash", "-c", '"$@" > /dev/full', "-", *copy_command(option)], capture_output=True, text=True
+        )
+        said = f"rd-copy: {where}: No space left on device\n"
+        assert (full.returncode, full.stderr) == (1, said)
     closed = subprocess.run(
         ["bash", "-c", '"$@" >&-', "-", *copy_command(path)], capture_output=True, text=True
     )
