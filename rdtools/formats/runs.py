@@ -53,7 +53,16 @@ def run_scores(record: Record) -> dict[str, float | None]:
             return {}
         if record.get("score_scale") == "rank":
             return {doc["doc_id"]: -float(doc["rank"]) if "rank" in doc else None for doc in found}
+        found = _in_order_of_retrieval(found)
     return {doc["doc_id"]: doc.get("score") for doc in found}
+
+
+def _in_order_of_retrieval(docs: list[Doc]) -> list[Doc]:
+    """Order documents by rank, source by source, if all have both: groups begin with their positives."""
+    if not all("rank" in doc and "source" in doc for doc in docs):
+        return docs
+    places = {source: place for place, source in enumerate(dict.fromkeys(doc["source"] for doc in docs))}
+    return sorted(docs, key=lambda doc: (places[doc["source"]], doc["rank"]))
 
 
 def found_docs(record: Record) -> list[Doc]:

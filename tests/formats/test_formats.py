@@ -519,6 +519,24 @@ def test_without_scores_the_order_is_the_ranking():
     assert writer("trec")(record) == b"q Q0 b 1 2.0 rdtools\nq Q0 a 2 1.0 rdtools\n"
 
 
+def test_without_scores_a_group_is_written_in_the_order_of_retrieval():
+    """A positive that was found stands first in a group, and has its place in the run."""
+    record: Any = {
+        "query_id": "q",
+        "docs": [
+            {"doc_id": "p", "relevance": 1, "source": "random", "rank": 4},
+            {"doc_id": "added", "relevance": 1, "source": "qrels"},
+            {"doc_id": "b", "source": "random", "rank": 2},
+            {"doc_id": "a", "source": "random", "rank": 1},
+        ],
+    }
+    assert writer("tsv")(record) == b"q\ta\t3.0\nq\tb\t2.0\nq\tp\t1.0\n"
+    record["docs"][0]["source"] = record["docs"][2]["source"] = "first"
+    assert writer("tsv")(record) == b"q\tb\t3.0\nq\tp\t2.0\nq\ta\t1.0\n"
+    del record["docs"][2]["source"]  # not of rd-mine
+    assert writer("tsv")(record) == b"q\tp\t3.0\nq\tb\t2.0\nq\ta\t1.0\n"
+
+
 def test_a_run_of_ranks_is_written_by_rank(tmp_path):
     (tmp_path / "run").write_text("q\td1\t3\nq\td2\t1\nq\td3\t2\n")
     (record,) = read(str(tmp_path / "run"), input_format="msmarco-run")

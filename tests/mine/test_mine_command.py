@@ -89,6 +89,25 @@ def test_a_run_of_several_sources_holds_all_their_documents_in_order(run, files)
         assert all(("score" in doc) is (doc["source"] == "bm25") for doc in record["docs"])
 
 
+@pytest.mark.parametrize("form", ["trec", "jsonl"])
+@pytest.mark.parametrize(
+    "sources", [["run:msmarco-run:m.run"], ["random"], ["random", "run:msmarco-run:m.run"]]
+)
+def test_a_run_of_groups_does_not_begin_with_the_positives(run, tmp_path, sources, form):
+    (tmp_path / "c.tsv").write_text("".join(f"d{n}\talpha {n}\n" for n in range(1, 5)))
+    (tmp_path / "q.tsv").write_text("q1\talpha\n")
+    (tmp_path / "m.run").write_text("".join(f"q1\td{n}\t{n}\n" for n in range(1, 5)))
+    arguments = ["q.tsv", "--corpus", "c.tsv", "--qrels", "qrels", "-f", form]
+    arguments += [word for source in sources for word in ("--from", source)]
+    for positive in ("d2", "d4"):
+        (tmp_path / "qrels").write_text(f"q1 0 {positive} 1\n")
+        values = [
+            run("rd-eval", "qrels", "-m", "RR", stdin=run("rd-mine", *arguments, "-n", n, check=True).stdout)
+            for n in ("all", "3")
+        ]
+        assert values[0].stdout == values[1].stdout != ""
+
+
 @pytest.mark.parametrize("paper", [(), ("--paper-compat",)])
 def test_the_options_are_those_of_the_library(run, files, paper):
     options = (
