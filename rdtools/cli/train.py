@@ -73,6 +73,8 @@ def train(
     100 times the learning rate and up to a scale of 100; the last line and rd-train.json have its value as
     scale. For a cross-encoder, queries are truncated to --query-max-len; documents get the remaining tokens
     of both limits. Without limits, CrossEncoder.predict's rule holds. The model's template and prompts apply.
+    A saved model has one limit: that of queries and documents together, or of a bi-encoder the larger one.
+    --dev measures with it.
 
     A sparse encoder (sparse:MODEL) starts from one, or from a model with a head for masked words, which gets
     SPLADE's max pooling. The FLOPS regulariser is added to the loss: for the distinct queries of a batch, and

@@ -102,24 +102,41 @@ def open_dev_set(dev: str, collection: Collection, bi_encoder: bool) -> DevSet:
 def dev_set_of_records(name: str, records: Iterable[Record]) -> DevSet:
     """Return the dev set of records: each query ranks the documents of its records, judged or not.
 
-    Queries without a judged document are ignored, as rd-eval ignores them.
+    Queries without a judged document are ignored, as rd-eval ignores them. What has no text cannot be ranked,
+    and counts as rd-eval counts what is not in a run.
+
+    Raises:
+        RdError: nothing can be ranked, or nothing is relevant.
     """
     qrels: Qrels = {}
     queries: dict[str, str] = {}
     places: dict[str, dict[str, int]] = {}
     numbers: dict[tuple[str, str], int] = {}
+    unread = 0
     for record in records:
         query_id, docs = record["query_id"], [doc for doc in record["docs"] if "text" in doc]
-        grades = _grades(docs)
-        if not grades or not record.get("query"):
+        grades = _grades(record["docs"])
+        if not grades:
+            continue
+        qrels.setdefault(query_id, {}).update(grades)
+        if not record.get("query"):
+            docs = []
+        unread += len(record["docs"]) - len(docs)
+        if not docs:
             continue
         queries.setdefault(query_id, record["query"])
-        qrels.setdefault(query_id, {}).update(grades)
         own = places.setdefault(query_id, {})
         for doc in docs:
             own.setdefault(doc["doc_id"], numbers.setdefault((doc["doc_id"], doc["text"]), len(numbers)))
     candidates = [[*places[query_id].values()] for query_id in queries]
     doc_ids, texts = zip(*numbers, strict=True) if numbers else ((), ())
+    if unread:
+        log.warning(
+            "%s: %s not ranked, without text or of a query without text (give --corpus or --dataset)",
+            name, plural(unread, "document"),
+        )  # fmt: skip
+    if qrels and not queries:
+        raise RdError(f"{name}: no judged query has a text and documents with a text")
     made = DevSet(name, qrels, [*queries], [*queries.values()], doc_ids, texts, candidates)
     pairs = sum(map(len, candidates))
     return _checked(made, f"{plural(pairs, 'document')} to re-rank")

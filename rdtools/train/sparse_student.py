@@ -50,7 +50,7 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
         from scipy.sparse import csr_matrix, vstack
 
         order, parts = list[int](), []
-        for rows, encoded in self.encode_parts(self._tokenise(role, list(texts))):
+        for rows, encoded in self.encode_parts(self._preprocess(list(texts), role)):
             order += rows
             found = nn.functional.normalize(encoded, dim=-1) if self.cosine else encoded
             parts.append(csr_matrix(found.cpu().numpy()))

@@ -189,7 +189,7 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
         return load_bi_encoder(options.model, loading)
 
     def _set_limits(self, options: StudentOptions) -> None:
-        """Truncate queries and documents as the options say, also in the saved model if it can hold it."""
+        """Truncate queries and documents as the options say; the saved model has one limit, the larger."""
         most = min(self.tokenizer.model_max_length, positions(self.model[0].auto_model) or 512)
         own = self.model.max_seq_length or most
         for task, flag, limit in (("query", "--query-max-len", options.query_max_len),
@@ -199,7 +199,7 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
             "query": min(options.query_max_len or own, most),
             "document": min(options.doc_max_len or own, most),
         }
-        self.model.max_seq_length = self._limits["document"]  # the saved model truncates documents there too
+        self.model.max_seq_length = max(self._limits.values())
 
     def batch(self, groups: Sequence[Group]) -> Batch:
         queries = _numbered(group.query for group in groups)
@@ -237,7 +237,7 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
 
     def _embed(self, role: str, texts: Sequence[str]) -> Tensor:
         """Return the embeddings of texts, (n, width), of length 1 for cosines."""
-        encoded = self.encode_all(self._tokenise(role, list(texts)))
+        encoded = self.encode_all(self._preprocess(list(texts), role))
         return nn.functional.normalize(encoded, dim=-1) if self.cosine else encoded
 
     def save(self, folder: Path) -> str:
@@ -309,11 +309,10 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
     def rank(
         self, queries: Sequence[str], documents: Sequence[str], candidates: Sequence[Sequence[int]] | None
     ) -> Iterator[Tensor]:
-        truncated = self._truncated(list(dict.fromkeys(queries)))
         for number, query in enumerate(queries):
             places = range(len(documents)) if candidates is None else candidates[number]
-            pairs = [(truncated[query], documents[place]) for place in places]
-            yield self.encode_all(self._tokenise(pairs))[:, 0]
+            pairs = [(query, documents[place]) for place in places]
+            yield self.encode_all(self._scorer.tokenise(pairs))[:, 0]
 
     def save(self, folder: Path) -> str:
         return self._scorer.save(folder)

@@ -146,6 +146,65 @@ def test_the_value_of_the_saved_student_is_that_of_re_ranking(run, arguments, tm
     assert measured(run, "qrels", ranked, "nDCG@10") == pytest.approx(last["dev"], abs=1e-9)
 
 
+@pytest.mark.parametrize("limits", [(4, 20), (20, 4)], ids=["short queries", "short documents"])
+@pytest.mark.parametrize("kind", ["be", "ce", "sparse"])
+def test_the_dev_value_is_that_of_the_saved_model_where_queries_are_cut(
+    run, arguments, tmp_path, tiny_ce, tiny_sparse, kind, limits
+):
+    """A saved model has one limit, for queries and documents."""
+    models = {"ce": tiny_ce, "sparse": tiny_sparse}
+    made = [*records(seed=3)]
+    for record in made:
+        record["query"] = " ".join([record["query"]] * 4)
+        record["docs"][0]["source"] = "bm25"
+    (tmp_path / "long.jsonl").write_text("".join(json.dumps(record) + "\n" for record in made))
+    arguments = [
+        f"{kind}:{models[kind]}" if str(word)[:3] == "be:" and kind in models else word for word in arguments
+    ]
+    arguments += ["--query-max-len", limits[0], "--doc-max-len", limits[1], "--dev", "long.jsonl"]
+    last = rows_of(run("rd-train", *arguments, check=True))[-1]
+    ranked = run("rd-label", "long.jsonl", "--teacher", f"{kind}:out", "-f", "trec", check=True).stdout
+    assert measured(run, "long.jsonl", ranked, "nDCG@10") == pytest.approx(last["dev"], abs=1e-9)
+
+
+def test_what_has_no_text_is_counted_as_not_found(run, arguments, tmp_path):
+    """Its judgement counts, as in rd-eval; a query without text, or without such documents, has 0."""
+    made = [*records(seed=1)]
+    for record in made:
+        record["docs"][0]["source"] = "bm25"
+    whole = [json.loads(json.dumps(record)) for record in made]
+    for record in made[:3]:
+        del record["docs"][0]["text"]
+    del made[4]["query"]
+    for doc in made[5]["docs"]:
+        del doc["text"]
+    for name, some in (("dev.jsonl", made), ("whole.jsonl", whole)):
+        (tmp_path / name).write_text("".join(json.dumps(record) + "\n" for record in some))
+    done = run("rd-train", *arguments, "--dev", "dev.jsonl", check=True)
+    assert (
+        "rd-train: warning: --dev dev.jsonl: 15 documents not ranked, without text or of a query without text "
+        "(give --corpus or --dataset)\n"
+    ) in done.stderr
+    assert "rd-train: --dev dev.jsonl: 12 queries, 57 documents to re-rank\n" in done.stderr
+    readable = [
+        {**record, "docs": [doc for doc in record["docs"] if "text" in doc]}
+        for record in made if "query" in record
+    ]  # fmt: skip
+    ranked = run(
+        "rd-label", "--teacher", "be:out", "-f", "trec", check=True,
+        stdin="".join(json.dumps(record) + "\n" for record in readable),
+    ).stdout  # fmt: skip
+    assert measured(run, "whole.jsonl", ranked, "nDCG@10") == pytest.approx(
+        rows_of(done)[-1]["dev"], abs=1e-9
+    )
+    texts = "".join(json.dumps({**record, "query": ""}) + "\n" for record in made)
+    (tmp_path / "dev.jsonl").write_text(texts)
+    done = run("rd-train", *arguments, "--dev", "dev.jsonl", "--overwrite")
+    assert done.stderr.endswith(
+        "rd-train: --dev dev.jsonl: no judged query has a text and documents with a text\n"
+    )
+
+
 def test_a_bi_encoder_searches_a_small_dataset(run, arguments, beir):
     done = run("rd-train", *arguments, "--dev", "data:dev", "--dev-measure", "RR", check=True)
     assert "rd-train: --dev data:dev: 8 queries, which search 40 documents\n" in done.stderr
