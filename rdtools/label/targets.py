@@ -47,6 +47,8 @@ def minmax(scores: list[float]) -> list[float]:
 
 def zscore(scores: list[float]) -> list[float]:
     """Return (s − mean)/deviation within the record (population deviation); 0 if all are equal."""
+    if min(scores) == max(scores):
+        return [0.0] * len(scores)
     mean = math.fsum(scores) / len(scores)
     deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))
     return [(score - mean) / deviation if deviation > 0 else 0.0 for score in scores]

@@ -141,6 +141,7 @@ def test_a_ranking_begins_by_scores_then_ranks_then_at_random(tmp_path):
     records = [
         record([1, 1, 1], "scores", score=[0.5, 2.0, 1.0], rank=[1, 2, 3]),
         record([1, 1, 1], "ranks", rank=[7, 3, 5]),
+        record([1, 1, 1], "ties", score=[1.0, 1.0, 1.0 + 1e-9]),  # equal as float32
         {**record([], "none"), "docs": []},
         record([1], "one"),
         *(record([1] * 4, f"r{n}") for n in range(40)),
@@ -148,12 +149,16 @@ def test_a_ranking_begins_by_scores_then_ranks_then_at_random(tmp_path):
     records[1]["docs"][0]["score"] = 5.0  # of one document only: no ranking
     done = labelled(cmd(program, log), records)
     asked = [line.split() for line in log.read_text().splitlines()]
-    assert asked[:2] == [["scores", "d1", "d2", "d0"], ["ranks", "d1", "d2", "d0"]]
-    first = [line[1] for line in asked[2:]]
+    assert asked[:3] == [
+        ["scores", "d1", "d2", "d0"], ["ranks", "d1", "d2", "d0"], ["ties", "d2", "d1", "d0"]
+    ]  # fmt: skip
+    first = [line[1] for line in asked[3:]]
     assert {first.count(f"d{n}") for n in range(4)} <= set(range(3, 20))  # 10 expected
-    assert [scores(one) for one in done[:4]] == [[-3.0, -1.0, -2.0], [-3.0, -1.0, -2.0], [], [-1.0]]
-    other = labelled(cmd(program), records[4:], seed=1)
-    assert [scores(one) for one in done[4:]] != [scores(one) for one in other]
+    assert [scores(one) for one in done[:5]] == [
+        [-3.0, -1.0, -2.0], [-3.0, -1.0, -2.0], [-3.0, -2.0, -1.0], [], [-1.0]
+    ]  # fmt: skip
+    other = labelled(cmd(program), records[5:], seed=1)
+    assert [scores(one) for one in done[5:]] != [scores(one) for one in other]
 
 
 def test_repairs_are_counted(run, tmp_path):

@@ -32,6 +32,7 @@ def test_normalizations_by_hand():
     assert NORMALIZE["minmax"]([2.0, 2.0]) == [0.0, 0.0]
     assert NORMALIZE["zscore"]([1.0, 3.0]) == [-1.0, 1.0]
     assert NORMALIZE["zscore"]([4.0]) == [0.0]
+    assert NORMALIZE["zscore"]([0.1] * 3) == [0.0] * 3  # though their mean is not 0.1
     assert NORMALIZE["sigmoid"]([0.0, 800.0, -800.0]) == [0.5, 1.0, 0.0]
 
 

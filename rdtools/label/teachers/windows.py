@@ -18,6 +18,7 @@ from rdtools.core.log import log, plural
 from rdtools.core.randomness import generator, shuffled
 from rdtools.core.records import Record
 from rdtools.formats.records import dump
+from rdtools.formats.runs import rank
 from rdtools.label.score_cache import answer_key
 from rdtools.label.teachers import RecordScores, TeacherResources
 
@@ -141,8 +142,8 @@ class _Ranked:
 
     def scores(self) -> RecordScores:
         scores: list[float | None] = [None] * len(self.order)
-        for rank, place in enumerate(self.order, 1):
-            scores[place] = -float(rank)
+        for number, place in enumerate(self.order, 1):
+            scores[place] = -float(number)
         return RecordScores(self.companion, scores, "rank", self.cached)
 
 
@@ -153,7 +154,8 @@ def _first_order(record: Record, seed: int) -> list[int]:
     """
     docs, places = record["docs"], range(len(record["docs"]))
     if all("score" in doc for doc in docs):
-        return sorted(places, key=lambda place: -docs[place]["score"])
+        place_of = {doc["doc_id"]: place for place, doc in enumerate(docs)}
+        return [place_of[doc_id] for doc_id, _ in rank({doc["doc_id"]: doc["score"] for doc in docs})]
     if len({doc.get("rank") for doc in docs} - {None}) == len(docs):
         return sorted(places, key=lambda place: docs[place]["rank"])
     return list(shuffled(places, generator(seed, record["query_id"], "listwise")))
