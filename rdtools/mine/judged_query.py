@@ -18,6 +18,7 @@ class JudgedQuery:
 
     Attributes:
         own_docs: the documents of the record, by id.
+        judged: the grades that judgements give, by doc_id.
         grades: by doc_id; a judgement replaces the relevance in the record.
         positives: the ids with a grade above 0, those of the record first.
     """
@@ -26,6 +27,7 @@ class JudgedQuery:
         self.record = record
         self.own_docs = {doc["doc_id"]: doc for doc in record["docs"]}
         graded = {doc_id: doc["relevance"] for doc_id, doc in self.own_docs.items() if "relevance" in doc}
+        self.judged = judged
         self.grades = graded | dict(judged)
         self.positives = [doc_id for doc_id, grade in self.grades.items() if grade > 0]
         self._corpus = corpus

@@ -255,6 +255,8 @@ class Miner(ABC):
             doc["text"] = text
         if doc_id in query.grades:
             doc["relevance"] = query.grades[doc_id]
+        if doc_id in query.judged:
+            doc.pop("relabelled", None)
         if keep:
             return doc
         if score is not None:

@@ -17,6 +17,19 @@ QUERIES = [("q1", "wing flow"), ("q2", "flow number7"), ("q3", "number9"), ("q4"
 QRELS = {"q1": {"d05": 1, "d11": 2, "d17": 0}, "q2": {"d30": 1}, "q3": {"d09": 1, "lost": 1}}
 
 
+@pytest.mark.parametrize("num_negatives", [None, 5])
+def test_what_was_relabelled_and_is_judged_now_is_a_judgement(setting, num_negatives):
+    docs = [{"doc_id": "d05", "text": "x"}, {"doc_id": "d17", "text": "y"}, {"doc_id": "d40", "text": "z"}]
+    for doc in docs:
+        doc |= {"relevance": 1, "relabelled": True, "score": 1.0}
+    record = {"query_id": "q1", "query": "wing", "docs": docs, "score_scale": "logit", "teacher": "T"}
+    (again,), _ = mine([parse_record(dump(record))], ["records"], setting, num_negatives=num_negatives)
+    found = {doc["doc_id"]: (doc.get("relevance"), doc.get("relabelled")) for doc in again["docs"]}
+    assert found["d05"] == (1, None)
+    assert found.get("d17", (0, None)) == (0, None)
+    assert found["d40"] == (1, True)
+
+
 class Teacher:
     """Scores by the document's number, and knows no document whose number ends in 0."""
 
