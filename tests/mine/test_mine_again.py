@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from mined import miner_of
 from settings import resources
@@ -19,7 +21,11 @@ QRELS = {"q1": {"d05": 1, "d11": 2, "d17": 0}, "q2": {"d30": 1}, "q3": {"d09": 1
 
 @pytest.mark.parametrize("num_negatives", [None, 5])
 def test_what_was_relabelled_and_is_judged_now_is_a_judgement(setting, num_negatives):
-    docs = [{"doc_id": "d05", "text": "x"}, {"doc_id": "d17", "text": "y"}, {"doc_id": "d40", "text": "z"}]
+    docs: list[Any] = [
+        {"doc_id": "d05", "text": "x"},
+        {"doc_id": "d17", "text": "y"},
+        {"doc_id": "d40", "text": "z"},
+    ]
     for doc in docs:
         doc |= {"relevance": 1, "relabelled": True, "score": 1.0}
     record = {"query_id": "q1", "query": "wing", "docs": docs, "score_scale": "logit", "teacher": "T"}
