@@ -78,7 +78,7 @@ LINES = {
          'not valid JSON: …'),
         ('lone-surrogate', b'{"query_id":"\\ud800"}',
          'not valid JSON: …'),
-        ('too-deep', b'{"query_id":"a","x":' + b'[' * 2000 + b']' * 2000 + b'}',
+        ('too-deep', b'{"query_id":"a","x":' + b'[' * 60_000 + b']' * 60_000 + b'}',
          'not valid JSON: …'),
         ('escape-sequence-in-id', b'{"query_id":"a","docs":[{"doc_id":"\\u001b[2Jd"},{"doc_id":"\\u001b[2Jd"}]}',
          'duplicate doc_id "\\x1b[2Jd" in one record'),
