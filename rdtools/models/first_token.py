@@ -7,6 +7,7 @@ the last layer's work is saved.
 
 from __future__ import annotations
 
+from types import MethodType
 from typing import Any
 
 import torch
@@ -24,40 +25,45 @@ def compute_first_token_only(model: Any, transformer: Any) -> bool:
     """
     family, _, role = type(transformer).__name__.partition("For")
     reads_first = role == "SequenceClassification" or (not role and _pools_first(model))
-    if family.removesuffix("Model") not in _FAMILIES or not reads_first:
+    ours = type(transformer).__module__.startswith("transformers.models.")
+    if not ours or family.removesuffix("Model") not in _FAMILIES or not reads_first:
         return False
-    layer = transformer.base_model.encoder.layer[-1].attention
     config = transformer.config
-    attention = layer.self
     usual = (
-        type(attention).__module__.startswith("transformers.models.")
-        and not config.is_decoder
+        not config.is_decoder
+        and not getattr(config, "chunk_size_feed_forward", 0)
         and getattr(config, "position_embedding_type", "absolute") in ("absolute", None)
         and config._attn_implementation in ("sdpa", "eager")
     )
-    if not usual:
-        return False
+    if usual:
+        layer = transformer.base_model.encoder.layer[-1].attention
+        layer.self.forward = MethodType(_attend, layer.self)  # bound, so that a copy has its own weights
+        layer.output.register_forward_pre_hook(lambda _, inputs: (inputs[0], inputs[1][:, :1]))
+    return usual
+
+
+def _attend(
+    attention: Any,
+    hidden_states: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+    *_: Any,
+    **__: Any,
+) -> tuple[torch.Tensor, None]:
+    """Return the context of the first token, (n, 1, width), as the attention of transformers does."""
 
     def heads(states: torch.Tensor) -> torch.Tensor:
         """(n, tokens, width) -> (n, heads, tokens, width / heads)."""
         size: int = attention.attention_head_size
         return states.view(*states.shape[:2], -1, size).transpose(1, 2)
 
-    def attend(
-        hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, *_: Any, **__: Any
-    ) -> tuple[torch.Tensor, None]:
-        context = functional.scaled_dot_product_attention(
-            heads(attention.query(hidden_states[:, :1])),
-            heads(attention.key(hidden_states)),
-            heads(attention.value(hidden_states)),
-            attn_mask=None if attention_mask is None else attention_mask[:, :, :1],
-            dropout_p=attention.dropout.p if attention.training else 0.0,
-        )
-        return context.transpose(1, 2).flatten(2), None
-
-    attention.forward = attend
-    layer.output.register_forward_pre_hook(lambda _, inputs: (inputs[0], inputs[1][:, :1]))
-    return True
+    context = functional.scaled_dot_product_attention(
+        heads(attention.query(hidden_states[:, :1])),
+        heads(attention.key(hidden_states)),
+        heads(attention.value(hidden_states)),
+        attn_mask=None if attention_mask is None else attention_mask[:, :, :1],
+        dropout_p=attention.dropout.p if attention.training else 0.0,
+    )
+    return context.transpose(1, 2).flatten(2), None
 
 
 def _pools_first(model: Any) -> bool:

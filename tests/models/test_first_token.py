@@ -66,6 +66,24 @@ def test_dropout_is_applied_in_training_only(tmp_path):
     assert torch.equal(first, second)
 
 
+def test_a_copy_has_its_own_weights(tmp_path):
+    _, short = both(tmp_path, "bert")
+    other = copy.deepcopy(short)
+    expected = other(input_ids=IDS).logits
+    with torch.no_grad():
+        for weights in short.parameters():
+            weights.zero_()
+    assert torch.equal(other(input_ids=IDS).logits, expected)
+
+
+def test_code_of_a_model_of_its_own_is_left_alone(tmp_path):
+    whole, _ = both(tmp_path, "bert")
+    kind = type("BertForSequenceClassification", (torch.nn.Module,), {"__module__": "transformers_modules.x"})
+    model: Any = kind()
+    model.config, model.base_model = whole.config, torch.nn.Module()
+    assert not compute_first_token_only([model], model)
+
+
 def test_half_precision_and_another_attention(tmp_path):
     whole, short = both(tmp_path, "bert")
     for model in (whole, short):
@@ -112,6 +130,7 @@ def test_padding_on_the_left_and_further_modules_keep_the_layer(tmp_path):
         ("deberta-v2", {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}),
         ("modernbert", {"cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}),
         ("bert", {"is_decoder": True}),
+        ("bert", {"chunk_size_feed_forward": 4}),
     ],
 )
 def test_other_architectures_stay_as_they_are(tmp_path, family, settings):
