@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
@@ -125,6 +126,10 @@ class EmbeddingIndex(ABC):
     def fingerprint(self) -> str:
         """The hash of the model's files."""
         return fingerprint(self.model)
+
+    def undamaged(self) -> AbstractContextManager[None]:
+        """Report numbers that are out of bounds."""
+        return nullcontext()
 
     def embedding(self, place: int) -> Any:
         """Return an embedding as the encoder's `product` takes it."""

@@ -55,7 +55,6 @@ class SparseIndex(EmbeddingIndex):
 
     @contextmanager
     def undamaged(self) -> Iterator[None]:
-        """Report numbers that are out of bounds."""
         try:
             yield
         except IndexError as error:
@@ -93,13 +92,18 @@ class SparseSearch(EmbeddingSearch):
 
     def _best(self, query: Any, depth: int) -> NDArray[np.int64]:
         postings = self.index.embeddings.postings
-        sums = np.zeros(self.index.places.size)
+        count = self.index.places.size
+        rows = [postings.row(dimension) for dimension in query.indices.tolist()]
+        places = np.concatenate([row.indices for row in rows] or [np.zeros(0, np.uint32)])
+        weighted = zip(query.data.tolist(), rows, strict=True)
+        values = np.concatenate(
+            [weight * row.data.astype(np.float64) for weight, row in weighted] or [np.zeros(0)]
+        )
         with self.index.undamaged():
-            for dimension, weight in zip(query.indices.tolist(), query.data.tolist(), strict=True):
-                places, values = postings.row(dimension)
-                sums[places] += values.astype(np.float64) * weight
+            if places.max(initial=0) >= max(count, 1):
+                raise IndexError
+        scores = np.bincount(places.astype(np.int64), values, count).astype(np.float32)
         postings.release()
-        scores = sums.astype(np.float32)
         found: NDArray[np.int64] = np.flatnonzero(scores)
         if depth == 0:
             return found[:0]

@@ -95,14 +95,9 @@ def write_transpose(folder: Path, name: str, rows: SparseRows, counts: NDArray[n
     """Write the columns of `rows`, which have `counts` numbers, with a few million numbers in memory."""
     free = _starts(counts)
     save_array(_file(folder, name, "starts"), free)
-    kinds = {"indices": np.uint32, "data": np.float32}
-    if not free[-1]:
-        for part, kind in kinds.items():
-            save_array(_file(folder, name, part), np.zeros(0, kind))
-        return
     made = [
-        np.lib.format.open_memmap(_file(folder, name, part), "w+", kind, (int(free[-1]),))
-        for part, kind in kinds.items()
+        _zeros(_file(folder, name, part), kind, int(free[-1]))
+        for part, kind in (("indices", np.uint32), ("data", np.float32))
     ]
     free, first, last = free[:-1], 0, len(rows.starts) - 1
     while first < last:
@@ -119,6 +114,14 @@ def write_transpose(folder: Path, name: str, rows: SparseRows, counts: NDArray[n
         rows.release()
         for array in made:
             release(array)
+
+
+def _zeros(file: Path, kind: type[np.generic], count: int) -> NDArray[Any]:
+    """Map a new array. Its zeros are written, because a full disk behind mapped pages ends the process."""
+    with ArrayWriter(file, kind, (count,)) as array:
+        for start in range(0, count, _PART):
+            array.write(np.zeros(min(_PART, count - start), kind))
+    return np.lib.format.open_memmap(file, "r+") if count else np.zeros(0, kind)
 
 
 def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

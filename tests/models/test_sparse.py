@@ -120,6 +120,17 @@ def test_a_teacher_takes_embeddings_from_the_index_of_the_source(made, corpus, t
     assert teacher.key == alone.key
 
 
+def test_a_teacher_says_that_an_index_is_damaged(made, corpus, tmp_path):  # noqa: F811
+    spec = f"sparse:{made(SPARSE_ENCODERS, 'splade')}"
+    teacher: Any = opened(spec, teacher_resources(corpus, index=str(tmp_path / "index")))
+    rows = teacher._index.embeddings.rows
+    wrong = rows._replace(indices=np.full_like(rows.indices, 10**6))
+    teacher._index.embeddings = teacher._index.embeddings._replace(rows=wrong)
+    pairs = [TextPair("q", "d03", QUERIES[1], corpus.corpus.texts[corpus.corpus.row_of["d03"]])]
+    with pytest.raises(RdError, match="it is damaged: its arrays have numbers out of bounds"):
+        list(teacher.score(pairs))
+
+
 @pytest.mark.parametrize(
     ("table", "kind", "spec", "message"),
     [

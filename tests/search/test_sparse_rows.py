@@ -12,6 +12,7 @@ from scipy.sparse import random as random_matrix
 
 from rdtools.core.checked_folder import DamagedIndexError
 from rdtools.search import sparse_rows
+from rdtools.search.arrays import ArrayWriter
 from rdtools.search.sparse import SparseEmbeddings, SparseIndex, SparseSearch
 from rdtools.search.sparse_rows import SparseRows, write_rows, write_transpose
 
@@ -43,6 +44,19 @@ def test_rows_and_columns_are_those_of_scipy(tmp_path, monkeypatch, name, part):
         for array, wanted in arrays:
             assert array.dtype == wanted.dtype
             np.testing.assert_array_equal(array, wanted)
+
+
+def test_a_full_disk_is_an_error_and_ends_no_process(tmp_path, monkeypatch):
+    """Pages of a new file that are mapped, and have no place, would end it: its zeros are written."""
+    rows, _ = written(tmp_path, MATRICES["usual"])
+    counts = np.bincount(rows.indices, minlength=30)
+
+    def full(self, part):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ArrayWriter, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_transpose(tmp_path, "again", rows, counts)
 
 
 def test_a_row_has_its_columns_and_numbers(tmp_path):

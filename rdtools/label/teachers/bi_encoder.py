@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -51,7 +52,8 @@ class BiEncoderTeacher:
         distinct = list(dict.fromkeys(pair.query for pair in pairs))
         encoded = self._encoder.wide(self._encoder.encode_queries(distinct, alone=False))
         queries = dict(zip(distinct, encoded, strict=True))
-        products = [self._encoder.product(documents[pair.text], queries[pair.query]) for pair in pairs]
+        with nullcontext() if self._index is None else self._index.undamaged():
+            products = [self._encoder.product(documents[pair.text], queries[pair.query]) for pair in pairs]
         yield range(len(pairs)), floats(products)
 
     def _embed(self, pairs: Sequence[TextPair]) -> dict[str, Any]:
