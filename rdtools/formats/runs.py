@@ -58,10 +58,16 @@ def run_scores(record: Record) -> dict[str, float | None]:
 
 
 def _in_order_of_retrieval(docs: list[Doc]) -> list[Doc]:
-    """Order documents by rank, source by source, if all have both: groups begin with their positives."""
+    """Order documents by rank, source by source, if all have both: groups begin with their positives.
+
+    The order of sources is that of the other documents.
+    """
     if not all("rank" in doc and "source" in doc for doc in docs):
         return docs
-    places = {source: place for place, source in enumerate(dict.fromkeys(doc["source"] for doc in docs))}
+    others_first = sorted(docs, key=lambda doc: doc.get("relevance", 0) > 0)
+    places = {
+        source: place for place, source in enumerate(dict.fromkeys(doc["source"] for doc in others_first))
+    }
     return sorted(docs, key=lambda doc: (places[doc["source"]], doc["rank"]))
 
 
