@@ -312,7 +312,7 @@ scores = CrossEncoder("DIR").predict([(query, document) for document in document
         for number, query in enumerate(queries):
             places = range(len(documents)) if candidates is None else candidates[number]
             pairs = [(query, documents[place]) for place in places]
-            yield self.encode_all(self._scorer.tokenise(pairs))[:, 0]
+            yield self.encode_all(self._scorer.tokenise(pairs))[:, 0] if pairs else torch.empty(0)
 
     def save(self, folder: Path) -> str:
         return self._scorer.save(folder)

@@ -156,8 +156,10 @@ def test_who_waits_for_a_lock_gets_it_though_its_file_was_removed(tmp_path, capl
     waiter = threading.Thread(target=wait)
     with locked(folder, "busy", wait=False):
         waiter.start()
-        while "busy: waiting" not in caplog.text:
+        late = time.monotonic() + 10
+        while "busy: waiting" not in caplog.text and time.monotonic() < late:
             time.sleep(0.001)
+        assert "busy: waiting" in caplog.text
         assert not inside.wait(0.05)
     assert inside.wait(10)
     with pytest.raises(RdError, match=r"^busy$"), locked(folder, "busy", wait=False):

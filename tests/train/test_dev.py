@@ -225,6 +225,18 @@ def test_a_cross_encoder_re_ranks_bm25(run, arguments, beir, tiny_ce):
     assert measured(run, "data:dev", ranked, "nDCG@10") == pytest.approx(rows_of(done)[-1]["dev"], abs=1e-9)
 
 
+def test_a_query_for_which_nothing_is_found_has_0(run, arguments, beir, tiny_ce):
+    lines = (beir / "queries.jsonl").read_text().splitlines()
+    lines[3] = json.dumps({"_id": "q3", "text": "unknownword"})
+    (beir / "queries.jsonl").write_text("\n".join(lines) + "\n")
+    arguments = [f"ce:{tiny_ce}" if str(word).startswith("be:") else word for word in arguments]
+    done = run("rd-train", *arguments, "--dev", "data:dev", check=True)
+    mined = run("rd-mine", "--dataset", "data:dev", "-n", "all", check=True).stdout
+    ranked = run("rd-label", "--teacher", "ce:out", "-f", "trec", stdin=mined, check=True).stdout
+    assert "q3" not in ranked
+    assert measured(run, "data:dev", ranked, "nDCG@10") == pytest.approx(rows_of(done)[-1]["dev"], abs=1e-9)
+
+
 @pytest.mark.parametrize("kind", ["be", "ce"])
 def test_measuring_does_not_change_the_training(tiny_be, tiny_ce, tmp_path, kind):
     """Dropout, weights and optimiser are the same after each step; the last weights too."""
