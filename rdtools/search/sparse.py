@@ -92,18 +92,17 @@ class SparseSearch(EmbeddingSearch):
 
     def _best(self, query: Any, depth: int) -> NDArray[np.int64]:
         postings = self.index.embeddings.postings
-        count = self.index.places.size
+        sums = np.zeros(self.index.places.size)
         rows = [postings.row(dimension) for dimension in query.indices.tolist()]
-        places = np.concatenate([row.indices for row in rows] or [np.zeros(0, np.uint32)])
+        places = np.concatenate([row.indices.astype(np.intp) for row in rows] or [np.zeros(0, np.intp)])
         weighted = zip(query.data.tolist(), rows, strict=True)
         values = np.concatenate(
             [weight * row.data.astype(np.float64) for weight, row in weighted] or [np.zeros(0)]
         )
         with self.index.undamaged():
-            if places.max(initial=0) >= max(count, 1):
-                raise IndexError
-        scores = np.bincount(places.astype(np.int64), values, count).astype(np.float32)
+            np.add.at(sums, places, values)
         postings.release()
+        scores = sums.astype(np.float32)
         found: NDArray[np.int64] = np.flatnonzero(scores)
         if depth == 0:
             return found[:0]

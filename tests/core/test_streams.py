@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import zstandard
@@ -284,6 +284,14 @@ def test_a_line_is_read_before_the_next_is_written(tmp_path, compress):
     assert Pipe(tmp_path / "pipe").read(feed) == [b"first", b"second", b"third"]
 
 
+def piped(code: str) -> tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]:
+    """Start Python with `code`; return the process, its stdin and its stdout."""
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    return child, child.stdin, child.stdout
+
+
 @pytest.mark.parametrize("compress", [same, gz, zst])
 @pytest.mark.parametrize("text", [RECORD, b"(\n"])
 def test_stdin_is_recognised_though_its_bytes_come_one_by_one(compress, text):
@@ -291,18 +299,16 @@ def test_stdin_is_recognised_though_its_bytes_come_one_by_one(compress, text):
         "from rdtools.core.streams import open_lines\nimport zstandard\nprint('ready', flush=True)\n"
         "with open_lines('-') as lines: print([*lines], lines.source)"
     )
-    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert child.stdin is not None
-    assert child.stdout is not None
-    assert child.stdout.readline() == b"ready\n"
+    child, stdin, stdout = piped(code)
+    assert stdout.readline() == b"ready\n"
     for number, byte in enumerate(compress(text)):
-        child.stdin.write(bytes([byte]))
-        child.stdin.flush()
+        stdin.write(bytes([byte]))
+        stdin.flush()
         threading.Event().wait(0.05 if number < 5 else 0.002)
-    child.stdin.close()
-    assert child.stdout.read().decode() == f"{[text.strip()]} <stdin>\n"
+    stdin.close()
+    assert stdout.read().decode() == f"{[text.strip()]} <stdin>\n"
     child.wait()
-    child.stdout.close()
+    stdout.close()
 
 
 def test_a_closed_stdin_is_one_line():
@@ -324,14 +330,12 @@ def test_what_is_written_to_a_pipe_leaves_at_once():
         "import sys\nfrom rdtools.core.output import open_output\n"
         "with open_output(None) as out:\n    out.write(b'line\\n')\n    sys.stdin.read()"
     )
-    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert child.stdin is not None
-    assert child.stdout is not None
-    assert select.select([child.stdout], [], [], 10)[0], "nothing came within 10 seconds"
-    assert child.stdout.readline() == b"line\n"
-    child.stdin.close()
+    child, stdin, stdout = piped(code)
+    assert select.select([stdout], [], [], 10)[0], "nothing came within 10 seconds"
+    assert stdout.readline() == b"line\n"
+    stdin.close()
     assert child.wait() == 0
-    child.stdout.close()
+    stdout.close()
 
 
 def test_output_appears_whole(tmp_path):
