@@ -32,7 +32,7 @@ def main() -> None:
     settings, options = parser.parse_known_args()
     source, folder = Path(settings.input).resolve(), Path(settings.folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    ray.init()
+    ray.init(log_to_driver=False)
     task = ray.remote(num_cpus=1, num_gpus=settings.gpus, max_retries=3, retry_exceptions=True)(label)
     tasks = []
     for number in range(1, settings.shards + 1):
