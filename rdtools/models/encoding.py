@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from rdtools.core.log import bar, bars_shown
+from rdtools.models.cores import run_batches
 from rdtools.models.first_token import compute_first_token_only
 from rdtools.models.loading import quiet_libraries
 from rdtools.models.preprocessing import Features, Preprocessing, runs_in_batches
@@ -91,6 +92,14 @@ def feature_batches(features: Features, batch_tokens: int) -> Iterator[list[int]
     for group in groups_of_kind(features):
         for part in token_batches([lengths[row] for row in group], batch_tokens):
             yield [group[index] for index in part]
+
+
+def padded_batches(
+    tokenizer: PreTrainedTokenizerBase, features: Features, batch_tokens: int, device: torch.device
+) -> Iterator[tuple[list[int], dict[str, Any]]]:
+    """Yield the rows of each of `feature_batches`, and their tensors as `pad` makes them."""
+    for rows in feature_batches(features, batch_tokens):
+        yield rows, pad(tokenizer, features, rows, device)
 
 
 def embeddings(model: SentenceTransformer | SparseEncoder, features: dict[str, Any]) -> torch.Tensor:
@@ -188,16 +197,15 @@ class BiEncoder:
             with quiet_libraries():
                 found = encode(list(texts), convert_to_tensor=True, show_progress_bar=bars_shown())
             return self._finish(found.float())
-        features = self._preprocess(texts, role)
+        model, features = self.model, self._preprocess(texts, role)
+        batches = padded_batches(model.tokenizer, features, self.batch_tokens, model.device)
         parts: list[NDArray[np.float32]] = []
         order: list[int] = []
-        with torch.inference_mode():
-            for rows in feature_batches(features, self.batch_tokens):
-                batch = pad(self.model.tokenizer, features, rows, self.model.device)
-                parts.append(self._finish(embeddings(self.model, batch)))
-                order += rows
-                if progress is not None:
-                    progress(len(rows))
+        for rows, part in run_batches(model, lambda batch: self._finish(embeddings(model, batch)), batches):
+            parts.append(part)
+            order += rows
+            if progress is not None:
+                progress(len(rows))
         assert parts, "no texts to encode"
         return self._in_order(parts, order)
 

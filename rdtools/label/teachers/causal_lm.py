@@ -18,7 +18,8 @@ from rdtools.label.teachers.prompted import (
     not_one_token,
     score_of_answers,
 )
-from rdtools.models.encoding import default_batch_tokens, pad, token_batches
+from rdtools.models.cores import run_batches
+from rdtools.models.encoding import default_batch_tokens, padded_batches
 from rdtools.models.loading import fingerprint, load_causal_model
 
 
@@ -52,14 +53,17 @@ class CausalTeacher:
 
     def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
         inputs = self._tokens(pairs)
-        lengths = [len(ids) for ids in inputs]
-        for rows in token_batches(lengths, self._batch_tokens):
-            # Padding on the right changes nothing: the prompt's last token does not see what follows it.
-            batch = pad(self._tokenizer, {"input_ids": inputs}, rows, self._model.device)
-            with torch.inference_mode():
-                logits = self._model(**batch, use_cache=False).logits.float()  # (rows, tokens, answers)
-                last = torch.tensor([lengths[row] - 1 for row in rows], device=logits.device)
-                yield rows, score_of_answers(logits[torch.arange(len(rows), device=logits.device), last])
+        features = {"input_ids": inputs}
+        # Padding on the right changes nothing: the prompt's last token does not see what follows it.
+        batches = padded_batches(self._tokenizer, features, self._batch_tokens, self._model.device)
+        for rows, logits in run_batches(self._model, self._logits, batches):
+            last = torch.tensor([len(inputs[row]) - 1 for row in rows], device=logits.device)
+            yield rows, score_of_answers(logits[torch.arange(len(rows), device=logits.device), last])
+
+    def _logits(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the logits of the answers, (rows, tokens, answers) float32."""
+        logits: torch.Tensor = self._model(**batch, use_cache=False).logits
+        return logits.float()
 
     def _render(self, query: str, document: str) -> str:
         text = self._question(query, document)

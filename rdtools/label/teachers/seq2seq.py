@@ -15,7 +15,8 @@ from rdtools.label.teachers.prompted import (
     not_one_token,
     score_of_answers,
 )
-from rdtools.models.encoding import default_batch_tokens, pad, token_batches
+from rdtools.models.cores import run_batches
+from rdtools.models.encoding import default_batch_tokens, padded_batches
 from rdtools.models.loading import fingerprint
 from rdtools.models.seq2seq import load_seq2seq_model
 
@@ -48,13 +49,16 @@ class Seq2SeqTeacher:
         return f"t5 {fingerprint(self.name)} {self._dtype} {asked}"
 
     def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
-        inputs = self._tokens(pairs)
-        for rows in token_batches([len(ids) for ids in inputs], self._batch_tokens):
-            batch = pad(self._tokenizer, {"input_ids": inputs}, rows, self._model.device)
-            start = torch.full((len(rows), 1), self._start, device=self._model.device)
-            with torch.inference_mode():
-                logits = self._model(**batch, decoder_input_ids=start, use_cache=False).logits.float()
-                yield rows, score_of_answers(logits[:, 0])
+        features = {"input_ids": self._tokens(pairs)}
+        batches = padded_batches(self._tokenizer, features, self._batch_tokens, self._model.device)
+        for rows, logits in run_batches(self._model, self._logits, batches):
+            yield rows, score_of_answers(logits)
+
+    def _logits(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the logits of the answers, (rows, answers) float32."""
+        start = torch.full((len(batch["input_ids"]), 1), self._start, device=self._model.device)
+        logits: torch.Tensor = self._model(**batch, decoder_input_ids=start, use_cache=False).logits
+        return logits[:, 0].float()
 
     def _token(self, answer: str) -> int:
         """Return the single token of `answer` at the beginning of a text."""
