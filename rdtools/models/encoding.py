@@ -94,14 +94,6 @@ def feature_batches(features: Features, batch_tokens: int) -> Iterator[list[int]
             yield [group[index] for index in part]
 
 
-def padded_batches(
-    tokenizer: PreTrainedTokenizerBase, features: Features, batch_tokens: int, device: torch.device
-) -> Iterator[tuple[list[int], dict[str, Any]]]:
-    """Yield the rows of each of `feature_batches`, and their tensors as `pad` makes them."""
-    for rows in feature_batches(features, batch_tokens):
-        yield rows, pad(tokenizer, features, rows, device)
-
-
 def embeddings(model: SentenceTransformer | SparseEncoder, features: dict[str, Any]) -> torch.Tensor:
     """Return the embeddings of a padded batch, (n, dimension) float32, as `encode` gives them."""
     options = {"task": features["task"]} if "task" in features else {}
@@ -198,10 +190,14 @@ class BiEncoder:
                 found = encode(list(texts), convert_to_tensor=True, show_progress_bar=bars_shown())
             return self._finish(found.float())
         model, features = self.model, self._preprocess(texts, role)
-        batches = padded_batches(model.tokenizer, features, self.batch_tokens, model.device)
         parts: list[NDArray[np.float32]] = []
         order: list[int] = []
-        for rows, part in run_batches(model, lambda batch: self._finish(embeddings(model, batch)), batches):
+        for rows, part in run_batches(
+            model,
+            lambda batch: self._finish(embeddings(model, batch)),
+            [*feature_batches(features, self.batch_tokens)],
+            lambda rows: pad(model.tokenizer, features, rows, model.device),
+        ):
             parts.append(part)
             order += rows
             if progress is not None:

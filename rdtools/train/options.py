@@ -214,8 +214,8 @@ class TrainingOptions(OptionGroup):
     accumulate: int = flag("--accumulate", default=1, metavar="N", min=1, help="Batches per optimiser step.")
     mini_batch_size: int | None = flag(
         "--mini-batch-size", default=None, metavar="N", min=1,
-        help="Keep only N texts in memory at a time (gradient caching): slower, same gradient. For infonce "
-        "and sparse students, which otherwise keep all texts of a batch in memory.",
+        help="Keep only N texts in memory at a time (gradient caching): slower, same gradient. For infonce, "
+        "the FLOPS regulariser and --fsdp, which otherwise keep all texts of a batch in memory.",
     )  # fmt: skip
     epochs: int | None = flag(
         "--epochs", default=None, metavar="N", min=1, default_text="1, or more until 100 steps",

@@ -203,17 +203,19 @@ class Trainer:
                     yield part, batch, labels(part)
 
     def _parts(self, groups: list[Group]) -> Iterator[tuple[list[Group], Batch]]:
-        """Halve a batch of independent groups until a part has `most_tokens`, or one group.
+        """Split a batch of independent groups into parts of about `most_tokens`, or of one group.
 
         The graphs of a part are freed before the next one is encoded: long documents need little more memory.
         """
         batch = self.student.batch(groups)
-        if self._connects_groups or len(groups) == 1 or sum(batch.lengths) <= self._cache.most_tokens:
+        tokens = sum(batch.lengths)
+        if self._connects_groups or len(groups) == 1 or tokens <= self._cache.most_tokens:
             yield groups, batch
             return
-        middle = (len(groups) + 1) // 2
-        yield from self._parts(groups[:middle])
-        yield from self._parts(groups[middle:])
+        size = max(1, int(len(groups) * self._cache.most_tokens / tokens))
+        for start in range(0, len(groups), size):
+            part = groups[start : start + size]
+            yield part, self.student.batch(part)
 
     def _exchange(self, found: Tensor) -> None:
         """Add up the figures of the processes, and their gradients."""

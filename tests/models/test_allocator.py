@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
+import platform
 import subprocess
 import sys
 
@@ -24,10 +24,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library has no mallopt")
-@pytest.mark.parametrize(("memory", "least", "most"), [("returned", 1000, 10**9), ("kept", 0, 100)])
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc" or tuple(map(int, platform.libc_ver()[1].split("."))) < (2, 35),
+    reason="the C library is another one, or too old for blocks of 64 MB",
+)
+@pytest.mark.parametrize(("memory", "least", "most"), [("returned", 300, 10**9), ("kept", 0, 100)])
 def test_pages_of_a_freed_tensor_are_used_again(memory, least, most):
-    """A page that the process asks the kernel for is a fault; 64 MB have at least 32."""
+    """A page that the process asks the kernel for is a fault; 10 tensors of 64 MB have at least 320."""
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, memory], capture_output=True, text=True, check=True
     )

@@ -196,9 +196,10 @@ def test_gradient_caching_gives_the_plain_gradient(make, monkeypatch, dropout, l
 
 
 @pytest.mark.parametrize("loss", ["margin-mse", "kl+0.2*lambda", "infonce"])
-def test_a_large_batch_is_halved_where_its_groups_are_independent(make, monkeypatch, loss):
-    found = []
-    for most in (10**6, 50):
+def test_a_large_batch_is_split_where_its_groups_are_independent(make, monkeypatch, loss):
+    found: list[Any] = []
+    for _ in range(2):
+        most = sum(found[0][2][0].lengths) // 2 if found else 10**6
         monkeypatch.setattr(gradient_cache, "CPU_GRAPHS", most)
         student = make()
         one = trainer(student, loss=loss)
@@ -214,11 +215,7 @@ def test_a_large_batch_is_halved_where_its_groups_are_independent(make, monkeypa
     if loss == "infonce":
         assert len(parts) == 1
     else:
-        assert len(parts) > 1
-        alone = [student.batch([group]) for group in groups]
-        assert all(
-            sum(part.lengths) <= 50 or any(part.features == b.features for b in alone) for part in parts
-        )
+        assert 1 < len(parts) < len(groups)
     assert figures == pytest.approx(whole_figures, rel=1e-5)
     for name, expected in whole.items():
         torch.testing.assert_close(gradient[name], expected, atol=1e-6, rtol=1e-3, msg=name)

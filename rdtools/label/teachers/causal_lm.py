@@ -19,7 +19,7 @@ from rdtools.label.teachers.prompted import (
     score_of_answers,
 )
 from rdtools.models.cores import run_batches
-from rdtools.models.encoding import default_batch_tokens, padded_batches
+from rdtools.models.encoding import default_batch_tokens, feature_batches, pad
 from rdtools.models.loading import fingerprint, load_causal_model
 
 
@@ -55,8 +55,12 @@ class CausalTeacher:
         inputs = self._tokens(pairs)
         features = {"input_ids": inputs}
         # Padding on the right changes nothing: the prompt's last token does not see what follows it.
-        batches = padded_batches(self._tokenizer, features, self._batch_tokens, self._model.device)
-        for rows, logits in run_batches(self._model, self._logits, batches):
+        for rows, logits in run_batches(
+            self._model,
+            self._logits,
+            [*feature_batches(features, self._batch_tokens)],
+            lambda rows: pad(self._tokenizer, features, rows, self._model.device),
+        ):
             last = torch.tensor([len(inputs[row]) - 1 for row in rows], device=logits.device)
             yield rows, score_of_answers(logits[torch.arange(len(rows), device=logits.device), last])
 

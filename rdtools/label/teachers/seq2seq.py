@@ -16,7 +16,7 @@ from rdtools.label.teachers.prompted import (
     score_of_answers,
 )
 from rdtools.models.cores import run_batches
-from rdtools.models.encoding import default_batch_tokens, padded_batches
+from rdtools.models.encoding import default_batch_tokens, feature_batches, pad
 from rdtools.models.loading import fingerprint
 from rdtools.models.seq2seq import load_seq2seq_model
 
@@ -50,8 +50,12 @@ class Seq2SeqTeacher:
 
     def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
         features = {"input_ids": self._tokens(pairs)}
-        batches = padded_batches(self._tokenizer, features, self._batch_tokens, self._model.device)
-        for rows, logits in run_batches(self._model, self._logits, batches):
+        for rows, logits in run_batches(
+            self._model,
+            self._logits,
+            [*feature_batches(features, self._batch_tokens)],
+            lambda rows: pad(self._tokenizer, features, rows, self._model.device),
+        ):
             yield rows, score_of_answers(logits)
 
     def _logits(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
