@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer, SparseEncoder
     from transformers import PreTrainedTokenizerBase
+
+T = TypeVar("T")
 
 DEFAULT_BATCH_TOKENS = 1024
 GPU_BATCH_TOKENS = 65536
@@ -92,6 +94,19 @@ def feature_batches(features: Features, batch_tokens: int) -> Iterator[list[int]
     for group in groups_of_kind(features):
         for part in token_batches([lengths[row] for row in group], batch_tokens):
             yield [group[index] for index in part]
+
+
+def run_padded(
+    module: torch.nn.Module,
+    run: Callable[[dict[str, Any]], T],
+    tokenizer: PreTrainedTokenizerBase,
+    features: Features,
+    batch_tokens: int,
+    device: torch.device,
+) -> Iterator[tuple[list[int], T]]:
+    """Yield the rows of each batch of features, and what `run`, which calls `module`, makes of it."""
+    batches = [*feature_batches(features, batch_tokens)]
+    return run_batches(module, run, batches, lambda rows: pad(tokenizer, features, rows, device))
 
 
 def embeddings(model: SentenceTransformer | SparseEncoder, features: dict[str, Any]) -> torch.Tensor:
@@ -192,12 +207,10 @@ class BiEncoder:
         model, features = self.model, self._preprocess(texts, role)
         parts: list[NDArray[np.float32]] = []
         order: list[int] = []
-        for rows, part in run_batches(
-            model,
-            lambda batch: self._finish(embeddings(model, batch)),
-            [*feature_batches(features, self.batch_tokens)],
-            lambda rows: pad(model.tokenizer, features, rows, model.device),
-        ):
+        for rows, part in run_padded(
+            model, lambda batch: self._finish(embeddings(model, batch)),
+            model.tokenizer, features, self.batch_tokens, model.device,
+        ):  # fmt: skip
             parts.append(part)
             order += rows
             if progress is not None:

@@ -283,10 +283,13 @@ def test_the_warm_up_is_that_of_the_library():
             assert Flops(1, 1).share(step, steps) == callback._calculate_weight_value(step, 1.0)
 
 
-def test_how_a_step_is_cut_changes_nothing(made):  # noqa: F811
+@pytest.mark.parametrize(("size", "most_tokens"), [(3, 4096), (None, 1)])
+def test_how_a_step_is_cut_changes_nothing(made, monkeypatch, size, most_tokens):  # noqa: F811
+    """The FLOPS regulariser needs all texts of a batch, so a batch is not split."""
     folder = made(SPARSE_ENCODERS, "splade")
     whole = gradient(trainer_of(folder, accumulate=2))
-    figures, gradients = gradient(trainer_of(folder, accumulate=2, mini_batch_size=3))
+    monkeypatch.setattr("rdtools.train.gradient_cache.CPU_GRAPHS", most_tokens)
+    figures, gradients = gradient(trainer_of(folder, accumulate=2, mini_batch_size=size))
     assert list(figures) == pytest.approx(whole[0], rel=1e-4)
     for name, wanted in whole[1].items():
         torch.testing.assert_close(gradients[name], wanted, atol=1e-5, rtol=1e-4)

@@ -12,6 +12,7 @@ import torch
 from test_trainer import CPU, records
 
 from rdtools.core.registry import resolve
+from rdtools.train import gradient_cache
 from rdtools.train.flops import Flops
 from rdtools.train.groups import Groups
 from rdtools.train.losses.objective import objective
@@ -19,11 +20,16 @@ from rdtools.train.options import STUDENTS, GroupOptions, StudentOptions, Traini
 from rdtools.train.torchrun import Processes, join
 from rdtools.train.trainer import Trainer
 
+WHOLE = gradient_cache.CPU_GRAPHS
 OPTIONS = {"batch_size": 3, "epochs": 1, "lr": 1e-3, "seed": 3, "no_dropout": True}
 
 
 def train(case, processes, fsdp=False):
-    """Return the rows of a run, weights before and after it, and the gradient of each step."""
+    """Return the rows of a run, weights before and after it, and the gradient of each step.
+
+    If the case says so, one of several processes encodes few tokens at a time.
+    """
+    gradient_cache.CPU_GRAPHS = case.get("most_tokens", WHOLE) if processes.world_size > 1 else WHOLE
     kind, model = case["student"].split(":", 1)
     student = resolve(STUDENTS, kind, "student")(
         StudentOptions(student=f"{kind}:{model}", layers="1", **case.get("shape", {})), CPU

@@ -10,6 +10,7 @@ SHARDS = hasattr(torch.distributed.fsdp, "fully_shard")
 CASES: dict[str, Case] = {
     # 7 groups in batches of 3: the last batch has a group for one of the processes only
     "be kl": {"options": {"accumulate": 2}},
+    "ce margin-mse": {"most_tokens": 1},  # a group at a time: two of a batch in one process, one in the other
     "be infonce+kl": {"options": {"mini_batch_size": 2}},
     "be infonce": {"options": {"batch_size": 1, "max_steps": 3, "epochs": None}},
     "ce kl+0.2*lce": {"fsdp": True},

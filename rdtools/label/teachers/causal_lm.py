@@ -18,8 +18,7 @@ from rdtools.label.teachers.prompted import (
     not_one_token,
     score_of_answers,
 )
-from rdtools.models.cores import run_batches
-from rdtools.models.encoding import default_batch_tokens, feature_batches, pad
+from rdtools.models.encoding import default_batch_tokens, run_padded
 from rdtools.models.loading import fingerprint, load_causal_model
 
 
@@ -52,14 +51,10 @@ class CausalTeacher:
         return f"llm {fingerprint(self.name)} {self._dtype} {asked}"
 
     def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
-        inputs = self._tokens(pairs)
-        features = {"input_ids": inputs}
+        inputs, model = self._tokens(pairs), self._model
         # Padding on the right changes nothing: the prompt's last token does not see what follows it.
-        for rows, logits in run_batches(
-            self._model,
-            self._logits,
-            [*feature_batches(features, self._batch_tokens)],
-            lambda rows: pad(self._tokenizer, features, rows, self._model.device),
+        for rows, logits in run_padded(
+            model, self._logits, self._tokenizer, {"input_ids": inputs}, self._batch_tokens, model.device
         ):
             last = torch.tensor([len(inputs[row]) - 1 for row in rows], device=logits.device)
             yield rows, score_of_answers(logits[torch.arange(len(rows), device=logits.device), last])

@@ -7,9 +7,8 @@ from functools import cached_property
 
 from rdtools.core.scores import floats
 from rdtools.label.teachers import Scored, TeacherResources, TextPair
-from rdtools.models.cores import run_batches
 from rdtools.models.cross_encoder import open_cross_encoder
-from rdtools.models.encoding import default_batch_tokens, feature_batches, pad
+from rdtools.models.encoding import default_batch_tokens, run_padded
 from rdtools.models.loading import fingerprint
 
 DEFAULT_CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
@@ -42,12 +41,9 @@ class CrossEncoderTeacher:
         return f"ce {fingerprint(self.name)} {self._dtype} {length}{output}{self._scorer.mark}"
 
     def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
-        features = self._scorer.tokenise([(pair.query, pair.text) for pair in pairs])
         scorer = self._scorer
-        for rows, scores in run_batches(
-            scorer.called,
-            self._output,
-            [*feature_batches(features, self._batch_tokens)],
-            lambda rows: pad(scorer.tokenizer, features, rows, scorer.device),
+        features = scorer.tokenise([(pair.query, pair.text) for pair in pairs])
+        for rows, scores in run_padded(
+            scorer.called, self._output, scorer.tokenizer, features, self._batch_tokens, scorer.device
         ):
             yield rows, floats(scores.cpu().numpy())

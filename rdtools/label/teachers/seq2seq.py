@@ -15,8 +15,7 @@ from rdtools.label.teachers.prompted import (
     not_one_token,
     score_of_answers,
 )
-from rdtools.models.cores import run_batches
-from rdtools.models.encoding import default_batch_tokens, feature_batches, pad
+from rdtools.models.encoding import default_batch_tokens, run_padded
 from rdtools.models.loading import fingerprint
 from rdtools.models.seq2seq import load_seq2seq_model
 
@@ -49,12 +48,9 @@ class Seq2SeqTeacher:
         return f"t5 {fingerprint(self.name)} {self._dtype} {asked}"
 
     def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
-        features = {"input_ids": self._tokens(pairs)}
-        for rows, logits in run_batches(
-            self._model,
-            self._logits,
-            [*feature_batches(features, self._batch_tokens)],
-            lambda rows: pad(self._tokenizer, features, rows, self._model.device),
+        features, model = {"input_ids": self._tokens(pairs)}, self._model
+        for rows, logits in run_padded(
+            model, self._logits, self._tokenizer, features, self._batch_tokens, model.device
         ):
             yield rows, score_of_answers(logits)
 
