@@ -47,7 +47,7 @@ rd-mine --dataset pydoc:train --from dense:teacher --depth 8 --index index/teach
   rd-label --teacher be:teacher --dataset pydoc --index index/teacher -o scored.jsonl
 
 say 'distilled: the same three layers, trained with kl on the scores; no judgements'
-train distilled kl scored.jsonl 200
+train distilled kl scored.jsonl 400 # about once through the queries
 retrieve distilled
 
 say 'evaluate'
