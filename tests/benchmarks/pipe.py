@@ -38,7 +38,7 @@ def rows(options: Options) -> Iterator[Row]:
     label = f"{BIN}/rd-label --teacher ce:{texts.cross_encoder(options)} {length} --quiet"
     train = (
         f"{BIN}/rd-train --student be:{texts.bi_encoder()} --loss kl --doc-max-len 128 --group-size 7 "
-        f"--batch-size 4 -o {folder}/student --overwrite --quiet"
+        f"--batch-size 4 --max-steps 12 -o {folder}/student --overwrite --quiet"
     )
     mined, labelled = folder / "mined.jsonl", folder / "labelled.jsonl"
     prepare(folder / "index", *_shell(f"{mine} -o {mined}"))
