@@ -34,6 +34,7 @@ from rdtools.models.preprocessing import (
     is_modular,
     runs_in_batches,
 )
+from rdtools.models.products import use_faster_products
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -164,6 +165,7 @@ def _load(name: str, loading: ModelOptions, student: bool) -> Any:
     if not new:
         check_whole(name, lacks, "cross-encoder")
     _score_in_float32(model, student)
+    use_faster_products(model)
     return model.eval()
 
 

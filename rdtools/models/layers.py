@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from rdtools.core.errors import RdError, UsageError
+from rdtools.models.products import use_faster_products
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -51,6 +52,7 @@ def _with_layers(model: PreTrainedModel, layers: str) -> PreTrainedModel:
     except RuntimeError as error:  # for example, ModernBERT's first layer differs from the others
         raise RdError(f"--layers {layers}: a {type(model).__name__} cannot be built of these") from error
     smaller.to(model.device)  # type: ignore[arg-type]
+    use_faster_products(smaller)
     return smaller.eval()  # type: ignore[no-untyped-call,no-any-return]
 
 

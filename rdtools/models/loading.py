@@ -27,6 +27,7 @@ from rdtools.models.allocator import keep_freed_memory
 from rdtools.models.kinds import KINDS, check_kind, missing_weights
 from rdtools.models.model_files import base_of_adapter, check_shards, check_size, files_of_model
 from rdtools.models.options import ModelOptions
+from rdtools.models.products import use_faster_products
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer, SparseEncoder
@@ -153,6 +154,7 @@ def load_encoder(name: str, loading: ModelOptions, kind: str, *, student: bool =
         raise RdError(
             f"model {name}: it scores by {model.similarity_fn_name} distance; cosine or dot is needed"
         )
+    use_faster_products(model)
     return model.eval()
 
 
@@ -206,6 +208,7 @@ def load_whole(kind: Any, name: str, loading: ModelOptions) -> tuple[Any, list[s
         name, use_safetensors=True, dtype=getattr(torch, loading.dtype), output_loading_info=True,
         trust_remote_code=loading.trust_remote_code,
     )  # fmt: skip
+    use_faster_products(model)
     return model, sorted(info["missing_keys"])
 
 

@@ -15,6 +15,7 @@ from rdtools.core.errors import RdError
 from rdtools.models.encoding import BiEncoder
 from rdtools.models.loading import load_bi_encoder
 from rdtools.models.options import ModelOptions
+from rdtools.models.products import product
 from rdtools.search.arrays import ArrayWriter, open_array, release
 from rdtools.search.embeddings import EmbeddingIndex, EmbeddingSearch
 
@@ -129,7 +130,7 @@ class DenseSearch(EmbeddingSearch):
         places = torch.empty((len(asked), 0), dtype=torch.int64, device=self._device)
         for start in range(0, self.index.places.size, self._rows):
             part = self._part(start).float()
-            best = (asked @ part.T).topk(min(count, len(part)))
+            best = product(asked, part).topk(min(count, len(part)))
             scores = torch.cat([scores, best.values], dim=1)
             places = torch.cat([places, best.indices + start], dim=1)
             scores, kept = scores.topk(min(count, scores.shape[1]))

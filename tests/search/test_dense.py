@@ -18,7 +18,7 @@ from rdtools.core import checked_folder
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import log
 from rdtools.data.collection import Collection
-from rdtools.models import encoding
+from rdtools.models import encoding, products
 from rdtools.models.encoding import BiEncoder
 from rdtools.models.loading import load_bi_encoder
 from rdtools.models.options import ModelOptions
@@ -207,7 +207,9 @@ def by_brute_force(vectors, query, depth):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("part", [1, 4 * 8 * 37, 2**26])
-def test_parts_find_what_the_whole_has(part, dtype):
+@pytest.mark.parametrize("by", ["torch", "oneDNN"])
+def test_parts_find_what_the_whole_has(monkeypatch, by, part, dtype):
+    monkeypatch.setattr(products, "onednn_is_faster", lambda: by == "oneDNN")
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((500, 8)).astype(dtype)
     vectors[100:160] = vectors[7]  # more ties than there is slack

@@ -122,7 +122,7 @@ def test_a_process_steps_by_the_sum_of_all_gradients(tiny_be):
     first = Keeps(0)
     for processes in (Processes(), first, Adds(1, first)):
         student = BiEncoderStudent(be(tiny_be), CPU)
-        student.module.double()  # so that the order of additions cannot matter
+        student.module.double()  # so that the order of additions matters in the scores alone
         one = trainer(student, batch_size=4, processes=processes)
         student.module.eval()
         found.append((one.gather(one._batches()), gradients(student)))
@@ -130,4 +130,5 @@ def test_a_process_steps_by_the_sum_of_all_gradients(tiny_be):
     assert same_loss == pytest.approx(loss, rel=1e-6)
     assert added.keys() == whole.keys()
     for name, gradient in whole.items():
-        torch.testing.assert_close(added[name], gradient, atol=1e-9, rtol=1e-5)
+        most = gradient.abs().max().item()
+        torch.testing.assert_close(added[name], gradient, atol=1e-9 + 1e-5 * most, rtol=1e-5)
