@@ -1,4 +1,4 @@
-"""rd-label with a cross-encoder beside CrossEncoder.predict: passages, abstracts, and bf16 where the CPU has AMX."""
+"""rd-label with a cross-encoder beside CrossEncoder.predict: passages, abstracts, and bf16 where the CPU has bfloat16."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def agreement(out: str) -> None:
 
 def rows(options: Options) -> Iterator[Row]:
     queries, model, out = options.size(24, 1), texts.cross_encoder(options), options.folder / "scores"
-    dtypes = ["float32", *(["bfloat16"] if texts.has_amx() else [])]
+    dtypes = ["float32", *(["bfloat16"] if texts.has_bfloat16() else [])]
     sides = [
         Side(
             f"rd-label {dtype}",
@@ -103,4 +103,4 @@ def rows(options: Options) -> Iterator[Row]:
                 parts[kind][f"rd-label {dtype}"], {f"{peer.name}, {best}": theirs}, {f"{peer.name}, {best}": target},
             )  # fmt: skip
     if "bfloat16" not in dtypes:
-        yield Row("rd-label ce bfloat16", peer.name, "not measured: this CPU has no AMX", "", "", "≥ 4")
+        yield Row("rd-label ce bfloat16", peer.name, "not measured: this CPU has no bfloat16", "", "", "≥ 4")

@@ -95,7 +95,7 @@ def records(kind: str, queries: int, group: int) -> list[dict[str, Any]]:
     ]
 
 
-def has_amx() -> bool:
+def has_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 matrices; without, bf16 is slower than float32."""
     info = Path("/proc/cpuinfo")
-    return info.exists() and "amx_bf16" in info.read_text()
+    return info.exists() and any(name in info.read_text() for name in ("amx_bf16", "avx512_bf16"))

@@ -1,7 +1,7 @@
 """rd-train beside sentence-transformers' trainers: same model, texts, steps and loss, for both kinds of student.
 
 First the losses of the first steps of both are compared, dropout off. Then both train as they come; ours also
-without dropout, and where the CPU has AMX in bf16 without dropout, which changes what is trained.
+without dropout, and where the CPU has bfloat16 in bf16 without dropout, which changes what is trained.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def peer_trainer(
 
 def rows(options: Options) -> Iterator[Row]:
     steps, agreement = options.size(4, 1), options.size(20, 2)
-    parts = [SAME, NO_DROPOUT, *([BF16] if texts.has_amx() else [])]
+    parts = [SAME, NO_DROPOUT, *([BF16] if texts.has_bfloat16() else [])]
     for kind in KINDS:
         both = sides(kind, steps, parts)
         yield from left_out(f"rd-train {kind}", *both)
@@ -180,7 +180,9 @@ def rows(options: Options) -> Iterator[Row]:
                 f"rd-train {kind}, {part}{same}", "docs/s", taken[part]["rd-train"], peers, target
             )
         if BF16 not in parts:
-            yield Row(f"rd-train {kind}, {BF16}", PEER, "not measured: this CPU has no AMX", "", "", "≥ 2.6")
+            yield Row(
+                f"rd-train {kind}, {BF16}", PEER, "not measured: this CPU has no bfloat16", "", "", "≥ 2.6"
+            )
 
 
 def sides(kind: str, steps: int, parts: list[str]) -> list[Side]:
