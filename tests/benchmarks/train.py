@@ -1,7 +1,7 @@
 """rd-train beside sentence-transformers' trainers: same model, texts, steps and loss, for both kinds of student.
 
 First the losses of the first steps of both are compared, dropout off. Then both train as they come; ours also
-without dropout, and where the CPU has bfloat16 in bf16 without dropout, which changes what is trained.
+without dropout, and in bf16 without dropout where the CPU has bfloat16, which changes what is trained.
 """
 
 from __future__ import annotations

@@ -184,30 +184,25 @@ def test_a_product_of_embeddings(n, m, used, taken):
 
 
 @pytest.mark.parametrize(
-    ("processor", "capability", "expected"),
+    ("cpuinfo", "named", "capability", "expected"),
     [
-        ("vendor_id\t: AuthenticAMD\n", "AVX512", True),
-        ("vendor_id\t: AuthenticAMD\n", "AVX2", False),
-        ("vendor_id\t: GenuineIntel\n", "AVX512", False),
-        ("", "DEFAULT", False),
+        ("vendor_id\t: AuthenticAMD\n", "", "AVX512", True),
+        ("vendor_id\t: AuthenticAMD\n", "", "AVX2", False),
+        ("vendor_id\t: GenuineIntel\n", "", "AVX512", False),
+        ("", "", "DEFAULT", False),
+        (None, "AMD64 Family 26 Model 2, AuthenticAMD", "AVX512", True),  # a system without cpuinfo
+        (None, "AMD64 Family 26 Model 2, GenuineIntel", "AVX512", False),
     ],
 )
-def test_which_processors(monkeypatch, processor, capability, expected):
-    monkeypatch.setattr(Path, "read_text", lambda _: processor)
+def test_which_processors(monkeypatch, cpuinfo, named, capability, expected):
+    def read(_):
+        if cpuinfo is None:
+            raise FileNotFoundError
+        return cpuinfo
+
+    monkeypatch.setattr(Path, "read_text", read)
+    monkeypatch.setattr(platform, "processor", lambda: named)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     for library in (torch.backends.mkl, torch.backends.mkldnn):
         monkeypatch.setattr(library, "is_available", lambda: True)
     assert onednn_is_faster.__wrapped__() is expected
-
-
-@pytest.mark.parametrize("maker", ["AuthenticAMD", "GenuineIntel"])
-def test_a_system_without_cpuinfo_names_its_processor(monkeypatch, maker):
-    def missing(_):
-        raise FileNotFoundError
-
-    monkeypatch.setattr(Path, "read_text", missing)
-    monkeypatch.setattr(platform, "processor", lambda: f"AMD64 Family 26 Model 2, {maker}")
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    for library in (torch.backends.mkl, torch.backends.mkldnn):
-        monkeypatch.setattr(library, "is_available", lambda: True)
-    assert onednn_is_faster.__wrapped__() is (maker == "AuthenticAMD")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from test_trainer import CPU, Alone, be, gradients, trainer, weights
 
+from rdtools.train import students
 from rdtools.train.students import BiEncoderStudent
 from rdtools.train.torchrun import Processes
 
@@ -117,12 +118,13 @@ class Adds(Alone):
             tensor += other
 
 
-def test_a_process_steps_by_the_sum_of_all_gradients(tiny_be):
+def test_a_process_steps_by_the_sum_of_all_gradients(tiny_be, monkeypatch):
+    monkeypatch.setattr(students, "embeddings", lambda model, given: model(given)["sentence_embedding"])
     found = []
     first = Keeps(0)
     for processes in (Processes(), first, Adds(1, first)):
         student = BiEncoderStudent(be(tiny_be), CPU)
-        student.module.double()  # so that the order of additions matters in the scores alone
+        student.module.double()  # so that the order of additions cannot matter, nor the size of a product
         one = trainer(student, batch_size=4, processes=processes)
         student.module.eval()
         found.append((one.gather(one._batches()), gradients(student)))
@@ -130,5 +132,4 @@ def test_a_process_steps_by_the_sum_of_all_gradients(tiny_be):
     assert same_loss == pytest.approx(loss, rel=1e-6)
     assert added.keys() == whole.keys()
     for name, gradient in whole.items():
-        most = gradient.abs().max().item()
-        torch.testing.assert_close(added[name], gradient, atol=1e-9 + 1e-5 * most, rtol=1e-5)
+        torch.testing.assert_close(added[name], gradient, atol=1e-9, rtol=1e-5)
