@@ -125,8 +125,13 @@ def become(command, arguments, cwd, environment, streams):
     import io
     import resource
     import runpy
+    import threading
     import traceback
 
+    from tqdm import tqdm
+
+    # Forks share the lock that tqdm made at first, and one that was killed may hold it for ever.
+    tqdm.set_lock(threading.RLock())
     if size := environment.pop(FILE_SIZE, None):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), int(size)))
 

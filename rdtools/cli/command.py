@@ -21,6 +21,7 @@ from rdtools import __version__
 from rdtools.cli import options
 from rdtools.cli.completing import VARIABLE, print_candidates
 from rdtools.core import log
+from rdtools.core.atomic import clean_up
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.flags import OptionGroup, flag, options_of
 from rdtools.core.manifest import check_manifest_path, open_ledger
@@ -123,6 +124,7 @@ class EntryPoint:
         except _Stopped as stop:
             for number in STOPS:  # once is enough
                 signal.signal(number, signal.SIG_IGN)
+            clean_up()
             # Threads of torch and tokenizers may still be running: leave without waiting for them.
             _complain(self.name, STOPS[stop.number])
             os._exit(128 + stop.number)

@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from rdtools.core.errors import RdError
@@ -24,6 +25,18 @@ _LONGEST = 200
 
 Keep = Callable[[Path], Iterable[Path]]
 """A folder -> the files below it, relative to it, that are to stay when it is replaced."""
+_unfinished: dict[Path, Callable[[], None]] = {}
+"""What `clean_up` has to do for each path that this process is at work on."""
+
+
+def clean_up() -> None:
+    """Finish or undo what a signal has cut off: its exception may have come between any two instructions.
+
+    A block's own end may be cut off too, so a process that a signal ends calls this last.
+    """
+    for finish in [*_unfinished.values()][::-1]:
+        with contextlib.suppress(OSError):
+            finish()
 
 
 def hidden(path: Path, suffix: str) -> Path:
@@ -44,12 +57,16 @@ def beside(path: Path, *, folder: bool = False) -> Iterator[Path]:
     _remove_leftovers(path)
     part = hidden(path, f"{os.getpid()}.part")
     _remove(part)  # a killed process of the same number may have left it, where there are no locks
-    lock = _create(part, folder=folder)
+    _unfinished[part] = partial(_remove, part)
     try:
-        yield part
+        lock = _create(part, folder=folder)
+        try:
+            yield part
+        finally:
+            os.close(lock)
     finally:
-        os.close(lock)
         _remove(part)
+        _unfinished.pop(part, None)
 
 
 def _create(part: Path, *, folder: bool) -> int:
@@ -90,6 +107,7 @@ def replace_folder(folder: Path, new: Path, keep: Keep = lambda old: ()) -> None
         RdError: `folder` cannot be replaced; it stays, and `new` gets a name that the message tells.
     """
     old = new.with_suffix(".old")
+    _unfinished[folder] = partial(restore_folder, folder, keep)
     try:
         if folder.exists():
             _remove(old)
@@ -106,6 +124,7 @@ def replace_folder(folder: Path, new: Path, keep: Keep = lambda old: ()) -> None
             old.rename(folder)
     if old.exists():
         _discard(old, folder, keep)
+    del _unfinished[folder]
 
 
 def restore_folder(folder: Path, keep: Keep = lambda old: ()) -> None:
@@ -149,6 +168,7 @@ def locked(path: Path, busy: str, *, wait: bool) -> Iterator[None]:
     name.parent.mkdir(parents=True, exist_ok=True)
     while True:
         lock = os.open(name, os.O_RDWR | os.O_CREAT, 0o666)
+        _unfinished[name] = partial(_release, lock, name)
         try:
             if _lock(lock) is False:
                 if not wait:
@@ -157,13 +177,18 @@ def locked(path: Path, busy: str, *, wait: bool) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if not _is_at(lock, name):
                 continue  # the holder removed it at its end
-            try:
-                yield
-            finally:
-                name.unlink(missing_ok=True)
+            yield
             return
         finally:
+            _release(lock, name)
             os.close(lock)
+            _unfinished.pop(name, None)
+
+
+def _release(lock: int, name: Path) -> None:
+    """Remove the file of a lock, unless another process holds it."""
+    if _lock(lock) is not False and _is_at(lock, name):
+        name.unlink()
 
 
 def _lock(descriptor: int) -> bool | None:

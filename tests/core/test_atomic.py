@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from rdtools.core.atomic import beside, locked, replace_folder, restore_folder, sync
+from rdtools.core import atomic
+from rdtools.core.atomic import beside, clean_up, locked, replace_folder, restore_folder, sync
 from rdtools.core.errors import RdError
 
 
@@ -178,3 +181,104 @@ def test_a_folder_is_synced_with_all_that_it_holds(tmp_path, monkeypatch):
     sync(tmp_path / "model")
     inodes = [path.stat().st_ino for path in (tmp_path / "model", *(tmp_path / "model").rglob("*"))]
     assert sorted(synced) == sorted(inodes)
+
+
+class Stopped(BaseException):
+    """What a signal raises."""
+
+
+def stop_at(number, action):
+    """Run `action`; raise before the `number`th instruction of it that belongs to atomic.py or contextlib.
+
+    Clean up as a command does, while the exception still holds what it has cut off. Return whether it came.
+    """
+    left = number
+
+    def trace(frame, event, argument):
+        nonlocal left
+        if frame.f_code.co_filename not in (atomic.__file__, contextlib.__file__):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left == 0:
+                raise Stopped
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        action()
+    except Stopped:
+        sys.settrace(before)
+        clean_up()
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def every_stop(action, prepare, check):
+    """Stop `action` at each of its instructions, after `prepare`, and `check`; return how many there were."""
+    number = 0
+    came = True
+    while came:
+        number += 1
+        prepare()
+        came = stop_at(number, action)
+        check(number, came)
+    return number
+
+
+def test_a_signal_at_any_moment_leaves_no_half_file(tmp_path):
+    target = tmp_path / "out"
+    found = set()
+
+    def act():
+        with beside(target) as part:
+            part.write_text("new")
+            os.replace(part, target)
+
+    def check(number, came):
+        assert names(tmp_path) == ["out"], number
+        found.add((target.read_text(), came))
+
+    assert every_stop(act, lambda: target.write_text("old"), check) > 200
+    assert found == {("old", True), ("new", True), ("new", False)}
+
+
+def test_a_signal_at_any_moment_leaves_no_half_folder_and_what_was_added(tmp_path):
+    target = tmp_path / "out"
+    found = set()
+
+    def added(old):
+        return [file for file in [Path("mine", "data")] if (old / file).exists()]
+
+    def act():
+        with beside(target, folder=True) as part:
+            make(part)
+            replace_folder(target, part, added)
+
+    def check(number, came):
+        assert names(tmp_path) == ["out"], number
+        assert (target / "mine" / "data").read_text() == "kept", number
+        found.add(((target / "data").read_text(), came))
+
+    assert every_stop(act, lambda: make(make(target, "old") / "mine", "kept"), check) > 400
+    assert found == {("old", True), ("new", True), ("new", False)}
+
+
+def test_a_signal_at_any_moment_leaves_no_lock(tmp_path):
+    left = []
+
+    def act():
+        with locked(tmp_path / "out", "busy", wait=False):
+            pass
+
+    def check(number, came):
+        left.extend([number] * len(names(tmp_path)))
+        act()  # nobody holds it
+        assert names(tmp_path) == [], number
+
+    assert every_stop(act, lambda: None, check) > 100
+    assert len(left) < 16, left  # instructions between the call that makes the file and the note of it

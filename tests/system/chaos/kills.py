@@ -180,7 +180,8 @@ def interrupt(count: int, room: Path, rng: random.Random) -> int:
     right status and no half file.
     """
     commands = [[*words, "--quiet"] for words in every_command(room)]
-    seconds = [Attempt(words, _folder(room)).wait() for words in commands[:count]]
+    undisturbed = [_folder(room) for _ in commands]
+    seconds = [Attempt(words, folder).wait() for words, folder in zip(commands, undisturbed, strict=True)]
     survived = 0
     for number in range(count):
         words, whole = commands[number % len(commands)], seconds[number % len(commands)]
@@ -188,12 +189,15 @@ def interrupt(count: int, room: Path, rng: random.Random) -> int:
         sent, says = rng.choice([(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
         attempt = Attempt(words, folder)
         attempt.heeds()
-        status = attempt.end(rng.uniform(0, 0.9) * whole, sent)
+        status = attempt.end(rng.uniform(0, 1) * whole, sent)
         if status not in (None, 0, -sent):  # in these it had done its work
             assert (status, attempt.stderr) == (128 + sent, f"{words[0]}: {says}\n"), (words[0], status)
-            assert not (folder / "out").is_file()
-            assert not (folder / "out" / "model.safetensors").exists()
-            assert not [path for path in folder.rglob(".*") if path.suffix in (".part", ".lock")]
+            expected = undisturbed[number % len(commands)]
+            for file in ("out", "out/model.safetensors"):  # there: the signal came after its last word
+                if (folder / file).is_file():
+                    assert (folder / file).read_bytes() == (expected / file).read_bytes(), (words, file)
+            left = [path for path in folder.rglob(".*") if path.suffix in (".part", ".lock", ".old")]
+            assert not left, (words, left)
             assert _whole(folder / "cache")
         survived += 1
         shutil.rmtree(folder)
