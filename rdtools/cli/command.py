@@ -150,6 +150,11 @@ class EntryPoint:
         if sys.stdout is not None:
             with writing("<stdout>"):
                 sys.stdout.flush()
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            # A thread of torch may outlive the group of processes; if it asks for the interpreter during its
+            # shutdown, the process aborts, and torchrun calls a run failed that has ended well.
+            sys.stderr.flush()
+            os._exit(status or 0)
         sys.exit(status)
 
     def app(self) -> typer.Typer:

@@ -183,11 +183,16 @@ def test_what_three_sharded_processes_saved_one_resumes(run, options, tmp_path, 
 
 
 def test_torchrun_goes_on_with_a_run_whose_process_was_killed(run, options, tmp_path):
+    """A thread of torch can abort the interpreter's shutdown: here each shutdown of a process aborts."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, os\nif 'RANK' in os.environ:\n    atexit.register(os.abort)\n"
+    )
     run("rd-train", *options, "-o", "whole", check=True)
     command = [*torchrun(2, "--max-restarts", "1"), *options, "-o", "cut", "--save-steps", "2", "--resume"]
     with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as agent:
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as agent:  # fmt: skip
         kill_at(5, agent, 1)
         err = agent.communicate(timeout=120)[1]
     assert agent.returncode == 0, err
@@ -279,7 +284,7 @@ def test_the_recipe_for_slurm_trains_on_two_nodes(run, tmp_path, tiny_be, warm_b
     """srun starts the command on each node; here both nodes are this machine."""
     (tmp_path / "labelled.jsonl").write_text(records(40))
     commands = {
-        "scontrol": "echo 127.0.0.1; echo 127.0.0.1",
+        "scontrol": "echo 127.0.0.1; sleep .2; echo 127.0.0.1",  # a reader that leaves early ends it
         "srun": 'shift; "$@" & first=$!; "$@"; wait $first',  # its own option first
         "rd-train": f'exec {warm_bin}/rd-train "$@" --no-dropout --device cpu --log-steps 1',
     }
