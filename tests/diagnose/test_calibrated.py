@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -155,6 +156,17 @@ def test_a_sketch_by_hand():
     (name, bars) = sketch_curves({"nats": [curve]})
     assert name == "nats"
     assert bars == "  a |" + " " * 39 + "█| 0 to 8 for T 1 to 1e+39; 0 at T 2"
+
+
+def test_a_drawing_has_each_curve_and_its_temperature(tmp_path, monkeypatch):
+    mpl = pytest.importorskip("matplotlib")
+    monkeypatch.setitem(mpl.rcParams, "svg.fonttype", "none")
+    curves = [TemperatureCurve(name, [1.0, 10.0], [0.5, 2.0], (3.0, 1.0)) for name in ("one", "two")]
+    plot_curves({"nats": curves}, str(tmp_path / "x.svg"))
+    svg = (tmp_path / "x.svg").read_text()
+    assert {"one", "two", "nats", "temperature"} <= {*re.findall(r">([^<>\n]+)</text>", svg)}
+    colours = re.findall(r"stroke: (#[0-9a-f]{6}); stroke-width: 1.3", svg)
+    assert len({*colours}) == 2
 
 
 def test_nothing_to_draw(tmp_path):

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import math
 import random
+import resource
+import sys
+from types import SimpleNamespace
 
 import pytest
+import torch
 from conftest import WORDS
 from scipy import stats
 from test_trainer import CPU, be, trainer
 
 from rdtools.train.history import History, LossSums, not_learned, too_short
+from rdtools.train.run import peak_memory_mb
 from rdtools.train.students import BiEncoderStudent
 from rdtools.train.trainer import schedule
 
@@ -134,3 +139,12 @@ def test_the_installed_command_warns(run, tiny_ce):
         check=True,
     )
     assert again.stderr == "rd-train: 6 groups of up to 5 documents\n"
+
+
+@pytest.mark.parametrize(("platform", "unit"), [("linux", 1024), ("darwin", 1)])
+def test_the_peak_of_memory_is_in_mebibytes(monkeypatch, platform, unit):
+    """Linux counts kilobytes, macOS bytes."""
+    monkeypatch.setattr(sys, "platform", platform)
+    usage = SimpleNamespace(ru_maxrss=3 * 2**20 // unit)
+    monkeypatch.setattr(resource, "getrusage", {resource.RUSAGE_SELF: usage}.__getitem__)
+    assert peak_memory_mb(torch.device("cpu")) == 3

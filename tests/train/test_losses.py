@@ -506,8 +506,9 @@ def test_pointwise_losses_are_those_of_sentence_transformers(name, theirs):
     ("kl:rankers", (2.0, 2.0), lambda group: kl(group, 2.0)),
     ("kl:tevatron", (0.5, 0.5), lambda group: kl(group, 0.5)),
     ("ranknet:lightning-ir", (None, 3.0), lambda group: ranknet(group, 3.0)),
+    ("listnet", (2.0, None), lambda group: listnet([(s, t / 2, positive) for s, t, positive in group])),
 ])  # fmt: skip
-def test_temperatures_of_other_libraries(name, temperatures, expected):
+def test_temperatures(name, temperatures, expected):
     group = [(2.0, 5.0, True), (1.0, 3.0, False), (0.0, 4.0, False)]
     value = objective(name).with_temperatures(*temperatures)(*tensors([group]))
     assert value.item() == pytest.approx(expected(group))
