@@ -11,20 +11,20 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO, cast
 
 import pytest
 import zstandard
 
 from rdtools.core.errors import BadLine, InputError, RdError
-from rdtools.core.output import open_output
+from rdtools.core.output import Output, open_output
 from rdtools.core.streams import DEFAULT_MAX_LINE, open_lines
 
 COPY = """
 from dataclasses import dataclass
 from rdtools.cli.command import EntryPoint
 from rdtools.core.flags import OptionGroup, flag
-from rdtools.core.output import open_output
+from rdtools.core.output import Output, open_output
 from rdtools.formats import Reading, Writing, read_records, writer
 
 @dataclass(frozen=True)
@@ -598,3 +598,19 @@ def test_a_writer_that_cannot_hold_a_record_says_so(file):
     done = subprocess.run(copy_command(path, "-f", "trec"), capture_output=True, text=True)
     message = "id 'a b' has white space, which a TREC run cannot hold (use -f tsv or jsonl)"
     assert (done.returncode, done.stderr) == (1, f'rd-copy: query "a b": {message}\n')
+
+
+def test_lines_that_are_there_leave_in_blocks():
+    class Sink:
+        def __init__(self):
+            self.lines = []
+
+        def write(self, data):
+            self.lines.append(data.count(b"\n"))
+
+        def flush(self):
+            pass
+
+    sink = Sink()
+    Output(cast(BinaryIO, sink), "sink").write_lines(b"x\n" for _ in range(2500))
+    assert [count for count in sink.lines if count] == [1024, 1024, 452]

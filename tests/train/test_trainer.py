@@ -386,14 +386,14 @@ def test_what_is_added_beside_a_running_training_stays(tiny_be, tmp_path, caplog
     out = tmp_path / "out"
     rows = run(trainer(BiEncoderStudent(be(tiny_be), CPU)), out, log_steps=1, save_steps=2)
     next(row for row in rows if row["step"] == 3)
-    for name in ("notes.md", "README.md", "1_Pooling/config.json", "checkpoints/kept/x", "plots/loss.svg"):
+    for name in ("notes.md", "README.md", "1_Pooling/config.json", "checkpoints/kept-1/x", "plots/loss.svg"):
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text("mine")
     check_folder(out, resume=True)
     list(rows)
     mine = [path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file() and path.read_bytes() == b"mine"]  # fmt: skip
     assert sorted(mine) == [
-        "1_Pooling/config.json.1", "README.md.1", "checkpoints/kept/x", "notes.md", "plots/loss.svg",
+        "1_Pooling/config.json.1", "README.md.1", "checkpoints/kept-1/x", "notes.md", "plots/loss.svg",
     ]  # fmt: skip
     assert not list(out.rglob("step-*"))
     assert BiEncoderStudent(be(str(out)), CPU)
