@@ -614,3 +614,14 @@ def test_lines_that_are_there_leave_in_blocks():
     sink = Sink()
     Output(cast(BinaryIO, sink), "sink").write_lines(b"x\n" for _ in range(2500))
     assert [count for count in sink.lines if count] == [1024, 1024, 452]
+
+
+def test_a_read_that_fails_is_said_in_the_words_of_the_system():
+    memory = "/proc/self/mem"  # its first page is nobody's
+    if not os.path.exists(memory):
+        pytest.skip("no /proc")
+    with (
+        pytest.raises(RdError, match=rf"^{memory}: cannot read: Input/output error$"),
+        open_lines(memory) as lines,
+    ):
+        list(lines)
