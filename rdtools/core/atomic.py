@@ -188,7 +188,7 @@ def locked(path: Path, busy: str, *, wait: bool) -> Iterator[None]:
 def _release(lock: int, name: Path) -> None:
     """Remove the file of a lock, unless another process holds it."""
     if _lock(lock) is not False and _is_at(lock, name):
-        name.unlink()
+        name.unlink(missing_ok=True)
 
 
 def _lock(descriptor: int) -> bool | None:
