@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import stat
 import sys
@@ -220,6 +221,7 @@ def stop_at(number, action):
 
 def every_stop(action, prepare, check):
     """Stop `action` at each of its instructions, after `prepare`, and `check`; return how many there were."""
+    open_before = {*os.listdir("/dev/fd")}
     number = 0
     came = True
     while came:
@@ -227,6 +229,10 @@ def every_stop(action, prepare, check):
         prepare()
         came = stop_at(number, action)
         check(number, came)
+    gc.collect()
+    for left in {*os.listdir("/dev/fd")} - open_before:  # a command's are closed by its end
+        with contextlib.suppress(OSError):  # that of the list itself
+            os.close(int(left))
     return number
 
 
