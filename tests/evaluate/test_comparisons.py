@@ -267,6 +267,45 @@ def test_the_seeds_that_would_do_are_those_of_a_simulation(variances, bound):
     assert power(max(2, round(0.7 * needed)), bound, *variances) < 0.78
 
 
+def seeds_by_hand(pair, bound):
+    """The same number in loops, from the analysis of variance of each system."""
+    n = len(pair.differences)
+    systems = []
+    for values in pair.seeds:
+        own = len(values)
+        between = n * values.mean(axis=1).var(ddof=1)
+        rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
+        within = (rest**2).sum() / ((own - 1) * (n - 1))
+        systems.append((between / (own * n), within / (own * n), own))
+    constant = max(0.0, pair.differences.var(ddof=1) / n - sum(within for _, within, _ in systems))
+    for seeds in range(2, 1001):
+        first = constant + sum(within * own / seeds for _, within, own in systems)
+        terms = [(first, n - 1)]
+        for between, within, own in systems:
+            if between > within:
+                terms.append((between * own / seeds, seeds - 1))
+                terms.append((-within * own / seeds, (seeds - 1) * (n - 1)))
+        error = sum(term for term, _ in terms) ** 0.5
+        freedom = error**4 / sum(term**2 / free for term, free in terms)
+        if bound >= (stats.t.ppf(0.95, freedom) + stats.t.ppf(0.9, freedom)) * error:
+            return seeds
+    return None
+
+
+def test_the_seeds_that_would_do_by_hand():
+    """With few queries and large residuals, where each part of the degrees of freedom counts."""
+    rng = np.random.default_rng(12)
+    found = set()
+    for _ in range(100):
+        queries, between, residual = rng.uniform([0.01, 0.01, 0.1], [0.05, 0.1, 0.3])
+        pair = pilot(queries, between, residual, int(rng.integers(2, 5)), int(rng.integers(2, 5)))
+        bound = estimate(pair).error * rng.uniform(0.5, 4)
+        needed = needed_seeds(pair, bound, 0.05)
+        assert needed == seeds_by_hand(pair, bound)
+        found.add(needed)
+    assert len(found) > 10, found
+
+
 def test_the_queries_that_would_do_are_those_of_a_simulation():
     rng = np.random.default_rng(10)
     values = rng.normal(0, 1, 50)
@@ -343,6 +382,13 @@ def test_contrasts_of_the_command(run, runs):
         assert found == pytest.approx((one.delta, *one.interval(0.95), one.p_difference()))
     assert [row["p_corrected"] for row in rows] == pytest.approx(holm([row["p"] for row in rows]))
     assert done.stderr == "rd-eval: low and high: 95 % confidence interval of delta\n"
+
+
+def test_a_field_that_no_contrast_names_is_a_column(run, runs):
+    done = run("rd-eval", "qrels", *runs, *ARGUMENTS, "--contrast", "source=bm25,random", check=True)
+    assert [line.split("\t")[:3] for line in done.stdout.splitlines()] == [
+        ["source=bm25,random", loss, "RR"] for loss in ("kl", "lce")
+    ]
 
 
 def test_contrasts_as_a_table_label_what_is_corrected(run, runs):
@@ -473,3 +519,11 @@ def test_the_shortfalls_that_more_seeds_do_not_mend_are_counted(caplog):
         "nDCG@10: with 3 seeds and these variances, equivalence within ±0.01 cannot be shown for 5 of 6 pairs, even "
         "at difference 0; about 6 (6 to 14) seeds would do; 3 pairs would also need more than 40 queries"
     ]
+
+
+@pytest.mark.parametrize(
+    ("needed", "said"), [(7, "7"), (99, "99"), (100, "100"), (101, "110"), (12_001, "13,000")]
+)
+def test_many_queries_are_rounded_up_to_two_digits(caplog, needed, said):
+    warn_of_shortfalls({"RR": [Shortfall((), 40, None, needed)]}, 0.01, "pair")
+    assert caplog.messages[0].endswith(f"even at difference 0; about {said} queries would do")
