@@ -35,7 +35,7 @@ def clean_up() -> None:
     A block's own end may be cut off too, so a process that a signal ends calls this last.
     """
     for finish in [*_unfinished.values()][::-1]:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RdError):
             finish()
 
 
