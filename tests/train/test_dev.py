@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import signal
 import subprocess
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -285,6 +287,15 @@ def test_the_best_weights_are_saved_and_patience_stops(tiny_be, tmp_path, caplog
         "nDCG@10 of 3 queries: 0.1000 untrained, 0.4000 after step 2 (saved), 0.3000 at the end"
         in caplog.messages
     )
+
+
+def test_the_seconds_of_training_are_without_those_of_measuring(tiny_be, tmp_path, monkeypatch):
+    """The clock moves by a second with each look: at both ends of two measurements, and of the training."""
+    monkeypatch.setattr("rdtools.train.run.time", SimpleNamespace(monotonic=itertools.count(100.0).__next__))
+    one = trainer(BiEncoderStudent(be(tiny_be), CPU), max_steps=2)
+    last = [*train_student(one, folder_of(one, tmp_path), dev_checks(one, scripted(one, [0.1, 0.2, 0.3])))][-1]
+    assert (last["seconds"], last["dev_seconds"]) == (2.0, 2.0)
+    assert last["docs_per_s"] == last["docs"] / 2
 
 
 def test_a_student_worse_than_before_is_a_warning(tiny_be, tmp_path, caplog):
