@@ -202,8 +202,9 @@ def test_compressed_input_that_is_cut_short_is_damaged(file, compress, cut):
 
 @pytest.mark.parametrize("compress", [gz, zst])
 def test_a_member_that_is_cut_short_after_a_whole_one_is_damaged(file, compress):
+    """Both give the second line before they see that the checksum is cut: the third cannot be read."""
     path = file(compress(b"a\n") + compress(b"b\n")[:-3])
-    with pytest.raises(InputError, match=rf"^{path}:[23]: compressed data is damaged"):
+    with pytest.raises(InputError, match=rf"^{path}:3: compressed data is damaged"):
         lines_of(path)
 
 
@@ -338,13 +339,15 @@ def test_what_is_written_to_a_pipe_leaves_at_once():
     stdout.close()
 
 
-def test_output_appears_whole(tmp_path):
-    target = tmp_path / "out"
-    with open_output(str(target)) as out:
+@pytest.mark.parametrize("name", ["out", "+", "--"])
+def test_output_appears_whole(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    target = tmp_path / name
+    with open_output(name) as out:
         out.write(b"a\n")
         assert not target.exists()
     assert target.read_bytes() == b"a\n"
-    assert os.listdir(tmp_path) == ["out"]
+    assert os.listdir(tmp_path) == [name]
 
 
 @pytest.mark.parametrize("name", ["out", "out.gz", "out.zst"])
