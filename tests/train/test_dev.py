@@ -293,9 +293,8 @@ def test_the_seconds_of_training_are_without_those_of_measuring(tiny_be, tmp_pat
     """The clock moves by a second with each look: at both ends of two measurements, and of the training."""
     monkeypatch.setattr("rdtools.train.run.time", SimpleNamespace(monotonic=itertools.count(100.0).__next__))
     one = trainer(BiEncoderStudent(be(tiny_be), CPU), max_steps=2)
-    last = [*train_student(one, folder_of(one, tmp_path), dev_checks(one, scripted(one, [0.1, 0.2, 0.3])))][
-        -1
-    ]
+    checks = dev_checks(one, scripted(one, [0.1, 0.2, 0.3]))
+    *_, last = train_student(one, folder_of(one, tmp_path), checks)
     assert (last["seconds"], last["dev_seconds"]) == (2.0, 2.0)
     assert last["docs_per_s"] == last["docs"] / 2
 

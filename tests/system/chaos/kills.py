@@ -179,23 +179,23 @@ def interrupt(count: int, room: Path, rng: random.Random) -> int:
     """Send SIGINT or SIGTERM `count` times, to the commands in turn; return how often it was one line, the
     right status and no half file.
     """
-    commands = [[*words, "--quiet"] for words in every_command(room)]
-    undisturbed = [_folder(room) for _ in commands]
-    seconds = [Attempt(words, folder).wait() for words, folder in zip(commands, undisturbed, strict=True)]
+    undisturbed = []
+    for words in every_command(room)[:count]:
+        quiet, folder = [*words, "--quiet"], _folder(room)
+        undisturbed.append((quiet, folder, Attempt(quiet, folder).wait()))
     survived = 0
     for number in range(count):
-        words, whole = commands[number % len(commands)], seconds[number % len(commands)]
+        words, whole, seconds = undisturbed[number % len(undisturbed)]
         folder = _folder(room)
         sent, says = rng.choice([(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
         attempt = Attempt(words, folder)
         attempt.heeds()
-        status = attempt.end(rng.uniform(0, 1) * whole, sent)
+        status = attempt.end(rng.uniform(0, seconds), sent)
         if status not in (None, 0, -sent):  # in these it had done its work
             assert (status, attempt.stderr) == (128 + sent, f"{words[0]}: {says}\n"), (words[0], status)
-            expected = undisturbed[number % len(commands)]
             for file in ("out", "out/model.safetensors"):  # there: the signal came after its last word
                 if (folder / file).is_file():
-                    assert (folder / file).read_bytes() == (expected / file).read_bytes(), (words, file)
+                    assert (folder / file).read_bytes() == (whole / file).read_bytes(), (words, file)
             left = [path for path in folder.rglob(".*") if path.suffix in (".part", ".lock", ".old")]
             assert not left, (words, left)
             assert _whole(folder / "cache")
