@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from rdtools.cli.command import EntryPoint, need_input
 from rdtools.cli.options import Given, refuse_idle
@@ -127,6 +128,8 @@ def label(
     from rdtools.label.teachers import TeacherResources, open_teacher
 
     _refuse_idle(given, options.teachers, where)
+    if options.embeddings and writing.format != "jsonl":
+        raise UsageError(f"--embeddings needs -f jsonl, not {writing.format}")
     if options.cache is not None and writing.output is not None:
         refuse_same_file("--cache", options.cache, "--output", writing.output)
     target.check(len(options.teachers))
@@ -143,7 +146,8 @@ def label(
         )  # fmt: skip
         teachers = [open_teacher(spec, resources) for spec in options.teachers]
         augmented = replace(augmentation, seed=target.seed)
-        return Labeler(teachers, target, scores, augmented, reading.on_error)
+        embedder: Any = None if options.embedder is None else teachers[options.embedder]
+        return Labeler(teachers, target, scores, augmented, reading.on_error, embedder)
 
     def complete(record: Record) -> None:
         if labeler().needs_text or writing.needs_texts:

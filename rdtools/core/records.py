@@ -37,6 +37,8 @@ class Doc(_DocId, total=False):
     """True where `relevance` is 1 because rd-mine took it for a false negative: nobody judged it."""
     scores: dict[str, float]
     """The score of each teacher, if `score` was calculated from them."""
+    embedding: str
+    """A teacher's embedding of `text`, see `rdtools.formats.vectors`."""
 
 
 class _QueryId(TypedDict):
@@ -53,6 +55,8 @@ class Record(_QueryId, total=False):
     """One query and its documents: one JSON line. A query without candidates has `docs: []`."""
 
     query: str
+    query_embedding: str
+    """That of `query`."""
     teacher: str
     score_scale: str
     transformations: list[dict[str, Any]]

@@ -13,10 +13,11 @@ from rdtools.core.log import log, plural
 from rdtools.core.records import Record
 from rdtools.core.scores import floats, forget_scores
 from rdtools.formats.records import is_score
+from rdtools.formats.vectors import write_vector
 from rdtools.label.augment import Augmentation
 from rdtools.label.score_cache import ScoreCache, score_key
 from rdtools.label.targets import MISSING, Scores, ScoreTarget, TeacherScores
-from rdtools.label.teachers import RecordTeacher, ReportingTeacher, Teacher, TextPair
+from rdtools.label.teachers import EmbeddingTeacher, RecordTeacher, ReportingTeacher, Teacher, TextPair
 
 WINDOW_PAIRS = 1024
 """A window of records is scored and written when it holds this many pairs."""
@@ -31,7 +32,8 @@ class Labeler:
     """Score records with `teachers` and make the `target` of their scores.
 
     Teachers read the texts after `augmentation`; `cache` keeps their scores. A model's score that is not
-    finite is an error; if `on_error` is "skip", the document gets none.
+    finite is an error; if `on_error` is "skip", the document gets none. The embeddings of an `embedder`, one
+    of the teachers, are written into the records.
 
     Raises:
         UsageError: the target or the augmentation does not fit the teachers, or two teachers have one name.
@@ -44,8 +46,10 @@ class Labeler:
         cache: ScoreCache | None = None,
         augmentation: Augmentation = Augmentation(),
         on_error: str = "fail",
+        embedder: EmbeddingTeacher | None = None,
     ) -> None:
         self._teachers = teachers
+        self._embedder = embedder
         self._target = target
         self._cache = cache
         self._augmentation = augmentation
@@ -122,6 +126,8 @@ class Labeler:
     def _label(self, window: list[_Item]) -> Iterator[Record]:
         if self._pairwise:
             self._score_pairs(window)
+        if self._embedder is not None:
+            self._write_embeddings(self._embedder, [record for record, _ in window])
         for record, scored in window:
             self._write(
                 record,
@@ -135,7 +141,14 @@ class Labeler:
             yield record
 
     def _score_pairs(self, window: list[_Item]) -> None:
-        pairs = [
+        pairs = self._text_pairs([record for record, _ in window])
+        for number, teacher in self._pairwise:
+            scores = iter(self._scores(teacher, pairs))
+            for record, scored in window:
+                scored[number] = [[next(scores) for _ in record["docs"]], teacher.scale]
+
+    def _text_pairs(self, records: Sequence[Record]) -> list[TextPair]:
+        return [
             TextPair(
                 record["query_id"],
                 doc["doc_id"],
@@ -143,13 +156,22 @@ class Labeler:
                 doc.get("text", ""),
                 None if doc.get("relabelled") else doc.get("relevance"),
             )
-            for record in (self._texts_for_teachers(record) for record, _ in window)
+            for record in map(self._texts_for_teachers, records)
             for doc in record["docs"]
         ]
-        for number, teacher in self._pairwise:
-            scores = iter(self._scores(teacher, pairs))
-            for record, scored in window:
-                scored[number] = [[next(scores) for _ in record["docs"]], teacher.scale]
+
+    def _write_embeddings(self, embedder: EmbeddingTeacher, records: Sequence[Record]) -> None:
+        pairs = self._text_pairs(records)
+        queries, documents = (
+            {text: write_vector(vector) for text, vector in found.items()}
+            for found in embedder.embeddings(pairs)
+        )
+        left = iter(pairs)
+        for record in records:
+            for doc in record["docs"]:
+                pair = next(left)
+                doc["embedding"] = documents[pair.text]
+                record["query_embedding"] = queries[pair.query]
 
     def _write(self, record: Record, teachers: list[TeacherScores]) -> None:
         forget_scores(record)

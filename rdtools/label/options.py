@@ -52,12 +52,28 @@ class TeacherOptions(OptionGroup):
         default_text="none; for servers 120", needs=_NEEDS_TIMEOUT,
         help="Give up a program, or send a request again, if nothing is read or written for so long.",
     )  # fmt: skip
+    embeddings: bool = flag(
+        "--embeddings", default=False, needs="--teacher be:MODEL",
+        help="Write the embeddings of be:MODEL, too, which the loss embedding needs: query_embedding of the "
+        "query and embedding of each document, base64 of float16 numbers.",
+    )  # fmt: skip
     score_scale: str | None = score_scale_flag()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.cache == "":
             raise UsageError("--cache needs the name of a file")
-        named = sum(split_spec(spec)[0] in _NAMED for spec in self.teachers)
+        named = sum(kind in _NAMED for kind in self._kinds)
         if self.cache_key is not None and named != 1:
             raise UsageError(f"--cache-key names one program or server; the teachers have {named}")
+        if self.embeddings and (encoders := self._kinds.count("be")) > 1:
+            raise UsageError(f"--embeddings writes those of one --teacher be:MODEL, not of {encoders}")
+
+    @property
+    def embedder(self) -> int | None:
+        """The place of the teacher whose embeddings are written."""
+        return self._kinds.index("be") if self.embeddings else None
+
+    @property
+    def _kinds(self) -> list[str]:
+        return [split_spec(spec)[0] for spec in self.teachers]

@@ -135,6 +135,13 @@ class RecordTeacher(Protocol):
         """Yield the scores of each record, which comes with a JSON value, in order."""
 
 
+class EmbeddingTeacher(Protocol):
+    """A teacher that has an embedding of each query and each document."""
+
+    def embeddings(self, pairs: Sequence[TextPair]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the embedding of each query and of each document's text, arrays (dimension,)."""
+
+
 @runtime_checkable
 class ReportingTeacher(Protocol):
     """A teacher that counts what it did."""

@@ -56,6 +56,12 @@ class BiEncoderTeacher:
             products = [self._encoder.product(documents[pair.text], queries[pair.query]) for pair in pairs]
         yield range(len(pairs)), floats(products)
 
+    def embeddings(self, pairs: Sequence[TextPair]) -> tuple[dict[str, Any], dict[str, Any]]:
+        distinct = list(dict.fromkeys(pair.query for pair in pairs))
+        encoded = self._encoder.encode_queries(distinct, alone=False)
+        with nullcontext() if self._index is None else self._index.undamaged():
+            return dict(zip(distinct, encoded, strict=True)), self._embed(pairs)
+
     def _embed(self, pairs: Sequence[TextPair]) -> dict[str, Any]:
         """Return the embedding of each text."""
         indexed: dict[str, Any] = {}
