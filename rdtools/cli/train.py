@@ -9,15 +9,13 @@ from functools import partial
 from rdtools import __version__
 from rdtools.cli.command import EntryPoint, need_input
 from rdtools.cli.dev_measure import dev_measure
-from rdtools.core.errors import UsageError
 from rdtools.core.registry import resolve
 from rdtools.data.options import TextOptions
 from rdtools.formats import Reading
 from rdtools.models.options import LoadingOptions, ModelOptions
+from rdtools.train.combination import check_combination
 from rdtools.train.dev import DevOptions
 from rdtools.train.options import (
-    ENCODERS,
-    LEARNED,
     STUDENTS,
     GroupOptions,
     LossOptions,
@@ -60,7 +58,7 @@ def train(
     --group-size. Losses on a teacher's scores also take records without a positive, except margin-mse.
     rd-train --explain-loss NAME prints the formula of a loss and the score scales that it takes. Each loss
     of a sum uses the groups and the documents that have what it needs. infonce is lce over the documents of
-    the whole batch.
+    the whole batch. embedding compares embeddings, which rd-label --embeddings writes, instead of scores.
 
     Learning rate, length and the teacher's temperature suit model and data if no option states them. stderr
     says what was chosen, and how often the teacher ranks a judged positive first; it warns if that is seldom.
@@ -110,7 +108,7 @@ def train(
     If a process ends or does not answer, all end, and --resume goes on, with any number of processes.
     Processes of several machines need a DIR and a MODEL that all machines see.
     """
-    _check_combination(student, loss)
+    check_combination(student, loss)
     need_input(source.files)
 
     import orjson
@@ -175,25 +173,6 @@ def train(
         trackers.finish()
         if dev.plot is not None and result is None and processes.is_main:
             plot_history(trainer.history, dev.measure, dev.plot)
-
-
-def _check_combination(student: StudentOptions, loss: LossOptions) -> None:
-    """Refuse losses that the student cannot learn from, and --paper-compat where it changes nothing.
-
-    The margin of --mask-false-negatives is in the unit of the similarity times a fixed scale.
-    """
-    if loss.objective.in_batch and student.kind == "ce":
-        raise UsageError(f"in-batch negatives are for {ENCODERS}")
-    if (loss.flops_query, loss.flops_document) != (None, None) and student.kind != "sparse":
-        raise UsageError(
-            "--flops-query and --flops-document are for sparse encoders (--student sparse:MODEL)"
-        )
-    if loss.mask_false_negatives is not None and student.scale == LEARNED:
-        raise UsageError("--mask-false-negatives needs a fixed --scale (a number, or the default)")
-    if loss.paper_compat and student.kind != "ce":
-        plain = replace(loss, paper_compat=False)
-        if plain.objective.losses == loss.objective.losses:
-            raise UsageError("--paper-compat needs --student ce:MODEL, or --loss kl or ranknet")
 
 
 main = EntryPoint("rd-train", train, writes_folder=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -24,18 +24,9 @@ from rdtools.core.provenance import CHANGES
 from rdtools.core.randomness import sample_places, shuffle_in_place
 from rdtools.core.records import Record, is_positive
 from rdtools.train.losses.objective import Objective
-from rdtools.train.losses.table import NEGATIVE, ORDER, PAIR, POSITIVE, Loss
 from rdtools.train.options import GroupOptions
 from rdtools.train.systematic_sample import SystematicSample
-
-
-class Document(NamedTuple):
-    """One document of a group; `score` is the teacher's, None if it has none or no loss needs it."""
-
-    doc_id: str
-    text: str
-    score: float | None
-    positive: bool
+from rdtools.train.usable import HINTS, Document, Embeddings, check_labelled, lacks
 
 
 @dataclass(frozen=True)
@@ -47,6 +38,8 @@ class Group:
     relevant: frozenset[str]
     in_batch_negatives: int = 0
     """The number of documents, the last ones, that come from other groups of the batch."""
+    embedding: str | None = None
+    """The teacher's, of the query."""
 
     @property
     def own(self) -> list[Document]:
@@ -89,6 +82,7 @@ class Groups:
         self._changes: dict[str, set[bytes]] = {field: set() for field in CHANGES}
         self._objective = objective
         self._score_scale = score_scale
+        self._embeddings = Embeddings()
         self._left_out: Counter[str] = Counter()
         self._unused: Counter[tuple[str, str]] = Counter()  # (loss, why it cannot use a record)
         self.path = new_spool()
@@ -116,7 +110,9 @@ class Groups:
         for record in records:
             documents = self._usable(record)
             if documents is not None:
-                line = orjson.dumps([record["query_id"], record["query"], [*map(list, documents)]])
+                rows = [list(document[: 4 + bool(self.dimension)]) for document in documents]
+                own = self._embeddings.read(record, record, "query_embedding") if self.dimension else None
+                line = orjson.dumps([record["query_id"], record["query"], rows, *([own] if own else [])])
                 digest.update(line)
                 with spooling():
                     self._file.write(line)
@@ -185,6 +181,11 @@ class Groups:
         return count * sum(self._sizes) / len(self)
 
     @property
+    def dimension(self) -> int:
+        """The dimension of the teacher's embeddings; 0 if no loss needs them."""
+        return self._embeddings.dimension
+
+    @property
     def score_scale(self) -> str:
         """The scale of the scores; "unknown" if there are several, which only losses of order allow."""
         return next(iter(self.scales)) if len(self.scales) == 1 else "unknown"
@@ -215,8 +216,9 @@ class Groups:
         scale = self._score_scale if self._score_scale and scale == "unknown" else scale
         needs_teacher = self._objective.needs_teacher
         if needs_teacher and self._score_scale is None:
-            _check_labelled(record, scale)
+            check_labelled(record, scale)
         needed_by_all = all(loss.needs_teacher for loss in self._objective.losses)
+        needs_embeddings = self._objective.needs_embeddings
         documents = []
         for doc in record["docs"]:
             # A ranking without scores (an MS MARCO run) teaches its order.
@@ -227,13 +229,14 @@ class Groups:
                 self._left_out["document without score"] += 1
             else:
                 used = float(score) if needs_teacher and score is not None else None
-                documents.append(Document(doc["doc_id"], doc["text"], used, is_positive(doc)))
-        lacks = [self._lacks(loss, documents) for loss in self._objective.losses]
-        if all(lacks):
-            self._left_out[str(lacks[0])] += 1
+                vector = self._embeddings.read(record, doc, "embedding") if needs_embeddings else None
+                documents.append(Document(doc["doc_id"], doc["text"], used, is_positive(doc), vector))
+        missing = [lacks(loss, documents, self._counts) for loss in self._objective.losses]
+        if all(missing):
+            self._left_out[str(missing[0])] += 1
             return None
         names = (loss.name for loss in self._objective.losses)
-        self._unused.update((name, lack) for name, lack in zip(names, lacks, strict=True) if lack)
+        self._unused.update((name, lack) for name, lack in zip(names, missing, strict=True) if lack)
         if scale not in self.scales and (
             not needs_teacher or any(doc.score is not None for doc in documents)
         ):
@@ -246,19 +249,6 @@ class Groups:
                 found.add(orjson.dumps(record[field]))  # type: ignore[literal-required]
         return documents
 
-    def _lacks(self, loss: Loss, documents: list[Document]) -> str | None:
-        """Say what a record lacks that a loss needs, or return None."""
-        if loss.needs_teacher:
-            documents = [document for document in documents if document.score is not None]
-        positives = sum(document.positive for document in documents)
-        if POSITIVE in loss.needs and not positives:
-            return "query without a positive"
-        if NEGATIVE in loss.needs and positives == len(documents) and not loss.in_batch:
-            return "query without a negative"
-        if (PAIR in loss.needs or ORDER in loss.needs) and sum(self._counts(documents)) < 2:
-            return "query without two documents to compare"
-        return None if documents else "query without a document to learn from"
-
     def _report(self) -> None:
         for what, count in self._left_out.items():
             noun, _, rest = what.partition(" ")
@@ -266,14 +256,12 @@ class Groups:
         if not len(self):
             hint = "the input is empty"
             if self._left_out:
-                hint = _HINTS[self._left_out.most_common(1)[0][0]]
+                hint = HINTS[self._left_out.most_common(1)[0][0]]
             raise RdError(f"nothing to train on ({hint})")
         for (loss, what), count in self._unused.items():
             noun, _, rest = what.partition(" ")
             if count == len(self):
-                raise RdError(
-                    f"nothing to train {loss} on, of --loss {self._objective.name} ({_HINTS[what]})"
-                )
+                raise RdError(f"nothing to train {loss} on, of --loss {self._objective.name} ({HINTS[what]})")
             log.warning("%s %s not used by %s", plural(count, noun), rest, loss)
         if len(self.scales) > 1 and self._objective.needs_teacher and not self._objective.ordinal:
             scales = ", ".join(sorted(self.scales))
@@ -292,14 +280,15 @@ class Groups:
 
     def _draw(self, index: int, epoch: int) -> Group:
         start, end = self._starts[index], self._starts[index + 1]
-        query_id, query, rows = orjson.loads(os.pread(self._file.fileno(), end - start, start))
+        query_id, query, rows, *own = orjson.loads(os.pread(self._file.fileno(), end - start, start))
         documents = [Document(*row) for row in rows]
         rng = random.Random(f"{self._options.seed}\t{epoch}\t{query_id}\t{index}")
         positives = [document for document in documents if document.positive]
         negatives = [document for document in documents if not document.positive]
         n_positives, n_negatives = self._counts(documents)
         drawn = sample_places(positives, n_positives, rng) + sample_places(negatives, n_negatives, rng)
-        return Group(query, drawn, frozenset(document.doc_id for document in positives))
+        relevant = frozenset(document.doc_id for document in positives)
+        return Group(query, drawn, relevant, embedding=own[0] if own else None)
 
     def _epoch_order(self, epoch: int) -> Sequence[int]:
         if self._order[0] != epoch:
@@ -307,27 +296,3 @@ class Groups:
             shuffle_in_place(order, random.Random(f"{self._options.seed}\t{epoch}"))
             self._order = (epoch, order)
         return self._order[1]
-
-
-def _check_labelled(record: Record, scale: str) -> None:
-    """Refuse to take the scores of a search for those of a teacher.
-
-    Raises:
-        RdError: the record names no teacher, and its scores are those of a source.
-    """
-    if "teacher" not in record and any("score" in doc and "source" in doc for doc in record["docs"]):
-        raise RdError(
-            f'query "{record["query_id"]}": no teacher named; its {scale} scores are those of the source '
-            f"(label the records with rd-label, or state --score-scale {scale} to train on them)"
-        )
-
-
-_HINTS = {
-    "query without text": 'give --queries or --dataset, or records with "query"',
-    "document without text": 'give --corpus or --dataset, or records with "text"',
-    "document without score": "label the records with rd-label first",
-    "query without a positive": "this loss needs documents with relevance > 0; ranknet and kl do not",
-    "query without a negative": "mine some with rd-mine",
-    "query without two documents to compare": "mine more with rd-mine",
-    "query without a document to learn from": "label the records with rd-label first",
-}

@@ -17,7 +17,7 @@ from rdtools.train.losses.table import LOSSES, SUMS
 
 STUDENTS = {
     "be": "rdtools.train.students:BiEncoderStudent",
-    "ce": "rdtools.train.students:CrossEncoderStudent",
+    "ce": "rdtools.train.cross_encoder_student:CrossEncoderStudent",
     "sparse": "rdtools.train.sparse_student:SparseEncoderStudent",
     "colbert": "rdtools.train.late_interaction_student:LateInteractionStudent",
 }

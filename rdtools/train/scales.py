@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from rdtools.core.errors import RdError
 from rdtools.core.log import log, plural
 from rdtools.train.groups import Groups
 from rdtools.train.losses.objective import Objective
-from rdtools.train.students import Student
+from rdtools.train.students import BiEncoderStudent, Student
 
 FLAT = 0.5
 """A teacher whose median group spans fewer nats is reported."""
@@ -18,8 +19,19 @@ def fit_teacher(objective: Objective, groups: Groups, student: Student) -> tuple
 
     Cosines of a teacher for a student of cosines get 1/--scale, so that both have one unit. Other scores get
     the temperature at which the teacher's distribution over a group has a target entropy
-    (`rdtools.core.calibration`). Losses with a stated temperature keep it.
+    (`rdtools.core.calibration`). Losses with a stated temperature keep it. Embeddings are compared as the
+    student compares them.
+
+    Raises:
+        RdError: the teacher's embeddings have not the dimension of the student's.
     """
+    if groups.dimension and isinstance(student, BiEncoderStudent):
+        if student.dimension != groups.dimension:
+            raise RdError(
+                f"the teacher's embeddings have {groups.dimension:,} dimensions, those of the student "
+                f"{student.dimension:,} (--loss embedding needs as many; --loss kl does not)"
+            )
+        objective = objective.with_options("embedding", cosine=student.cosine)
     if not objective.fits_teacher:
         _check_spread(objective, groups, student)
         return objective, {}

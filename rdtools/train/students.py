@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from rdtools.core.errors import RdError
-from rdtools.models.cross_encoder import open_cross_encoder
 from rdtools.models.encoding import default_batch_tokens, embeddings, feature_batches, pad
 from rdtools.models.first_token import compute_first_token_only
 from rdtools.models.layers import keep_layers, size_of
@@ -54,6 +53,8 @@ class Batch:
     """Encodings (n, width) -> scores (B, G)."""
     queries: int = 0
     """So many of the first inputs are queries, the others documents; 0 for pairs."""
+    vectors: Callable[[Tensor], Tensor] | None = None
+    """Encodings -> those of each group's query and then of its documents, (B, 1 + G, width)."""
 
     @property
     def lengths(self) -> list[int]:
@@ -202,21 +203,22 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
         self.model.max_seq_length = max(self._limits.values())
 
     def batch(self, groups: Sequence[Group]) -> Batch:
-        queries = _numbered(group.query for group in groups)
-        documents = _numbered(document.text for group in groups for document in group.documents)
+        queries = numbered(group.query for group in groups)
+        documents = numbered(document.text for group in groups for document in group.documents)
         features = self._tokenise("query", list(queries))
         for key, column in self._tokenise("document", list(documents)).items():
             features[key] = features[key] + column
         query_rows = torch.tensor([queries[group.query] for group in groups], device=self.device)  # (B,)
         texts = [[document.text for document in group.documents] for group in groups]
-        document_rows = _index(texts, documents, self.device)  # (B, G)
+        document_rows = index_of(texts, documents, self.device)  # (B, G)
 
         def scores(encoded: Tensor) -> Tensor:
             factor = self.scale if self.ln_scale is None else self.ln_scale.exp()
             products = self._similarities(encoded[: len(queries)], encoded[len(queries) :])
             return factor * products[query_rows.unsqueeze(1), document_rows]
 
-        return Batch(features, scores, len(queries))
+        rows = torch.cat([query_rows.unsqueeze(1), len(queries) + document_rows], dim=1)  # (B, 1 + G)
+        return Batch(features, scores, len(queries), lambda encoded: encoded[rows])
 
     def _similarities(self, queries: Tensor, documents: Tensor) -> Tensor:
         """Return the similarity of each of n encoded queries to each of m documents, (n, m)."""
@@ -226,6 +228,11 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
 
     def encode(self, features: dict[str, Tensor]) -> Tensor:
         return embeddings(self.model, features)
+
+    @property
+    def dimension(self) -> int:
+        """The number of dimensions of its embeddings."""
+        return self._embed("query", [""]).shape[1]
 
     def rank(
         self, queries: Sequence[str], documents: Sequence[str], candidates: Sequence[Sequence[int]] | None
@@ -250,96 +257,12 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
         return self._preprocess(texts, role, max_length=self._limits[role])
 
 
-class CrossEncoderStudent(Student):
-    """A CrossEncoder: the score is its logit, through its own template, prompt and modules.
-
-    Without limits, pairs are truncated as by `CrossEncoder.predict`. With limits, queries are truncated to
-    `query_max_len` tokens (by default half of the model's length), and a document gets the remaining tokens
-    of both limits together, so it may be longer beside a short query.
-    """
-
-    reads_pairs = True
-    card_kind = "cross-encoder"
-    card_tags = "sentence-transformers, cross-encoder, text-ranking"
-    card_usage = """from sentence_transformers import CrossEncoder
-
-scores = CrossEncoder("DIR").predict([(query, document) for document in documents])  # logits"""
-
-    def __init__(self, options: StudentOptions, loading: ModelOptions = ModelOptions()) -> None:
-        torch.manual_seed(options.seed)
-        self._scorer = open_cross_encoder(options.model, loading, student=True)
-        self.module = self.model = self._scorer.model
-        self.tokenizer, self.device = self._scorer.tokenizer, self._scorer.device
-        if not self.tokenizer.is_fast:
-            raise RdError(f"model {options.model}: it has no fast tokenizer, which training needs")
-        if options.layers is not None:
-            keep_layers(self.model, self.model.model, options.layers)
-        compute_first_token_only(self.model, self.model.model)
-        self.size = size_of(self.model.model)
-        self._log_probability = options.log_probability
-        self._limited = options.query_max_len is not None or options.doc_max_len is not None
-        overhead = self._scorer.overhead
-        room = self.tokenizer.model_max_length - overhead
-        self._query_limit = min(options.query_max_len or room // 2, room - 1)
-        if options.doc_max_len is not None:
-            room = min(room, self._query_limit + options.doc_max_len)
-        self.tokenizer.model_max_length = room + overhead  # saved: CrossEncoder(DIR) truncates there too
-
-    def batch(self, groups: Sequence[Group]) -> Batch:
-        truncated = self._truncated(list(dict.fromkeys(group.query for group in groups)))
-        keys = [[(truncated[group.query], document.text) for document in group.documents] for group in groups]
-        pairs = _numbered(pair for row in keys for pair in row)
-        features = self._tokenise(list(pairs))
-        rows = _index(keys, pairs, self.device)  # (B, G)
-
-        def scores(encoded: Tensor) -> Tensor:
-            logits = encoded[rows, 0]
-            # log softmax of the second of two labels is log σ of their difference, which is our logit.
-            return nn.functional.logsigmoid(logits) if self._log_probability else logits
-
-        return Batch(features, scores)
-
-    @property
-    def called(self) -> nn.Module:
-        return self._scorer.called
-
-    def encode(self, features: dict[str, Tensor]) -> Tensor:
-        return self._scorer.logits(features).unsqueeze(1)
-
-    def rank(
-        self, queries: Sequence[str], documents: Sequence[str], candidates: Sequence[Sequence[int]] | None
-    ) -> Iterator[Tensor]:
-        for number, query in enumerate(queries):
-            places = range(len(documents)) if candidates is None else candidates[number]
-            pairs = [(query, documents[place]) for place in places]
-            yield self.encode_all(self._scorer.tokenise(pairs))[:, 0] if pairs else torch.empty(0)
-
-    def save(self, folder: Path) -> str:
-        return self._scorer.save(folder)
-
-    def _tokenise(self, pairs: list[tuple[str, str]]) -> Features:
-        # A template renders a pair as one text, whose end is the document's in most templates.
-        first = {"truncation": "only_second"} if self._limited and not self._scorer.template else {}
-        return self._scorer.tokenise(pairs, **first)
-
-    def _truncated(self, queries: list[str]) -> dict[str, str]:
-        """Map each query to its beginning of at most `query_max_len` tokens, if there are limits."""
-        if not self._limited:
-            return {query: query for query in queries}
-        encoded = self.tokenizer(
-            queries, add_special_tokens=False, truncation=True, max_length=self._query_limit,
-            return_offsets_mapping=True,
-        )  # fmt: skip
-        ends = [offsets[-1][1] if offsets else 0 for offsets in encoded["offset_mapping"]]
-        return {query: query[:end] for query, end in zip(queries, ends, strict=True)}
-
-
-def _numbered(items: Iterable[T]) -> dict[T, int]:
+def numbered(items: Iterable[T]) -> dict[T, int]:
     """Number the distinct items in the order of their first occurrence."""
     return {item: number for number, item in enumerate(dict.fromkeys(items))}
 
 
-def _index(rows: Sequence[Sequence[Any]], numbers: dict[Any, int], device: torch.device) -> Tensor:
+def index_of(rows: Sequence[Sequence[Any]], numbers: dict[Any, int], device: torch.device) -> Tensor:
     """Return the numbers of the items in `rows`, (B, G); 0 where a row is shorter than the longest."""
     width = max(map(len, rows))
     table = [[numbers[item] for item in row] + [0] * (width - len(row)) for row in rows]

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rdtools.formats.vectors import read_vector
 from rdtools.train.groups import Group
 from rdtools.train.losses.objective import Labels
 
 
-def labels(groups: Sequence[Group]) -> Labels:
-    """Return the targets of groups, (B, G) on the CPU."""
+def labels(groups: Sequence[Group], dimension: int = 0) -> Labels:
+    """Return the targets of groups, (B, G) on the CPU; with embeddings if they have a `dimension`."""
     width = max(len(group.documents) for group in groups)
     teacher = torch.full((len(groups), width), math.nan)
     positive, mask, own = torch.zeros(3, len(groups), width, dtype=torch.bool)
@@ -24,7 +25,18 @@ def labels(groups: Sequence[Group]) -> Labels:
         positive[row, :n] = torch.tensor([document.positive for document in group.documents])
         mask[row, :n] = True
         own[row, : len(group.own)] = True
-    return Labels(teacher, positive, mask, own)
+    return Labels(teacher, positive, mask, own, _vectors(groups, width, dimension) if dimension else None)
+
+
+def _vectors(groups: Sequence[Group], width: int, dimension: int) -> Tensor:
+    """Return the teacher's embeddings of queries and documents, (B, 1 + width, dimension)."""
+    found = torch.full((len(groups), 1 + width, dimension), math.nan)
+    for row, group in enumerate(groups):
+        texts = [group.embedding, *(document.embedding for document in group.documents)]
+        for place, text in enumerate(texts):
+            if text is not None:
+                found[row, place] = torch.from_numpy(read_vector(text))
+    return found
 
 
 def unequal(scores: Tensor, mask: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def check_teacher(objective: Objective, groups: Groups, student: StudentOptions)
 
     A sum with a loss that learns from judgements only is not warned of.
     """
-    if not all(loss.needs_teacher for loss in objective.losses):
+    if not all(loss.needs_teacher or loss.needs_embeddings for loss in objective.losses):
         return
     if student.layers is None and _is_own_teacher(groups, student):
         log.warning(

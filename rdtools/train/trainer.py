@@ -156,7 +156,7 @@ class Trainer:
             The loss, or each loss of a sum; the number of groups with two different student scores; the
             figures of `flops`, if it is on.
         """
-        truths = [labels(batch) for batch in batches]
+        truths = [self._labels(batch) for batch in batches]
         counts = [sum(column) for column in zip(*map(self.objective.counts, truths), strict=True)]
         size = len(counts) + 1 + (0 if self.flops is None else 4)
         found = torch.zeros(size, device=self.student.device)
@@ -174,7 +174,7 @@ class Trainer:
 
     def _loss_of_equal_scores(self, batches: Sequence[list[Group]]) -> float:
         """Return the loss of a student that gives all documents of these groups the same score, 0."""
-        truths = [labels(batch) for batch in batches]
+        truths = [self._labels(batch) for batch in batches]
         counts = [sum(column) for column in zip(*map(self.objective.counts, truths), strict=True)]
         found = [
             self.objective.total(self.objective.parts(torch.zeros(truth.mask.shape), truth, counts))
@@ -197,10 +197,13 @@ class Trainer:
         rank, count = self.processes.rank, self.processes.world_size
         for groups, truth in zip(batches, truths, strict=True):
             if self._shares_inputs:
-                yield groups, self.student.batch(groups), Labels(*(part[rank::count] for part in truth))
+                yield groups, self.student.batch(groups), truth.rows(slice(rank, None, count))
             elif own := groups[rank::count]:
                 for part, batch in self._parts(own):
-                    yield part, batch, labels(part)
+                    yield part, batch, self._labels(part)
+
+    def _labels(self, groups: Sequence[Group]) -> Labels:
+        return labels(groups, self.groups.dimension)
 
     def _parts(self, groups: list[Group]) -> Iterator[tuple[list[Group], Batch]]:
         """Split a batch of independent groups into parts of about `most_tokens`, or of one group.
@@ -244,9 +247,11 @@ class Trainer:
         rank, count = (self.processes.rank, self.processes.world_size) if self._shares_inputs else (0, 1)
 
         def learn(encoded: Tensor) -> Tensor:
-            scores = batch.scores(encoded)[rank::count]
+            scores, vectors = batch.scores(encoded)[rank::count], None
+            if truth.vectors is not None and batch.vectors is not None:
+                vectors = batch.vectors(encoded)[rank::count]
             own = share / count
-            parts = self.objective.parts(scores, truth, counts)
+            parts = self.objective.parts(scores, truth, counts, vectors)
             loss = self.objective.total(parts)
             figures = [part.detach() for part in parts] + [unequal(scores.detach(), truth.mask)]
             if self.flops is not None:

@@ -18,10 +18,11 @@ from rdtools.label.teachers import TextPair
 from rdtools.models.loading import fingerprint
 from rdtools.models.options import ModelOptions
 from rdtools.models.preprocessing import installed_version, is_modular
+from rdtools.train.cross_encoder_student import CrossEncoderStudent
 from rdtools.train.groups import Groups
 from rdtools.train.losses.objective import objective
 from rdtools.train.options import StudentOptions, TrainingOptions
-from rdtools.train.students import BiEncoderStudent, CrossEncoderStudent
+from rdtools.train.students import BiEncoderStudent
 from rdtools.train.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -14,8 +14,9 @@ from rdtools.label.teachers import TextPair
 from rdtools.models.encoding import BiEncoder
 from rdtools.models.loading import load_bi_encoder
 from rdtools.models.options import ModelOptions
+from rdtools.train.cross_encoder_student import CrossEncoderStudent
 from rdtools.train.options import StudentOptions
-from rdtools.train.students import BiEncoderStudent, CrossEncoderStudent
+from rdtools.train.students import BiEncoderStudent
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = ModelOptions(device="cpu")

@@ -19,11 +19,12 @@ from test_trainer import records as training_records
 
 from rdtools.core.errors import RdError
 from rdtools.train.checkpoints import OutputFolder
+from rdtools.train.cross_encoder_student import CrossEncoderStudent
 from rdtools.train.dev import DevOptions
 from rdtools.train.dev_set import HeldBack, dev_set_of_records
 from rdtools.train.options import TrainingOutput
 from rdtools.train.run import DevChecks, train_student
-from rdtools.train.students import BiEncoderStudent, CrossEncoderStudent
+from rdtools.train.students import BiEncoderStudent
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -10,10 +10,11 @@ import torch
 from conftest import WORDS, _tiny_config_and_tokenizer
 
 from rdtools.models.options import ModelOptions
+from rdtools.train.cross_encoder_student import CrossEncoderStudent
 from rdtools.train.groups import Groups
 from rdtools.train.losses.objective import objective
 from rdtools.train.options import StudentOptions, TrainingOptions
-from rdtools.train.students import BiEncoderStudent, CrossEncoderStudent
+from rdtools.train.students import BiEncoderStudent
 from rdtools.train.trainer import Trainer
 
 CPU = ModelOptions(device="cpu")

@@ -15,11 +15,12 @@ from rdtools.models.encoding import BiEncoder
 from rdtools.models.loading import load_bi_encoder, pick_device
 from rdtools.models.options import ModelOptions
 from rdtools.train import gradient_cache
+from rdtools.train.cross_encoder_student import CrossEncoderStudent
 from rdtools.train.groups import Groups
 from rdtools.train.losses.objective import objective
 from rdtools.train.options import StudentOptions, TrainingOptions
 from rdtools.train.run import peak_memory_mb
-from rdtools.train.students import BiEncoderStudent, CrossEncoderStudent
+from rdtools.train.students import BiEncoderStudent
 from rdtools.train.torchrun import Processes
 from rdtools.train.trainer import Trainer
 

@@ -10,10 +10,11 @@ import pytest
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.randomness import sample_places
-from rdtools.train.groups import Document, Group, Groups
+from rdtools.train.groups import Group, Groups
 from rdtools.train.in_batch import add_in_batch_negatives
 from rdtools.train.losses.objective import objective
 from rdtools.train.options import GroupOptions
+from rdtools.train.usable import Document
 
 
 def record(query_id="q1", positives=1, negatives=5, **fields):

@@ -52,9 +52,7 @@ def test_help_and_explanations_need_no_torch(run):
     assert subprocess.run([BIN / "python", "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
-PLAIN = (
-    "lce, infonce, ranknet, margin-mse, kl, listnet, listmle, plistmle, lambda, adr-mse, mse, bce, bce-hard"
-)
+PLAIN = "lce, infonce, ranknet, margin-mse, kl, listnet, listmle, plistmle, lambda, adr-mse, mse, bce, bce-hard, embedding"
 
 
 @pytest.mark.parametrize(

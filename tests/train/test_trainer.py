@@ -18,13 +18,14 @@ from rdtools.core.errors import RdError, UsageError
 from rdtools.models.options import ModelOptions
 from rdtools.train import gradient_cache
 from rdtools.train.checkpoints import OutputFolder, check_output_folder
+from rdtools.train.cross_encoder_student import CrossEncoderStudent
 from rdtools.train.groups import Groups
 from rdtools.train.in_batch import add_in_batch_negatives
 from rdtools.train.losses.objective import Objective, objective
 from rdtools.train.losses.table import LOSSES
 from rdtools.train.options import GroupOptions, StudentOptions, TrainingOptions, TrainingOutput
 from rdtools.train.run import train_student
-from rdtools.train.students import Batch, BiEncoderStudent, CrossEncoderStudent
+from rdtools.train.students import Batch, BiEncoderStudent
 from rdtools.train.targets import labels
 from rdtools.train.torchrun import Processes
 from rdtools.train.trainer import Trainer, schedule
@@ -36,13 +37,22 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def records(count=6, docs=5, seed=0):
     rng = random.Random(seed)
     text = lambda most: " ".join(rng.choices(WORDS, k=rng.randint(1, most)))  # noqa: E731
+    others = random.Random(seed)
+    vector = lambda: [others.gauss(0, 1) for _ in range(32)]  # noqa: E731
     return [
         {
             "query_id": f"q{q}",
             "query": text(8),
+            "query_embedding": vector(),
             "score_scale": "logit",
             "docs": [
-                {"doc_id": f"d{q}-{d}", "text": text(40), "score": rng.gauss(0, 2), "relevance": int(d == 0)}
+                {
+                    "doc_id": f"d{q}-{d}",
+                    "text": text(40),
+                    "score": rng.gauss(0, 2),
+                    "relevance": int(d == 0),
+                    "embedding": vector(),
+                }
                 for d in range(docs - q % 3)  # groups of unequal size
             ],
         }
@@ -242,6 +252,7 @@ def learning(student, loss, steps):
     for record in data:
         for place, doc in enumerate(record["docs"]):
             doc["score"] = 1.5 if place == 0 else -1.5
+            doc["embedding"] = record["query_embedding"] if place == 0 else doc["embedding"]
     one = trainer(student, data, loss=loss, max_steps=steps, batch_size=4, lr=3e-3)
     losses = [row["loss"] for row in one.run()]
     groups = one.groups.slice(0, 4)

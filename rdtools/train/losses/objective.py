@@ -24,9 +24,20 @@ class Labels(NamedTuple):
     """Bool: there is a document."""
     own: Tensor
     """Bool: it is of this group, not of another one of the batch."""
+    vectors: Tensor | None = None
+    """The teacher's embeddings of the query, then of the documents, (B, 1 + G, dimension); NaN where there is
+    none. None if no loss needs them."""
 
     def to(self, device: object) -> Labels:
-        return Labels(*(tensor.to(device, non_blocking=True) for tensor in self))  # type: ignore[call-overload]
+        return self._each(lambda part: part.to(device, non_blocking=True))  # type: ignore[call-overload]
+
+    def rows(self, which: slice) -> Labels:
+        """Return the targets of some of the groups."""
+        return self._each(lambda part: part[which])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Labels:
+        teacher, positive, mask, own = map(change, self[:4])
+        return Labels(teacher, positive, mask, own, None if self.vectors is None else change(self.vectors))
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,10 @@ class Objective:
     @property
     def needs_teacher(self) -> bool:
         return any(loss.needs_teacher for loss in self.losses)
+
+    @property
+    def needs_embeddings(self) -> bool:
+        return any(loss.needs_embeddings for loss in self.losses)
 
     @property
     def fits_teacher(self) -> bool:
@@ -93,17 +108,20 @@ class Objective:
     def counts(self, labels: Labels) -> list[int]:
         """Return the number of groups that each loss is defined for."""
         return [
-            int(loss.defined(labels.teacher, labels.positive, self._mask(loss, labels), labels.own).sum())
+            int(loss.defined(labels.teacher, labels.positive, _mask(loss, labels), labels.own).sum())
             for loss in self.losses
         ]
 
-    def parts(self, student: Tensor, labels: Labels, counts: Sequence[int]) -> list[Tensor]:
+    def parts(
+        self, student: Tensor, labels: Labels, counts: Sequence[int], vectors: Tensor | None = None
+    ) -> list[Tensor]:
         """Return for each loss its sum over the groups that it is defined for, divided by its count.
 
-        With the counts of a whole step, the parts of the batches add up to the means of the step.
+        With the counts of a whole step, the parts of the batches add up to the means of the step. Without
+        `vectors`, the student's embeddings, (B, 1 + G, dimension), they are 0.
         """
         return [
-            self._sum(loss, student, labels) / max(count, 1)
+            _sum(loss, student, vectors, labels) / max(count, 1)
             for loss, count in zip(self.losses, counts, strict=True)
         ]
 
@@ -116,17 +134,27 @@ class Objective:
         """Return the weighted sum of the losses; each is the mean over the groups that it is defined for."""
         return self.total(self.parts(student, labels, self.counts(labels)))
 
-    def _sum(self, loss: Loss, student: Tensor, labels: Labels) -> Tensor:
-        teacher, positive, _, own = labels
-        mask = self._mask(loss, labels)
-        values = loss.values(student, teacher, positive, mask, own)
-        return values.masked_fill(~loss.defined(teacher, positive, mask, own), 0.0).sum()
-
-    def _mask(self, loss: Loss, labels: Labels) -> Tensor:
-        return labels.mask & ~labels.teacher.isnan() if loss.needs_teacher else labels.mask
-
     def _each(self, change: Callable[[Loss], Loss]) -> Objective:
         return replace(self, losses=tuple(map(change, self.losses)))
+
+
+def _sum(loss: Loss, student: Tensor, vectors: Tensor | None, labels: Labels) -> Tensor:
+    teacher, positive, _, own, targets = labels
+    mask = _mask(loss, labels)
+    defined = loss.defined(teacher, positive, mask, own)
+    if loss.needs_embeddings:
+        assert targets is not None
+        student, teacher = targets.new_zeros(targets.shape) if vectors is None else vectors, targets
+    return loss.values(student, teacher, positive, mask, own).masked_fill(~defined, 0.0).sum()
+
+
+def _mask(loss: Loss, labels: Labels) -> Tensor:
+    """Return a mask of the documents that have what the loss needs of each, (B, G) bool."""
+    if loss.needs_teacher:
+        return labels.mask & ~labels.teacher.isnan()
+    if loss.needs_embeddings and labels.vectors is not None:
+        return labels.mask & ~labels.vectors[:, 1:].isnan().any(-1)
+    return labels.mask
 
 
 def objective(spec: str, *, paper_compat: bool = False, in_batch_negatives: bool = False) -> Objective:

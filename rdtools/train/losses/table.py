@@ -21,6 +21,7 @@ from rdtools.core.errors import UsageError
 from rdtools.core.log import log
 from rdtools.core.records import SCORE_SCALES
 from rdtools.train.losses.contrastive import infonce, lce
+from rdtools.train.losses.geometric import embedding
 from rdtools.train.losses.listwise import adr_mse, kl, kl_of_shares, lambda_loss, listmle, listnet, plistmle
 from rdtools.train.losses.masked import only
 from rdtools.train.losses.pairwise import margin_mse, margin_mse_by_teacher, ranknet, ranknet_by_place
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
 LossFunction = Callable[..., "Tensor"]
 
 SCORE, POSITIVE, NEGATIVE, PAIR, ORDER = "score", "positive", "negative", "pair", "order"
-"""The needs of losses in a group: the teacher's scores; a positive; a document that is not positive; two
-documents; two documents that the teacher does not tie."""
+EMBEDDING = "embedding"
+"""The needs of losses in a group: the teacher's scores, or its embeddings; a positive; a document that is not
+positive; two documents; two documents that the teacher does not tie."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ class Loss:
     @property
     def needs_teacher(self) -> bool:
         return SCORE in self.needs
+
+    @property
+    def needs_embeddings(self) -> bool:
+        """True if it compares embeddings, (B, 1 + G, dimension), instead of scores."""
+        return EMBEDDING in self.needs
 
     @property
     def ordinal(self) -> bool:
@@ -156,6 +163,7 @@ LOSSES = {
         Loss("mse", mse, (SCORE,), _DIFFERENCES, {}, _TEACHER, fits_teacher=True),
         Loss("bce", bce, (SCORE,), ("probability", "logit", "log-probability")),
         Loss("bce-hard", bce_hard, (POSITIVE,)),
+        Loss("embedding", embedding, (EMBEDDING,)),
         # Where libraries mean different things by one name.
         Loss("kl:sentence-transformers", kl, (SCORE, PAIR), _DIFFERENCES, _ONE, _BOTH,
              note="DistillKLDivLoss: as kl; its temperature is both of ours."),

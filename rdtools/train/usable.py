@@ -1,0 +1,94 @@
+"""What losses can use of a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from rdtools.core.errors import BadLine, RdError
+from rdtools.core.records import Record
+from rdtools.formats.vectors import checked_vector
+from rdtools.train.losses.table import NEGATIVE, ORDER, PAIR, POSITIVE, Loss
+
+
+class Document(NamedTuple):
+    """One document of a group; `score` and `embedding` are the teacher's.
+
+    They are None if the document has none, or no loss needs them.
+    """
+
+    doc_id: str
+    text: str
+    score: float | None
+    positive: bool
+    embedding: str | None = None
+
+
+class Embeddings:
+    """Reads the embeddings of records; `dimension` is that of the first, 0 before it."""
+
+    def __init__(self) -> None:
+        self.dimension = 0
+
+    def read(self, record: Record, fields: Mapping[str, Any], key: str) -> str | None:
+        """Return the embedding of a record or of one of its documents, None if it has none.
+
+        Raises:
+            RdError: it is no embedding, or has not the dimension of the first.
+        """
+        if fields.get(key) is None:
+            return None
+        try:
+            text, dimension = checked_vector(fields[key])
+            self.dimension = self.dimension or dimension
+            if dimension != self.dimension:
+                raise BadLine(f"an embedding has {dimension} dimensions, the first had {self.dimension}")
+        except BadLine as error:
+            raise error.for_query(record["query_id"]) from None
+        return text
+
+
+def lacks(
+    loss: Loss, documents: list[Document], counts: Callable[[list[Document]], tuple[int, int]]
+) -> str | None:
+    """Say what a record lacks that a loss needs, or return None.
+
+    `counts` gives the numbers of positives and negatives in a group of some documents.
+    """
+    if loss.needs_teacher:
+        documents = [document for document in documents if document.score is not None]
+    if loss.needs_embeddings and not any(document.embedding for document in documents):
+        return "query without an embedding"
+    positives = sum(document.positive for document in documents)
+    if POSITIVE in loss.needs and not positives:
+        return "query without a positive"
+    if NEGATIVE in loss.needs and positives == len(documents) and not loss.in_batch:
+        return "query without a negative"
+    if (PAIR in loss.needs or ORDER in loss.needs) and sum(counts(documents)) < 2:
+        return "query without two documents to compare"
+    return None if documents else "query without a document to learn from"
+
+
+def check_labelled(record: Record, scale: str) -> None:
+    """Refuse to take the scores of a search for those of a teacher.
+
+    Raises:
+        RdError: the record names no teacher, and its scores are those of a source.
+    """
+    if "teacher" not in record and any("score" in doc and "source" in doc for doc in record["docs"]):
+        raise RdError(
+            f'query "{record["query_id"]}": no teacher named; its {scale} scores are those of the source '
+            f"(label the records with rd-label, or state --score-scale {scale} to train on them)"
+        )
+
+
+HINTS = {
+    "query without text": 'give --queries or --dataset, or records with "query"',
+    "document without text": 'give --corpus or --dataset, or records with "text"',
+    "document without score": "label the records with rd-label first",
+    "query without an embedding": "label the records with rd-label --embeddings first",
+    "query without a positive": "this loss needs documents with relevance > 0; ranknet and kl do not",
+    "query without a negative": "mine some with rd-mine",
+    "query without two documents to compare": "mine more with rd-mine",
+    "query without a document to learn from": "label the records with rd-label first",
+}
