@@ -82,7 +82,7 @@ def label(
     saved with, as CrossEncoder.predict, SentenceTransformer, SparseEncoder and MultiVectorEncoder of
     sentence-transformers do. Texts that records lack come from --dataset, --corpus and
     --queries. A score may depend on the other pairs in its batch: by up to 1e-5, in half precision by up to
-    1e-2.
+    1e-2; so may the last digit of an embedding.
 
     Scores are changed in this order: --rank-targets, --normalize, --combine, --temperature, --noise. The
     record lists the changes (transformations), and its documents keep each teacher's own scores (scores).
@@ -130,6 +130,8 @@ def label(
     _refuse_idle(given, options.teachers, where)
     if options.embeddings and writing.format != "jsonl":
         raise UsageError(f"--embeddings needs -f jsonl, not {writing.format}")
+    if options.embeddings and augmentation and not augmentation.in_record:
+        raise UsageError("--embeddings needs --augmented-text both (they are those of the record's texts)")
     if options.cache is not None and writing.output is not None:
         refuse_same_file("--cache", options.cache, "--output", writing.output)
     target.check(len(options.teachers))

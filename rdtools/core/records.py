@@ -57,6 +57,8 @@ class Record(_QueryId, total=False):
     query: str
     query_embedding: str
     """That of `query`."""
+    embedding_teacher: str
+    """The model that made the embeddings."""
     teacher: str
     score_scale: str
     transformations: list[dict[str, Any]]

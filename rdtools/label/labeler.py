@@ -13,7 +13,7 @@ from rdtools.core.log import log, plural
 from rdtools.core.records import Record
 from rdtools.core.scores import floats, forget_scores
 from rdtools.formats.records import is_score
-from rdtools.formats.vectors import write_vector
+from rdtools.formats.vectors import forget_embeddings, write_vector
 from rdtools.label.augment import Augmentation
 from rdtools.label.score_cache import ScoreCache, score_key
 from rdtools.label.targets import MISSING, Scores, ScoreTarget, TeacherScores
@@ -65,7 +65,7 @@ class Labeler:
                 "no teacher reads the augmented texts (--augmented-text both gives them to the student)"
             )
         self._records = self._pairs = self._from_cache = self._computed = self._unscored = 0
-        self._not_finite = 0
+        self._not_finite = self._unfit = 0
         self._pairwise = [
             (n, teacher) for n, teacher in enumerate(teachers) if not isinstance(teacher, RecordTeacher)
         ]
@@ -79,7 +79,7 @@ class Labeler:
     def label(self, records: Iterable[Record]) -> Iterator[Record]:
         """Yield the records in order, each as soon as its window is scored."""
         if self._augmentation.in_record:
-            records = map(self._augmentation.apply, records)
+            records = map(self._augmented, records)
         items: Iterator[_Item] = ((record, [None] * len(self._teachers)) for record in records)
         for number, teacher in enumerate(self._teachers):
             if isinstance(teacher, RecordTeacher):
@@ -104,11 +104,19 @@ class Labeler:
         if self._not_finite:
             scores, them = plural(self._not_finite, "score"), "it is" if self._not_finite == 1 else "they are"
             log.warning("%s skipped because %s not finite", scores, them)
+        if self._unfit:
+            log.warning("%s left out, which do not fit float16", plural(self._unfit, "embedding"))
         if self._records and not self._pairs:
             log.warning("no record has documents (mine candidates first: rd-mine)")
         for teacher in self._teachers:
             if isinstance(teacher, ReportingTeacher):
                 teacher.report()
+
+    def _augmented(self, record: Record) -> Record:
+        """Return the record with augmented texts, and without embeddings of the former ones."""
+        record = self._augmentation.apply(record)
+        forget_embeddings(record)
+        return record
 
     def _texts_for_teachers(self, record: Record) -> Record:
         return record if self._augmentation.in_record else self._augmentation.apply(record)
@@ -161,17 +169,37 @@ class Labeler:
         ]
 
     def _write_embeddings(self, embedder: EmbeddingTeacher, records: Sequence[Record]) -> None:
+        """Write the embeddings of records with documents, instead of those that they have."""
         pairs = self._text_pairs(records)
-        queries, documents = (
-            {text: write_vector(vector) for text, vector in found.items()}
-            for found in embedder.embeddings(pairs)
-        )
+        queries, documents = embedder.embeddings(pairs)
         left = iter(pairs)
         for record in records:
-            for doc in record["docs"]:
+            forget_embeddings(record)
+            for number, doc in enumerate(record["docs"]):
                 pair = next(left)
-                doc["embedding"] = documents[pair.text]
-                record["query_embedding"] = queries[pair.query]
+                if number == 0:
+                    record["embedding_teacher"] = embedder.name
+                    if text := self._fitting(embedder, f'query "{pair.query_id}"', queries[pair.query]):
+                        record["query_embedding"] = text
+                place = f'query "{pair.query_id}", document "{pair.doc_id}"'
+                if text := self._fitting(embedder, place, documents[pair.text]):
+                    doc["embedding"] = text
+
+    def _fitting(self, embedder: EmbeddingTeacher, place: str, vector: Any) -> str | None:
+        """Return an embedding as it is written; refuse one that does not fit, or count it and leave it out.
+
+        Raises:
+            RdError: the model has gone wrong, and bad embeddings are not to be skipped.
+        """
+        text = write_vector(vector)
+        if text is None:
+            if not self._skip:
+                raise RdError(
+                    f"{place}: the embedding of {embedder.name} does not fit float16 (try --dtype float32; "
+                    "--on-error skip leaves it out)"
+                )
+            self._unfit += 1
+        return text
 
     def _write(self, record: Record, teachers: list[TeacherScores]) -> None:
         forget_scores(record)

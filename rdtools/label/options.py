@@ -54,8 +54,8 @@ class TeacherOptions(OptionGroup):
     )  # fmt: skip
     embeddings: bool = flag(
         "--embeddings", default=False, needs="--teacher be:MODEL",
-        help="Write the embeddings of be:MODEL, too, which the loss embedding needs: query_embedding of the "
-        "query and embedding of each document, base64 of float16 numbers.",
+        help="Also write the embeddings of be:MODEL, from which the loss embedding learns: query_embedding "
+        "of the query, embedding of each document, base64 of float16 numbers. A cache does not hold them.",
     )  # fmt: skip
     score_scale: str | None = score_scale_flag()
 

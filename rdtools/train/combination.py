@@ -17,6 +17,8 @@ def check_combination(student: StudentOptions, loss: LossOptions) -> None:
         raise UsageError(f"in-batch negatives are for {ENCODERS}")
     if loss.objective.needs_embeddings and student.kind != "be":
         raise UsageError(f"--loss {loss.loss} is for bi-encoders (--student be:MODEL)")
+    if loss.objective.only_embeddings and student.scale == LEARNED:
+        raise UsageError("--scale learned needs a loss that looks at scores, such as --loss kl+embedding")
     if (loss.flops_query, loss.flops_document) != (None, None) and student.kind != "sparse":
         raise UsageError(
             "--flops-query and --flops-document are for sparse encoders (--student sparse:MODEL)"

@@ -17,6 +17,7 @@ from rdtools.data.corpus import Corpus
 from rdtools.data.datasets import is_file, open_judgements
 from rdtools.data.leakage import Leakage
 from rdtools.formats import read_records
+from rdtools.formats.vectors import forget_embeddings
 from rdtools.search.bm25 import open_bm25
 from rdtools.search.resources import Resources
 
@@ -196,6 +197,7 @@ class HeldBack:
         """Yield the records that are not held back."""
         for record in records:
             if self._is_drawn(record["query_id"]) and _measurable(record):
+                forget_embeddings(record)  # they are large, and nothing here needs them
                 self._records.append(record)
             else:
                 yield record

@@ -26,7 +26,7 @@ from rdtools.core.records import Record, is_positive
 from rdtools.train.losses.objective import Objective
 from rdtools.train.options import GroupOptions
 from rdtools.train.systematic_sample import SystematicSample
-from rdtools.train.usable import HINTS, Document, Embeddings, check_labelled, lacks
+from rdtools.train.usable import HINTS, Document, Embeddings, can_use, check_labelled, lacks
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Groups:
         objective: decides which documents and records are usable; the others are left out and counted.
         score_scale: the scale of records that do not say theirs.
         shared: keep the file's name, which is `path`, for other processes.
+        embeddings: what has checked those of the records; None if nothing has.
 
     Raises:
         RdError: nothing is left to learn from, or the records mix scales.
@@ -75,6 +76,7 @@ class Groups:
         options: GroupOptions = GroupOptions(),
         score_scale: str | None = None,
         shared: bool = False,
+        embeddings: Embeddings | None = None,
     ) -> None:
         self._options = options
         self.scales: set[str] = set()
@@ -82,7 +84,10 @@ class Groups:
         self._changes: dict[str, set[bytes]] = {field: set() for field in CHANGES}
         self._objective = objective
         self._score_scale = score_scale
-        self._embeddings = Embeddings()
+        self.embedders: set[str] = set()
+        self._embeddings = Embeddings() if embeddings is None else embeddings
+        if embeddings is None and objective.needs_embeddings:
+            records = self._embeddings.checked(records)
         self._left_out: Counter[str] = Counter()
         self._unused: Counter[tuple[str, str]] = Counter()  # (loss, why it cannot use a record)
         self.path = new_spool()
@@ -111,8 +116,8 @@ class Groups:
             documents = self._usable(record)
             if documents is not None:
                 rows = [list(document[: 4 + bool(self.dimension)]) for document in documents]
-                own = self._embeddings.read(record, record, "query_embedding") if self.dimension else None
-                line = orjson.dumps([record["query_id"], record["query"], rows, *([own] if own else [])])
+                own = [record["query_embedding"]] if self.dimension and "query_embedding" in record else []
+                line = orjson.dumps([record["query_id"], record["query"], rows, *own])
                 digest.update(line)
                 with spooling():
                     self._file.write(line)
@@ -155,7 +160,7 @@ class Groups:
         return {
             "fingerprint": self.fingerprint,
             "groups": len(self),
-            "teachers": sorted(self.teachers),
+            "teachers": sorted(self.teachers | self.embedders),
             "score_scales": sorted(self.scales),
             **{field: [*map(orjson.loads, sorted(found))] for field, found in self._changes.items() if found},
         }
@@ -217,7 +222,6 @@ class Groups:
         needs_teacher = self._objective.needs_teacher
         if needs_teacher and self._score_scale is None:
             check_labelled(record, scale)
-        needed_by_all = all(loss.needs_teacher for loss in self._objective.losses)
         needs_embeddings = self._objective.needs_embeddings
         documents = []
         for doc in record["docs"]:
@@ -225,13 +229,15 @@ class Groups:
             score = doc.get("score", -doc["rank"] if scale == "rank" and "rank" in doc else None)
             if "text" not in doc:
                 self._left_out["document without text"] += 1
-            elif needed_by_all and score is None:
-                self._left_out["document without score"] += 1
-            else:
-                used = float(score) if needs_teacher and score is not None else None
-                vector = self._embeddings.read(record, doc, "embedding") if needs_embeddings else None
-                documents.append(Document(doc["doc_id"], doc["text"], used, is_positive(doc), vector))
-        missing = [lacks(loss, documents, self._counts) for loss in self._objective.losses]
+                continue
+            vector = doc.get("embedding") if needs_embeddings else None
+            if not any(can_use(loss, score, vector) for loss in self._objective.losses):
+                lacking = "score" if needs_teacher else "embedding"
+                self._left_out[f"document without {lacking}"] += 1
+                continue
+            used = float(score) if needs_teacher and score is not None else None
+            documents.append(Document(doc["doc_id"], doc["text"], used, is_positive(doc), vector))
+        missing = [lacks(loss, record, documents, self._counts) for loss in self._objective.losses]
         if all(missing):
             self._left_out[str(missing[0])] += 1
             return None
@@ -242,8 +248,10 @@ class Groups:
         ):
             self._objective.check_scale(scale)
             self.scales.add(scale)
-        if "teacher" in record:
+        if "teacher" in record and not self._objective.only_embeddings:
             self.teachers.add(record["teacher"])
+        if needs_embeddings:
+            self.embedders.add(record.get("embedding_teacher", "unknown"))
         for field, found in self._changes.items():
             if field in record:
                 found.add(orjson.dumps(record[field]))  # type: ignore[literal-required]
@@ -263,6 +271,9 @@ class Groups:
             if count == len(self):
                 raise RdError(f"nothing to train {loss} on, of --loss {self._objective.name} ({HINTS[what]})")
             log.warning("%s %s not used by %s", plural(count, noun), rest, loss)
+        if len(self.embedders) > 1:
+            models = " and of ".join(sorted(self.embedders))
+            raise RdError(f"the records mix embeddings of {models} (label them with one of the models)")
         if len(self.scales) > 1 and self._objective.needs_teacher and not self._objective.ordinal:
             scales = ", ".join(sorted(self.scales))
             raise RdError(f"the records mix score scales: {scales} (label them with one teacher)")

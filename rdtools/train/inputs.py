@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from rdtools.core.records import Record
 from rdtools.data.collection import Collection
 from rdtools.data.leakage import open_leakage
 from rdtools.formats import expected, read_records
@@ -14,6 +15,7 @@ from rdtools.train.losses.objective import Objective
 from rdtools.train.options import GroupOptions, StudentOptions, TrainingInput
 from rdtools.train.teacher import check_teacher
 from rdtools.train.torchrun import Processes
+from rdtools.train.usable import Embeddings
 
 
 def open_inputs(
@@ -54,8 +56,15 @@ def read_inputs(
     """Read the dev set, and the records into groups; warn of what the records hold."""
     dev_set = None if dev.dev is None else open_dev_set(dev.dev, collection, student.kind in ("be", "sparse"))
     reading, has_texts = collection.reading, collection.has_corpus or collection.has_queries
-    complete = collection.complete if has_texts else None
-    records = expected(read_records(source.files, reading, complete), reading)
+    embeddings = Embeddings() if objective.needs_embeddings else None
+
+    def prepare(record: Record) -> None:
+        if has_texts:
+            collection.complete(record)
+        if embeddings is not None:
+            embeddings.check(record)
+
+    records = expected(read_records(source.files, reading, prepare), reading)
     held_back = None if dev.dev_share is None else HeldBack(dev.dev_share, grouping.seed)
     in_dev = None if dev_set is None else DevLeakage(dev_set)
     leakage = None
@@ -65,7 +74,7 @@ def read_inputs(
         records = records if watcher is None else watcher.watch(records)
     groups = Groups(
         records if held_back is None else held_back.rest(records),
-        objective, grouping, source.score_scale, shared,
+        objective, grouping, source.score_scale, shared, embeddings,
     )  # fmt: skip
     try:
         if leakage is not None:

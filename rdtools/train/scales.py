@@ -23,15 +23,15 @@ def fit_teacher(objective: Objective, groups: Groups, student: Student) -> tuple
     student compares them.
 
     Raises:
-        RdError: the teacher's embeddings have not the dimension of the student's.
+        RdError: the teacher's embeddings differ in dimension from the student's.
     """
     if groups.dimension and isinstance(student, BiEncoderStudent):
         if student.dimension != groups.dimension:
             raise RdError(
                 f"the teacher's embeddings have {groups.dimension:,} dimensions, those of the student "
-                f"{student.dimension:,} (--loss embedding needs as many; --loss kl does not)"
+                f"{student.dimension:,} (--loss embedding needs a student with as many; --loss kl does not)"
             )
-        objective = objective.with_options("embedding", cosine=student.cosine)
+        objective = objective.with_options("embedding", cosine=student.cosine, scale=student.scale)
     if not objective.fits_teacher:
         _check_spread(objective, groups, student)
         return objective, {}

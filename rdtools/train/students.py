@@ -53,8 +53,8 @@ class Batch:
     """Encodings (n, width) -> scores (B, G)."""
     queries: int = 0
     """So many of the first inputs are queries, the others documents; 0 for pairs."""
-    vectors: Callable[[Tensor], Tensor] | None = None
-    """Encodings -> those of each group's query and then of its documents, (B, 1 + G, width)."""
+    vectors: Callable[[Tensor, int], Tensor] | None = None
+    """Encodings, n -> those of each group's query and then of its first n documents, (B, 1 + n, width)."""
 
     @property
     def lengths(self) -> list[int]:
@@ -218,7 +218,7 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
             return factor * products[query_rows.unsqueeze(1), document_rows]
 
         rows = torch.cat([query_rows.unsqueeze(1), len(queries) + document_rows], dim=1)  # (B, 1 + G)
-        return Batch(features, scores, len(queries), lambda encoded: encoded[rows])
+        return Batch(features, scores, len(queries), lambda encoded, n: encoded[rows[:, : 1 + n]])
 
     def _similarities(self, queries: Tensor, documents: Tensor) -> Tensor:
         """Return the similarity of each of n encoded queries to each of m documents, (n, m)."""

@@ -25,14 +25,14 @@ def labels(groups: Sequence[Group], dimension: int = 0) -> Labels:
         positive[row, :n] = torch.tensor([document.positive for document in group.documents])
         mask[row, :n] = True
         own[row, : len(group.own)] = True
-    return Labels(teacher, positive, mask, own, _vectors(groups, width, dimension) if dimension else None)
+    return Labels(teacher, positive, mask, own, _vectors(groups, dimension) if dimension else None)
 
 
-def _vectors(groups: Sequence[Group], width: int, dimension: int) -> Tensor:
-    """Return the teacher's embeddings of queries and documents, (B, 1 + width, dimension)."""
-    found = torch.full((len(groups), 1 + width, dimension), math.nan)
+def _vectors(groups: Sequence[Group], dimension: int) -> Tensor:
+    """Return the teacher's embeddings of queries and of their own documents, (B, 1 + n, dimension)."""
+    found = torch.full((len(groups), 1 + max(len(group.own) for group in groups), dimension), math.nan)
     for row, group in enumerate(groups):
-        texts = [group.embedding, *(document.embedding for document in group.documents)]
+        texts = [group.embedding, *(document.embedding for document in group.own)]
         for place, text in enumerate(texts):
             if text is not None:
                 found[row, place] = torch.from_numpy(read_vector(text))

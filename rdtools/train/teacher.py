@@ -31,11 +31,12 @@ def check_teacher(objective: Objective, groups: Groups, student: StudentOptions)
     """
     if not all(loss.needs_teacher or loss.needs_embeddings for loss in objective.losses):
         return
-    if student.layers is None and _is_own_teacher(groups, student):
+    if student.layers is None and _is_own_teacher(groups, student, objective.only_embeddings):
+        what = "embeddings" if objective.only_embeddings else "scores"
         log.warning(
-            "the student is its own teacher, so its scores have nothing to teach (give --layers, a smaller "
-            "student, or another teacher)"
-        )
+            "the student is its own teacher, so its %s have nothing to teach (give --layers, a smaller "
+            "student, or another teacher)", what,
+        )  # fmt: skip
     first, judged = positives_first(groups.judged_sample)
     if judged < ENOUGH:
         return
@@ -50,12 +51,15 @@ def check_teacher(objective: Objective, groups: Groups, student: StudentOptions)
         log.info("the teacher ranks a positive first in %s of %s", share, counted)
 
 
-def _is_own_teacher(groups: Groups, student: StudentOptions) -> bool:
-    """Return whether all scores are those of the model that the student starts from, for the same texts.
+def _is_own_teacher(groups: Groups, student: StudentOptions, only_embeddings: bool) -> bool:
+    """Return whether all labels are those of the model that the student starts from, for the same texts.
 
     Records name a teacher's model without its kind, so the scale of the scores tells the kind. Where a
     normalisation hides it, the answer is False.
     """
+    wanted = student.kind, _identity(student.model)
+    if only_embeddings or not all(_named(model, "be") == wanted for model in groups.embedders):
+        return {_named(model, "be") for model in groups.embedders} == {wanted}
     changes = groups.provenance
     if "augmentation" in changes:  # the teacher read other texts
         return False
@@ -65,7 +69,6 @@ def _is_own_teacher(groups: Groups, student: StudentOptions) -> bool:
         for word in describe_changes(steps).split()
     )
     same_kind = not rescaled and groups.scales <= _SCALES.get(student.kind, set())
-    wanted = student.kind, _identity(student.model)
     return bool(groups.teachers) and all(
         _named(teacher, student.kind if same_kind else "") == wanted for teacher in groups.teachers
     )

@@ -70,7 +70,7 @@ class Trainer:
     ) -> None:
         self.student = student
         self.groups = groups
-        self.objective = objective
+        self.objective, self._of_scores = objective, objective.of_scores
         self.options = options = with_defaults(options, student, len(groups))
         self.processes = processes
         self.flops = flops
@@ -128,7 +128,6 @@ class Trainer:
         found = self.gather(batches)
         losses = len(self.objective.losses)
         parts, (unequal_groups, *sparsity) = found[:losses], found[losses:]
-        equal = self._loss_of_equal_scores(batches)
         self.progress.step += 1
         self.progress.docs += sum(len(group.own) for batch in batches for group in batch)
         loss = sum(weight * part for weight, part in zip(self.objective.weights, parts, strict=True))
@@ -136,7 +135,9 @@ class Trainer:
             advice = "lower --lr, or use --dtype float32" if self.scaler.is_enabled() else "lower --lr"
             raise RdError(f"step {self.progress.step}: the loss is {loss} ({advice})")
         self._watch(unequal_groups)
-        self.history.add(self.progress.step, self.steps, loss, equal)
+        compared = self._to_compare(batches, parts)
+        if compared:
+            self.history.add(self.progress.step, self.steps, *compared)
         self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.student.module.parameters(), self.options.max_grad_norm)
         self.scaler.step(self.optimizer)
@@ -172,15 +173,20 @@ class Trainer:
         self.progress.tokens += int(tokens)
         return result
 
-    def _loss_of_equal_scores(self, batches: Sequence[list[Group]]) -> float:
-        """Return the loss of a student that gives all documents of these groups the same score, 0."""
-        truths = [self._labels(batch) for batch in batches]
-        counts = [sum(column) for column in zip(*map(self.objective.counts, truths), strict=True)]
-        found = [
-            self.objective.total(self.objective.parts(torch.zeros(truth.mask.shape), truth, counts))
-            for truth in truths
-        ]
-        return float(sum(found))
+    def _to_compare(self, batches: Sequence[list[Group]], parts: Sequence[float]) -> list[float]:
+        """Return the loss of a step, and that of a student that gives all documents the same score, 0.
+
+        Without the losses that compare embeddings; nothing if there is no other.
+        """
+        goal = self._of_scores
+        if not goal.losses:
+            return []
+        truths = [labels(batch) for batch in batches]
+        counts = [sum(column) for column in zip(*map(goal.counts, truths), strict=True)]
+        equal = [goal.total(goal.parts(torch.zeros(truth.mask.shape), truth, counts)) for truth in truths]
+        named = zip(self.objective.losses, self.objective.weights, parts, strict=True)
+        loss = sum(weight * part for loss, weight, part in named if not loss.needs_embeddings)
+        return [loss, float(sum(equal))]
 
     def _batches(self, step: int | None = None) -> list[list[Group]]:
         """Return the groups of a step, by default the next one, batch by batch."""
@@ -249,7 +255,7 @@ class Trainer:
         def learn(encoded: Tensor) -> Tensor:
             scores, vectors = batch.scores(encoded)[rank::count], None
             if truth.vectors is not None and batch.vectors is not None:
-                vectors = batch.vectors(encoded)[rank::count]
+                vectors = batch.vectors(encoded, truth.vectors.shape[1] - 1)[rank::count]
             own = share / count
             parts = self.objective.parts(scores, truth, counts, vectors)
             loss = self.objective.total(parts)

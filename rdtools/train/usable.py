@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from rdtools.core.errors import BadLine, RdError
+from rdtools.core.log import plural
 from rdtools.core.records import Record
 from rdtools.formats.vectors import checked_vector
 from rdtools.train.losses.table import NEGATIVE, ORDER, PAIR, POSITIVE, Loss
@@ -25,39 +26,62 @@ class Document(NamedTuple):
 
 
 class Embeddings:
-    """Reads the embeddings of records; `dimension` is that of the first, 0 before it."""
+    """The embeddings of records: one dimension, written as text; `dimension` is 0 before the first."""
 
     def __init__(self) -> None:
         self.dimension = 0
 
-    def read(self, record: Record, fields: Mapping[str, Any], key: str) -> str | None:
-        """Return the embedding of a record or of one of its documents, None if it has none.
+    def check(self, record: Record) -> None:
+        """Replace the embeddings of a record and its documents by their text.
 
         Raises:
-            RdError: it is no embedding, or has not the dimension of the first.
+            BadLine: one is invalid, or its dimension differs from that of the first.
         """
+        self._check(record, "query_embedding", '"query_embedding"')
+        for doc in record["docs"]:
+            self._check(doc, "embedding", f'"embedding" of document {doc["doc_id"]}')
+
+    def checked(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield records that nobody has checked; raise `RdError` where `check` finds a problem."""
+        for record in records:
+            try:
+                self.check(record)
+            except BadLine as error:
+                raise error.for_query(record["query_id"]) from None
+            yield record
+
+    def _check(self, fields: Any, key: str, what: str) -> None:
         if fields.get(key) is None:
-            return None
-        try:
-            text, dimension = checked_vector(fields[key])
-            self.dimension = self.dimension or dimension
-            if dimension != self.dimension:
-                raise BadLine(f"an embedding has {dimension} dimensions, the first had {self.dimension}")
-        except BadLine as error:
-            raise error.for_query(record["query_id"]) from None
-        return text
+            fields.pop(key, None)
+            return
+        fields[key], dimension = checked_vector(fields[key], what)
+        self.dimension = self.dimension or dimension
+        if dimension != self.dimension:
+            raise BadLine(
+                f"{what} has {plural(dimension, 'dimension')}, the first embedding {self.dimension:,}",
+                "label all records with one model",
+            )
+
+
+def can_use(loss: Loss, score: float | None, embedding: str | None) -> bool:
+    """Return whether a loss can learn from a document with this score and this embedding."""
+    if loss.needs_embeddings:
+        return embedding is not None
+    return score is not None or not loss.needs_teacher
 
 
 def lacks(
-    loss: Loss, documents: list[Document], counts: Callable[[list[Document]], tuple[int, int]]
+    loss: Loss,
+    record: Record,
+    documents: list[Document],
+    counts: Callable[[list[Document]], tuple[int, int]],
 ) -> str | None:
     """Say what a record lacks that a loss needs, or return None.
 
     `counts` gives the numbers of positives and negatives in a group of some documents.
     """
-    if loss.needs_teacher:
-        documents = [document for document in documents if document.score is not None]
-    if loss.needs_embeddings and not any(document.embedding for document in documents):
+    documents = [document for document in documents if can_use(loss, document.score, document.embedding)]
+    if loss.needs_embeddings and ("query_embedding" not in record or not documents):
         return "query without an embedding"
     positives = sum(document.positive for document in documents)
     if POSITIVE in loss.needs and not positives:
@@ -86,6 +110,7 @@ HINTS = {
     "query without text": 'give --queries or --dataset, or records with "query"',
     "document without text": 'give --corpus or --dataset, or records with "text"',
     "document without score": "label the records with rd-label first",
+    "document without embedding": "label the records with rd-label --embeddings first",
     "query without an embedding": "label the records with rd-label --embeddings first",
     "query without a positive": "this loss needs documents with relevance > 0; ranknet and kl do not",
     "query without a negative": "mine some with rd-mine",

@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from rdtools.formats.vectors import read_vector
+from rdtools.core.errors import RdError
+from rdtools.formats.vectors import forget_embeddings, read_vector, write_vector
+from rdtools.label.labeler import Labeler
 
 DOCS = [{"doc_id": f"d{n}", "text": f"flow {'wing ' * n}".strip(), "kept": n} for n in range(1, 4)]
 RECORDS = [
@@ -45,9 +47,8 @@ def test_they_are_those_of_sentence_transformers(run, tiny_be):
     found = lines(run(*label, "--embeddings", stdin=INPUT, check=True).stdout)
     check(found, tiny_be)
     for record in found:
-        record.pop("query_embedding", None)
-        for doc in record["docs"]:
-            del doc["embedding"]
+        assert record.get("embedding_teacher") == (tiny_be if record["docs"] else None)
+        forget_embeddings(record)
     assert found == plain
 
 
@@ -104,10 +105,73 @@ def test_those_of_an_index_are_taken(run, tiny_be, tmp_path):
         (["bm25"], "--embeddings needs --teacher be:MODEL"),
         (["be:a", "be:b"], "--embeddings writes those of one --teacher be:MODEL, not of 2"),
         (["be:a", "-f", "trec"], "--embeddings needs -f jsonl, not trec"),
+        (
+            ["be:a", "--augment-doc", "drop:0.5"],
+            "--embeddings needs --augmented-text both (they are those of the record's texts)",
+        ),
     ],
 )
 def test_where_there_are_none_to_write(run, options, message):
-    teachers = [word for spec in options if ":" in spec or spec == "bm25" for word in ("--teacher", spec)]
-    rest = [word for word in options if ":" not in word and word != "bm25"]
-    found = run("rd-label", *teachers, *rest, "--embeddings", stdin=INPUT)
+    specs = [word for word in options if word.startswith(("be:", "bm25"))]
+    teachers = [word for spec in specs for word in ("--teacher", spec)]
+    found = run("rd-label", *teachers, *options[len(specs) :], "--embeddings", stdin=INPUT)
     assert (found.returncode, found.stderr) == (2, f"rd-label: {message}\nTry 'rd-label --help' for help.\n")
+
+
+def test_augmented_texts_lose_the_embeddings_of_the_former_ones(run, tiny_be):
+    label = ("rd-label", "--teacher", f"be:{tiny_be}")
+    augment = ("--augment-doc", "drop:0.5", "--augmented-text", "both")
+    first = run(*label, "--embeddings", stdin=INPUT, check=True).stdout
+    for record in lines(run(*label, *augment, stdin=first, check=True).stdout):
+        assert not {"query_embedding", "embedding_teacher"} & record.keys()
+        assert all("embedding" not in doc for doc in record["docs"])
+    check(lines(run(*label, *augment, "--embeddings", stdin=first, check=True).stdout), tiny_be)
+
+
+class Broken:
+    """A teacher that scores, and has an embedding of one document only."""
+
+    name, scale, needs_text = "broken", "cosine", True
+    key: str | None = None
+
+    def score(self, pairs):
+        yield range(len(pairs)), [0.5] * len(pairs)
+
+    def embeddings(self, pairs):
+        good, bad = np.array([1.0, 0.0]), np.array([np.nan, 0.0])
+        return {pair.query: good for pair in pairs}, {
+            pair.text: good if pair.doc_id == "d1" else bad for pair in pairs
+        }
+
+
+def test_embeddings_that_do_not_fit_are_refused_or_left_out(caplog):
+    teacher = Broken()
+    with pytest.raises(RdError) as error:
+        list(Labeler([teacher], embedder=teacher).label(json.loads(json.dumps(RECORDS))))
+    assert str(error.value) == (
+        'query "q1", document "d2": the embedding of broken does not fit float16 (try --dtype float32; --on-error '
+        "skip leaves it out)"
+    )
+    labeler = Labeler([teacher], embedder=teacher, on_error="skip")
+    first, *_ = labeler.label(json.loads(json.dumps(RECORDS)))
+    assert [doc.get("embedding") for doc in first["docs"]] == [write_vector([1.0, 0.0]), None, None]
+    assert first["query_embedding"] == write_vector([1.0, 0.0])
+    labeler.report()
+    assert "4 embeddings left out, which do not fit float16" in caplog.text
+
+
+def test_programs_do_not_get_them(run, tiny_be):
+    first = run("rd-label", "--teacher", f"be:{tiny_be}", "--embeddings", stdin=INPUT, check=True).stdout
+    script = (
+        "import sys\nfor line in sys.stdin: assert 'embedding' not in line; print(line, end='', flush=True)"
+    )
+    found = run(
+        "rd-label",
+        "--teacher",
+        f"cmd:python3 -c '{script.replace(chr(39), chr(34))}'",
+        stdin=first,
+        check=True,
+    )
+    assert [record.get("query_embedding") for record in lines(found.stdout)] == [
+        record.get("query_embedding") for record in lines(first)
+    ]

@@ -108,6 +108,7 @@ def test_three_processes_train_each_kind_of_student_as_one_does(
         "be mse one": {"options": {"batch_size": 1, "max_steps": 3, "epochs": None}},
         "ce ranknet cached": {"options": {"mini_batch_size": 2}},
         "sparse infonce+kl": {},
+        "be infonce+embedding": {},
     }
     if not fsdp:
         cases["be infonce learned"] = {"shape": {"scale": "learned"}}

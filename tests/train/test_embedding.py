@@ -22,9 +22,9 @@ from rdtools.train.students import BiEncoderStudent
 from rdtools.train.targets import labels
 
 NAN = [math.nan, math.nan]
-# Two groups: a query and two documents; a query and a document. Angles of 0°, 90°, 60°; no query, 180°.
+# Two groups: a query and two documents; a query and a document. Angles of 0°, 90°, 60°; 0°, 180°.
 STUDENT = torch.tensor([[[3.0, 0.0], [0.0, 2.0], [1.0, 0.0]], [[1.0, 1.0], [-5.0, 0.0], [9.0, 9.0]]])
-TEACHER = torch.tensor([[[1.0, 0.0], [2.0, 0.0], [0.5, math.sqrt(0.75)]], [NAN, [1.0, 0.0], NAN]])
+TEACHER = torch.tensor([[[1.0, 0.0], [2.0, 0.0], [0.5, math.sqrt(0.75)]], [[1.0, 1.0], [1.0, 0.0], NAN]])
 MASK = torch.tensor([[True, True], [True, False]])
 LABELS = Labels(torch.full((2, 2), math.nan), torch.zeros(2, 2, dtype=torch.bool), MASK, MASK, TEACHER)
 
@@ -39,6 +39,7 @@ def test_hand_worked_values():
     assert value().item() == pytest.approx((0.75 + 2) / 2)
     # half of the squared distances: 4/2 + ((4 + 4)/2 + (0.25 + 0.75)/2)/2; 36/2
     assert value(cosine=False).item() == pytest.approx((2 + (4 + 0.5) / 2 + 18) / 2)
+    assert value(scale=20.0).item() == pytest.approx(20 * (0.75 + 2) / 2)
 
 
 @pytest.mark.parametrize("cosine", [True, False])
@@ -49,18 +50,21 @@ def test_the_gradient_is_that_of_the_value_and_finite(cosine):
     value(targets, student, cosine=cosine).backward()
     assert student.grad is not None
     assert student.grad.isfinite().all()
-    assert (student.grad[1, [0, 2]] == 0).all()  # no teacher there, or no document
+    assert (student.grad[1, 2] == 0).all()  # there is no document
 
 
-def test_a_group_without_a_document_that_has_an_embedding_does_not_count():
-    none = LABELS._replace(vectors=torch.cat([TEACHER[:1], torch.full((1, 3, 2), math.nan)]))
-    assert value(none).item() == pytest.approx(0.75)
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_group_without_its_query_or_any_document_does_not_count(missing):
+    vectors = TEACHER.clone()
+    vectors[1, missing] = math.nan
+    assert value(LABELS._replace(vectors=vectors)).item() == pytest.approx(0.75)
     assert value(LABELS.rows(slice(0, 1)), STUDENT[:1]).item() == pytest.approx(0.75)
 
 
-def test_without_the_student_its_embeddings_are_0():
-    """So each cosine is 0: a loss that training must get below."""
-    assert value(student=None).item() == pytest.approx((2 + 1) / 2)
+def test_a_document_without_an_embedding_does_not_count():
+    vectors = TEACHER.clone()
+    vectors[0, 1] = math.nan
+    assert value(LABELS._replace(vectors=vectors)).item() == pytest.approx((0.5 + 2) / 2)
 
 
 def test_a_sum_uses_scores_and_embeddings():
@@ -74,24 +78,33 @@ def test_a_sum_uses_scores_and_embeddings():
     assert goal.total(parts).item() == pytest.approx(parts[0].item() + 10 * value().item())
 
 
+def test_documents_of_other_groups_are_not_compared(tiny_be):
+    """With in-batch negatives the embeddings of a batch would otherwise be a number of its size squared."""
+    student = BiEncoderStudent(be(tiny_be), CPU)
+    one = trainer(student, loss="infonce+embedding", batch_size=6, no_dropout=True)
+    (groups,) = one._batches()
+    assert max(len(group.documents) for group in groups) > 5
+    truth = labels(groups, 32)
+    assert truth.vectors is not None
+    assert truth.vectors.shape == (6, 1 + 5, 32)
+    student.module.eval()
+    parts = one.step()["parts"]
+    alone = trainer(BiEncoderStudent(be(tiny_be), CPU), loss="embedding", batch_size=6, no_dropout=True)
+    alone.student.module.eval()
+    assert parts["embedding"] == pytest.approx(alone.step()["loss"], rel=1e-5)
+
+
 def test_groups_keep_embeddings_that_a_loss_needs():
     data: list[Any] = records(2, docs=3)
+    expected = torch.tensor([data[0]["query_embedding"], data[0]["docs"][0]["embedding"]]).half().float()
     data[0]["docs"][1]["embedding"] = write_vector([0.5] * 32)
-    del data[1]["query_embedding"], data[1]["docs"][0]["embedding"]
     groups = Groups(data, objective("embedding"), GroupOptions())
     assert groups.dimension == 32
-    found = {group.query: group for group in groups.slice(0, 2)}
-    vectors = labels([found[data[0]["query"]], found[data[1]["query"]]], 32).vectors
-    assert vectors is not None
-    query = torch.tensor(data[0]["query_embedding"]).half().float()
-    torch.testing.assert_close(vectors[0, 0], query)
-    by_id = {
-        document.doc_id: vectors[0, 1 + n] for n, document in enumerate(found[data[0]["query"]].documents)
-    }
+    (group,) = (one for one in groups.slice(0, 2) if one.query == data[0]["query"])
+    (vectors,) = labels([group], 32).vectors  # type: ignore[misc]
+    torch.testing.assert_close(vectors[:2], expected)  # the positive is first
+    by_id = {document.doc_id: vectors[1 + n] for n, document in enumerate(group.documents)}
     assert by_id["d0-1"].tolist() == [0.5] * 32
-    assert vectors[1, 0].isnan().all()
-    assert vectors[1, 1].isnan().all()  # the positive is first, and has none
-    assert vectors[1, 2].isfinite().all()
 
     without = Groups(data, objective("kl"), GroupOptions())
     assert without.dimension == 0
@@ -99,38 +112,92 @@ def test_groups_keep_embeddings_that_a_loss_needs():
     assert labels(without.slice(0, 2)).vectors is None
 
 
-def test_records_without_embeddings_teach_nothing(caplog):
+def test_documents_without_embedding_are_left_out(caplog):
+    data: list[Any] = records(3)
+    del data[0]["docs"][0]["embedding"], data[1]["query_embedding"]
+    data[2]["docs"][1]["embedding"] = None
+    groups = Groups(data, objective("embedding"), GroupOptions())
+    found = [document.doc_id for group in groups.slice(0, 2) for document in group.documents]
+    assert sorted(found) == ["d0-1", "d0-2", "d0-3", "d0-4", "d2-0", "d2-2"]
+    assert [one.message for one in caplog.records] == [
+        "2 documents without embedding left out",
+        "1 query without an embedding left out",
+    ]
+
+
+def test_a_sum_keeps_documents_that_one_of_its_losses_can_use(caplog):
     data: list[Any] = records(2)
-    for doc in data[0]["docs"]:
-        del doc["embedding"]
-    assert len(Groups(data, objective("embedding"), GroupOptions())) == 1
-    assert "1 query without an embedding left out" in caplog.text
-    plain: list[Any] = [{key: part for key, part in data[0].items() if key != "query_embedding"}]
+    del data[0]["docs"][0]["embedding"], data[0]["docs"][1]["score"], data[1]["query_embedding"]
+    del data[0]["docs"][2]["embedding"], data[0]["docs"][2]["score"]
+    groups = Groups(data, objective("kl+embedding"), GroupOptions())
+    assert [len(group.documents) for group in groups.slice(0, 2)] in ([4, 4], [4, 4])
+    assert [one.message for one in caplog.records] == [
+        "1 document without score left out",
+        "1 query without an embedding not used by embedding",
+    ]
+
+
+def test_records_without_embeddings_teach_nothing():
+    data: list[Any] = records(2)
+    for record in data:
+        del record["query_embedding"]
     with pytest.raises(
         RdError, match=r"^nothing to train on \(label the records with rd-label --embeddings first\)$"
     ):
-        Groups(plain, objective("embedding"), GroupOptions())
+        Groups(data, objective("embedding"), GroupOptions())
+    for record in data:
+        for doc in record["docs"]:
+            del doc["embedding"]
+    with pytest.raises(
+        RdError, match=r"^nothing to train on \(label the records with rd-label --embeddings first\)$"
+    ):
+        Groups(data, objective("embedding"), GroupOptions())
     with pytest.raises(RdError, match=r"^nothing to train embedding on, of --loss kl\+embedding \(label the"):
-        Groups(plain, objective("kl+embedding"), GroupOptions())
+        Groups(data, objective("kl+embedding"), GroupOptions())
 
 
 @pytest.mark.parametrize(
-    ("place", "vector", "problem"),
+    ("vector", "problem"),
     [
-        (0, [1.0], "an embedding has 1 dimensions, the first had 32"),
-        (1, "%", "an embedding is a list of numbers, or base64 of float16 numbers"),
+        ([1.0], "has 1 dimension, the first embedding 32 (label all records with one model)"),
+        ("%", "is no list of numbers and no base64 of float16 numbers"),
     ],
 )
-def test_embeddings_that_are_wrong(place, vector, problem):
+def test_embeddings_that_are_wrong(vector, problem):
     data: list[Any] = records(2)
-    data[1]["docs"][place]["embedding"] = vector
+    data[1]["docs"][1]["embedding"] = vector
     with pytest.raises(RdError) as error:
         Groups(data, objective("embedding"), GroupOptions())
-    assert str(error.value) == f'query "q1": {problem}'
-    data[1]["query_embedding"] = data[1]["docs"][place].pop("embedding")
+    assert str(error.value) == f'query "q1": "embedding" of document d1-1 {problem}'
+    data = records(2)
+    data[1]["query_embedding"] = vector
     with pytest.raises(RdError) as error:
         Groups(data, objective("embedding"), GroupOptions())
-    assert str(error.value) == f'query "q1": {problem}'
+    assert str(error.value) == f'query "q1": "query_embedding" {problem}'
+
+
+def test_a_bad_embedding_is_named_by_its_line_or_skipped(run, tiny_be, tmp_path):
+    data: list[Any] = records(3)
+    data[1]["docs"][0]["embedding"] = "%"
+    (tmp_path / "in.jsonl").write_text(lines_of(data))
+    options = f"rd-train in.jsonl --student be:{tiny_be} --loss embedding --max-steps 1 -o out".split()
+    found = run(*options)
+    assert (found.returncode, found.stderr) == (
+        1,
+        'rd-train: in.jsonl:2: "embedding" of document d1-0 is no list of numbers and no base64 of float16 numbers\n',
+    )  # fmt: skip
+    found = run(*options, "--on-error", "skip", check=True)
+    assert "rd-train: 2 groups of up to 5 documents\n" in found.stderr
+
+
+def test_embeddings_of_two_models_do_not_mix(run, tiny_be, tmp_path):
+    data: list[Any] = records(2)
+    data[0]["embedding_teacher"], data[1]["embedding_teacher"] = "b", "a"
+    options = f"rd-train --student be:{tiny_be} --loss kl+embedding --max-steps 1 -o out".split()
+    found = run(*options, stdin=lines_of(data))
+    assert (found.returncode, found.stderr) == (
+        1, "rd-train: the records mix embeddings of a and of b (label them with one of the models)\n",
+    )  # fmt: skip
 
 
 def test_the_students_dimension_must_be_the_teachers(tiny_be):
@@ -144,8 +211,8 @@ def test_the_students_dimension_must_be_the_teachers(tiny_be):
     with pytest.raises(RdError) as error:
         fit_teacher(goal, groups, BiEncoderStudent(be(tiny_be), CPU))
     assert str(error.value) == (
-        "the teacher's embeddings have 2 dimensions, those of the student 32 (--loss embedding needs as many; "
-        "--loss kl does not)"
+        "the teacher's embeddings have 2 dimensions, those of the student 32 (--loss embedding needs a student "
+        "with as many; --loss kl does not)"
     )
 
 
@@ -154,7 +221,8 @@ def test_a_student_is_compared_as_it_scores(tiny_be, similarity):
     student = BiEncoderStudent(be(tiny_be, similarity=similarity), CPU)
     goal = objective("embedding")
     fitted, _ = fit_teacher(goal, Groups(records(2), goal, GroupOptions()), student)
-    assert fitted.losses[0].options == {"cosine": similarity == "cosine"}
+    cosine = similarity == "cosine"
+    assert fitted.losses[0].options == {"cosine": cosine, "scale": 20.0 if cosine else 1.0}
 
 
 @pytest.mark.parametrize("options", [{"mini_batch_size": 2}, {"batch_size": 2, "accumulate": 3}])
@@ -196,8 +264,8 @@ def test_a_student_of_some_layers_learns_where_its_teacher_puts_texts(run, tiny_
         sides = [model.encode(texts, normalize_embeddings=True) for model in (teacher, student)]
         cosines = (sides[0] * sides[1]).sum(1)
         values.append(1 - cosines[0] + (1 - cosines[1:]).mean())
-    assert sum(values) / 12 == pytest.approx(losses[-1], rel=0.2)
-    assert sum(values) / 12 < 0.3 * losses[0]
+    assert sum(values) / 12 == pytest.approx(losses[-1] / 20, rel=0.2)
+    assert sum(values) / 12 < 0.3 * losses[0] / 20
 
 
 def test_a_resumed_run_ends_with_the_same_bits(tiny_be, tmp_path):
@@ -222,8 +290,50 @@ def test_only_bi_encoders_have_embeddings_to_compare(run, tiny_ce):
     )  # fmt: skip
 
 
-def test_the_student_that_is_its_own_teacher_is_told(run, tiny_be):
+@pytest.mark.parametrize("kind", ["sparse", "colbert"])
+def test_other_encoders_have_none(run, kind):
+    found = run("rd-train", "--student", f"{kind}:m", "--loss", "embedding", "-o", "out", stdin="")
+    assert (found.returncode, found.stderr) == (
+        2,
+        "rd-train: --loss embedding is for bi-encoders (--student be:MODEL)\nTry 'rd-train --help' for help.\n",
+    )
+
+
+def test_a_scale_is_learned_from_scores_only(run):
+    options = "rd-train --student be:m --scale learned -o out".split()
+    found = run(*options, "--loss", "embedding", stdin="")
+    assert (found.returncode, found.stderr) == (
+        2,
+        "rd-train: --scale learned needs a loss that looks at scores, such as --loss kl+embedding\n"
+        "Try 'rd-train --help' for help.\n",
+    )
+
+
+def test_a_run_is_compared_with_equal_scores_by_its_losses_of_scores(tiny_be):
+    ends = {}
+    for loss in ("embedding", "kl+embedding", "kl"):
+        one = trainer(BiEncoderStudent(be(tiny_be), CPU), loss=loss, max_steps=6, lr=0.0)
+        list(one.run())
+        ends[loss] = one.history.end
+    assert ends["embedding"].steps == 0
+    assert ends["kl"].steps == 2
+    assert vars(ends["kl+embedding"]) == pytest.approx(vars(ends["kl"]))
+
+
+def test_the_model_of_the_embeddings_is_the_teacher(run, tiny_be, tiny_ce, tmp_path):
+    """Also where another one has scored the records since."""
     label = ("rd-label", "--teacher", f"be:{tiny_be}", "--embeddings")
-    labelled = run(*label, stdin=lines_of(records(3)), check=True).stdout
-    options = f"--student be:{tiny_be} --loss embedding --max-steps 1 -o out".split()
-    assert "the student is its own teacher" in run("rd-train", *options, stdin=labelled, check=True).stderr
+    first = run(*label, stdin=lines_of(records(3)), check=True).stdout
+    assert json.loads(first.splitlines()[0])["embedding_teacher"] == tiny_be
+    second = run("rd-label", "--teacher", f"ce:{tiny_ce}", stdin=first, check=True).stdout
+    options = f"rd-train --student be:{tiny_be} --max-steps 1 --overwrite -o out --loss".split()
+    own = "the student is its own teacher, so its embeddings have nothing to teach"
+    for loss, teachers, warned in (
+        ("embedding", [tiny_be], True),
+        ("kl+embedding", sorted([tiny_be, tiny_ce]), False),
+    ):
+        found = run(*options, loss, stdin=second, check=True)
+        assert json.loads((tmp_path / "out" / "rd-train.json").read_text())["data"]["teachers"] == teachers
+        assert (own in found.stderr) == warned
+    assert "own teacher" in run(*options, "kl+embedding", stdin=first, check=True).stderr
+    assert "own teacher" not in run(*options, "embedding", "--layers", "2", stdin=first, check=True).stderr

@@ -138,6 +138,8 @@ class RecordTeacher(Protocol):
 class EmbeddingTeacher(Protocol):
     """A teacher that has an embedding of each query and each document."""
 
+    name: str
+
     def embeddings(self, pairs: Sequence[TextPair]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the embedding of each query and of each document's text, arrays (dimension,)."""
 

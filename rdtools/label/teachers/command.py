@@ -10,6 +10,7 @@ from rdtools.core.log import log, plural
 from rdtools.core.records import SCORE_SCALES, Record
 from rdtools.core.scores import floats, forget_scores
 from rdtools.formats.records import dump, is_score, parse_json, parse_object, show
+from rdtools.formats.vectors import forget_embeddings
 from rdtools.label.program import Program, program_key, words_of
 from rdtools.label.score_cache import answer_key
 from rdtools.label.spooled_queue import SpooledQueue
@@ -118,13 +119,17 @@ class _Waiting:
 
 
 def _without_scores(record: Record) -> Record:
-    """Return a copy of the record without scores, so that no older score is taken for the program's."""
+    """Return a copy of the record without scores, so that no older score is taken for the program's.
+
+    Embeddings are left out for their size.
+    """
     bare = record.copy()
     forget_scores(bare)
     bare["docs"] = [doc.copy() for doc in record["docs"]]
     for doc in bare["docs"]:
         doc.pop("score", None)
         doc.pop("scores", None)
+    forget_embeddings(bare)
     return bare
 
 

@@ -11,22 +11,28 @@ if TYPE_CHECKING:
 
 
 def embedding(
-    student: Tensor, teacher: Tensor, positive: Tensor, mask: Tensor, *, cosine: bool = True
+    student: Tensor,
+    teacher: Tensor,
+    positive: Tensor,
+    mask: Tensor,
+    *,
+    cosine: bool = True,
+    scale: float = 1.0,
 ) -> Tensor:
     """Embedding matching: the student puts query and documents where the teacher puts them.
 
-    ½·|q_s − q_t|² + mean over documents i of ½·|d_s,i − d_t,i|²
+    scale · (½·|q_s − q_t|² + mean over documents i of ½·|d_si − d_ti|²)
 
-    For a student of cosines all embeddings are first brought to length 1, so each term is 1 − cos.
-    (B, 1 + G, dimension) instead of scores: the query, then the documents; where the teacher has none, NaN.
-    Teacher: its embeddings, of as many dimensions as the student's; its scores are not used. Judgements: not
-    used. For bi-encoders.
+    q and d are the embeddings of the query and of the documents, by the student (s) and the teacher (t),
+    normalised if the student's similarity is the cosine: each ½·|…|² is then 1 − cos. The scale is --scale,
+    so that the loss has the unit of the scores in other losses of a sum; a learned scale counts with its
+    initial value. For bi-encoders.
+    Teacher: its embeddings, of the student's dimension, and not its scores. Judgements: not used.
     Ties: no special case.
-    Undefined: a group without a document that has an embedding. A query without one has no term.
+    Undefined: a group without an embedding of its query, or of any document.
     Source: Kim et al.: EmbedDistill (arXiv 2301.12005); for sentences: Reimers, Gurevych (arXiv 2004.09813).
     """
-    there = ~teacher.isnan().any(-1)  # (B, 1 + G)
-    teacher = teacher.nan_to_num(0.0)
+    teacher = teacher.nan_to_num(0.0)  # student and teacher: (B, 1 + G, dimension), NaN where there is none
     if cosine:
         student, teacher = (
             side / side.norm(dim=-1, keepdim=True).clamp(min=1e-12) for side in (student, teacher)
@@ -34,4 +40,4 @@ def embedding(
         distances = 1 - (student * teacher).sum(-1)
     else:
         distances = (student - teacher).square().sum(-1) / 2
-    return distances[:, 0].masked_fill(~there[:, 0], 0.0) + mean(distances[:, 1:], mask & there[:, 1:])
+    return scale * (distances[:, 0] + mean(distances[:, 1:], mask))

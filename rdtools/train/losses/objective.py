@@ -25,8 +25,8 @@ class Labels(NamedTuple):
     own: Tensor
     """Bool: it is of this group, not of another one of the batch."""
     vectors: Tensor | None = None
-    """The teacher's embeddings of the query, then of the documents, (B, 1 + G, dimension); NaN where there is
-    none. None if no loss needs them."""
+    """The teacher's embeddings of the query, then of the first n documents, (B, 1 + n, dimension); NaN where
+    there is none. n is the largest number of a group's own documents. None if no loss needs them."""
 
     def to(self, device: object) -> Labels:
         return self._each(lambda part: part.to(device, non_blocking=True))  # type: ignore[call-overload]
@@ -55,6 +55,17 @@ class Objective:
     @property
     def needs_embeddings(self) -> bool:
         return any(loss.needs_embeddings for loss in self.losses)
+
+    @property
+    def only_embeddings(self) -> bool:
+        return all(loss.needs_embeddings for loss in self.losses)
+
+    @property
+    def of_scores(self) -> Objective:
+        """The losses that look at scores, perhaps none."""
+        terms = zip(self.losses, self.weights, strict=True)
+        kept = [(loss, weight) for loss, weight in terms if not loss.needs_embeddings]
+        return Objective(self.name, tuple(loss for loss, _ in kept), tuple(weight for _, weight in kept))
 
     @property
     def fits_teacher(self) -> bool:
@@ -107,18 +118,15 @@ class Objective:
 
     def counts(self, labels: Labels) -> list[int]:
         """Return the number of groups that each loss is defined for."""
-        return [
-            int(loss.defined(labels.teacher, labels.positive, _mask(loss, labels), labels.own).sum())
-            for loss in self.losses
-        ]
+        return [int(loss.defined(*_targets(loss, labels)).sum()) for loss in self.losses]
 
     def parts(
         self, student: Tensor, labels: Labels, counts: Sequence[int], vectors: Tensor | None = None
     ) -> list[Tensor]:
         """Return for each loss its sum over the groups that it is defined for, divided by its count.
 
-        With the counts of a whole step, the parts of the batches add up to the means of the step. Without
-        `vectors`, the student's embeddings, (B, 1 + G, dimension), they are 0.
+        With the counts of a whole step, the parts of the batches add up to the means of the step. `vectors`
+        are the student's embeddings, (B, 1 + n, dimension), if a loss needs them.
         """
         return [
             _sum(loss, student, vectors, labels) / max(count, 1)
@@ -139,22 +147,26 @@ class Objective:
 
 
 def _sum(loss: Loss, student: Tensor, vectors: Tensor | None, labels: Labels) -> Tensor:
-    teacher, positive, _, own, targets = labels
-    mask = _mask(loss, labels)
+    teacher, positive, mask, own = _targets(loss, labels)
     defined = loss.defined(teacher, positive, mask, own)
     if loss.needs_embeddings:
-        assert targets is not None
-        student, teacher = targets.new_zeros(targets.shape) if vectors is None else vectors, targets
+        assert vectors is not None
+        assert labels.vectors is not None
+        student, teacher = vectors, labels.vectors
     return loss.values(student, teacher, positive, mask, own).masked_fill(~defined, 0.0).sum()
 
 
-def _mask(loss: Loss, labels: Labels) -> Tensor:
-    """Return a mask of the documents that have what the loss needs of each, (B, G) bool."""
+def _targets(loss: Loss, labels: Labels) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the targets of scores, with a mask of the documents that have what the loss needs of each."""
+    teacher, positive, mask, own, vectors = labels
     if loss.needs_teacher:
-        return labels.mask & ~labels.teacher.isnan()
-    if loss.needs_embeddings and labels.vectors is not None:
-        return labels.mask & ~labels.vectors[:, 1:].isnan().any(-1)
-    return labels.mask
+        mask = mask & ~teacher.isnan()
+    if loss.needs_embeddings and vectors is not None:
+        there = ~vectors.isnan().any(-1)
+        there = there[:, :1] & there[:, 1:]  # (B, n)
+        teacher, positive, mask, own = (part[:, : there.shape[1]] for part in (teacher, positive, mask, own))
+        mask = mask & there
+    return teacher, positive, mask, own
 
 
 def objective(spec: str, *, paper_compat: bool = False, in_batch_negatives: bool = False) -> Objective:
