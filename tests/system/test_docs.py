@@ -295,9 +295,21 @@ def test_commands_run(document, section, files, programs, tiny_be, tiny_ce, tmp_
     shutil.copytree(ROOT / "completions", checkout / "completions")
     quickstart = checkout / "examples" / "quickstart.sh"
     quickstart.write_text(stand_in(quickstart.read_text().replace("$minilm", "MODEL"), tiny_be, tiny_ce).replace(
-        'mkdir "$folder" && cd "$folder"', 'mkdir "$folder" && ln -s ../DIR "$folder"/DIR && cd "$folder"'
+        'mkdir "$folder"\n', 'mkdir "$folder"\nln -s ../DIR "$folder"/DIR\n'
     ))  # fmt: skip
     run_script(in_copies(stand_in(scripts(document)[section], tiny_be, tiny_ce)), folder, programs)
+
+
+def test_the_quick_start_writes_into_a_new_folder_only(tmp_path):
+    (tmp_path / "quickstart").mkdir()
+    script = ROOT / "examples" / "quickstart.sh"
+    found = subprocess.run(
+        ["sh", script], cwd=tmp_path, capture_output=True, text=True, timeout=30,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert found.returncode != 0
+    assert "quickstart" in found.stderr
+    assert [*tmp_path.rglob("*")] == [tmp_path / "quickstart"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
