@@ -34,7 +34,7 @@ def checked_vector(value: Any, what: str) -> tuple[str, int]:
     Raises:
         BadLine: it is invalid; `what` names it.
     """
-    if isinstance(value, list) and all(isinstance(x, int | float) and x is not True for x in value):
+    if isinstance(value, list) and all(type(x) in (int, float) for x in value):
         try:
             text, dimension = write_vector(value), len(value)
         except OverflowError:  # an integer beyond the floats

@@ -38,6 +38,7 @@ NEITHER = "it is no list of numbers and no base64 of float16 numbers"
         (["a"], NEITHER),
         (["1.5"], NEITHER),
         ([True], NEITHER),
+        ([False], NEITHER),
         ([None, 1.0], NEITHER),
         ([[1.0], [2.0]], NEITHER),
         (7, NEITHER),
