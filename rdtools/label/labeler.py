@@ -133,9 +133,10 @@ class Labeler:
 
     def _label(self, window: list[_Item]) -> Iterator[Record]:
         if self._pairwise:
-            self._score_pairs(window)
-        if self._embedder is not None:
-            self._write_embeddings(self._embedder, [record for record, _ in window])
+            pairs = self._text_pairs(record for record, _ in window)
+            self._score_pairs(window, pairs)
+            if self._embedder is not None:  # it is one of them
+                self._write_embeddings(self._embedder, [record for record, _ in window], pairs)
         for record, scored in window:
             self._write(
                 record,
@@ -148,14 +149,13 @@ class Labeler:
             self._pairs += len(record["docs"])
             yield record
 
-    def _score_pairs(self, window: list[_Item]) -> None:
-        pairs = self._text_pairs([record for record, _ in window])
+    def _score_pairs(self, window: list[_Item], pairs: list[TextPair]) -> None:
         for number, teacher in self._pairwise:
             scores = iter(self._scores(teacher, pairs))
             for record, scored in window:
                 scored[number] = [[next(scores) for _ in record["docs"]], teacher.scale]
 
-    def _text_pairs(self, records: Sequence[Record]) -> list[TextPair]:
+    def _text_pairs(self, records: Iterable[Record]) -> list[TextPair]:
         return [
             TextPair(
                 record["query_id"],
@@ -168,9 +168,10 @@ class Labeler:
             for doc in record["docs"]
         ]
 
-    def _write_embeddings(self, embedder: EmbeddingTeacher, records: Sequence[Record]) -> None:
+    def _write_embeddings(
+        self, embedder: EmbeddingTeacher, records: Sequence[Record], pairs: list[TextPair]
+    ) -> None:
         """Write the embeddings of records with documents, instead of those that they have."""
-        pairs = self._text_pairs(records)
         queries, documents = embedder.embeddings(pairs)
         left = iter(pairs)
         for record in records:

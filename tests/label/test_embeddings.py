@@ -6,10 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from settings import opened
 
 from rdtools.core.errors import RdError
 from rdtools.formats.vectors import forget_embeddings, read_vector, write_vector
 from rdtools.label.labeler import Labeler
+from rdtools.models.encoding import BiEncoder
 
 DOCS = [{"doc_id": f"d{n}", "text": f"flow {'wing ' * n}".strip(), "kept": n} for n in range(1, 4)]
 RECORDS = [
@@ -52,6 +54,19 @@ def test_they_are_those_of_sentence_transformers(run, tiny_be):
     assert found == plain
 
 
+def test_each_query_is_encoded_once_for_its_scores_and_its_embedding(tiny_be, monkeypatch):
+    asked, encode = [], BiEncoder.encode_queries
+
+    def counted(encoder, queries, **options):
+        asked.append([*queries])
+        return encode(encoder, queries, **options)
+
+    monkeypatch.setattr(BiEncoder, "encode_queries", counted)
+    teacher = opened(f"be:{tiny_be}")
+    check(list(Labeler([teacher], embedder=teacher).label(json.loads(json.dumps(RECORDS)))), tiny_be)
+    assert asked == [["wing flow", "flow"]]
+
+
 def test_of_several_teachers_the_bi_encoder_has_them(run, tiny_be, tiny_ce):
     teachers = ("--teacher", f"ce:{tiny_ce}", "--teacher", f"be:{tiny_be}", "--normalize", "zscore")
     found = lines(run("rd-label", *teachers, "--embeddings", stdin=INPUT, check=True).stdout)
@@ -74,28 +89,9 @@ def test_another_teacher_keeps_them_and_the_cache_changes_nothing(run, tiny_be, 
 def test_those_of_an_index_are_taken(run, tiny_be, tmp_path):
     corpus = [{"_id": doc["doc_id"], "text": doc["text"]} for doc in DOCS]
     (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in corpus))
-    mine = (
-        "rd-mine",
-        "--corpus",
-        "corpus.jsonl",
-        "--from",
-        f"dense:{tiny_be}",
-        "--index",
-        "index",
-        "-n",
-        "all",
-    )
+    mine = f"rd-mine --corpus corpus.jsonl --from dense:{tiny_be} --index index -n all".split()
     run(*mine, stdin="q\twing\n", check=True)
-    label = (
-        "rd-label",
-        "--teacher",
-        f"be:{tiny_be}",
-        "--corpus",
-        "corpus.jsonl",
-        "--index",
-        "index",
-        "--embeddings",
-    )
+    label = f"rd-label --teacher be:{tiny_be} --corpus corpus.jsonl --index index --embeddings".split()
     check(lines(run(*label, stdin=INPUT, check=True).stdout), tiny_be)
 
 
@@ -165,13 +161,8 @@ def test_programs_do_not_get_them(run, tiny_be):
     script = (
         "import sys\nfor line in sys.stdin: assert 'embedding' not in line; print(line, end='', flush=True)"
     )
-    found = run(
-        "rd-label",
-        "--teacher",
-        f"cmd:python3 -c '{script.replace(chr(39), chr(34))}'",
-        stdin=first,
-        check=True,
-    )
+    program = f"cmd:python3 -c '{script.replace(chr(39), chr(34))}'"
+    found = run("rd-label", "--teacher", program, stdin=first, check=True)
     assert [record.get("query_embedding") for record in lines(found.stdout)] == [
         record.get("query_embedding") for record in lines(first)
     ]

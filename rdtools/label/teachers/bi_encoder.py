@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from typing import Any, ClassVar
 
 from rdtools.core.scores import floats
@@ -39,6 +39,8 @@ class BiEncoderTeacher:
         self.scale = self._encoder.scale
         self._dtype = resources.model.dtype
         self._embed_texts = EmbeddingCache(self._encoder.encode_documents)
+        # Scores and embeddings of the same pairs are asked for one after the other.
+        self._encode_queries = lru_cache(maxsize=1)(partial(self._encoder.encode_queries, alone=False))
 
     @cached_property
     def key(self) -> str:
@@ -49,18 +51,16 @@ class BiEncoderTeacher:
 
     def score(self, pairs: Sequence[TextPair]) -> Iterator[Scored]:
         documents = self._embed(pairs)
-        distinct = list(dict.fromkeys(pair.query for pair in pairs))
-        encoded = self._encoder.wide(self._encoder.encode_queries(distinct, alone=False))
+        distinct = _queries_of(pairs)
+        encoded = self._encoder.wide(self._encode_queries(distinct))
         queries = dict(zip(distinct, encoded, strict=True))
         with nullcontext() if self._index is None else self._index.undamaged():
             products = [self._encoder.product(documents[pair.text], queries[pair.query]) for pair in pairs]
         yield range(len(pairs)), floats(products)
 
     def embeddings(self, pairs: Sequence[TextPair]) -> tuple[dict[str, Any], dict[str, Any]]:
-        distinct = list(dict.fromkeys(pair.query for pair in pairs))
-        encoded = self._encoder.encode_queries(distinct, alone=False)
-        with nullcontext() if self._index is None else self._index.undamaged():
-            return dict(zip(distinct, encoded, strict=True)), self._embed(pairs)
+        distinct = _queries_of(pairs)
+        return dict(zip(distinct, self._encode_queries(distinct), strict=True)), self._embed(pairs)
 
     def _embed(self, pairs: Sequence[TextPair]) -> dict[str, Any]:
         """Return the embedding of each text."""
@@ -72,6 +72,11 @@ class BiEncoderTeacher:
                 if row is not None and corpus.texts[row] == pair.text:
                     indexed[pair.text] = self._index.embedding(self._index.places.of_row[row])
         return indexed | self._embed_texts(pair.text for pair in pairs if pair.text not in indexed)
+
+
+def _queries_of(pairs: Sequence[TextPair]) -> tuple[str, ...]:
+    """Return the distinct queries, in the order of the pairs."""
+    return tuple(dict.fromkeys(pair.query for pair in pairs))
 
 
 class SparseEncoderTeacher(BiEncoderTeacher):
