@@ -65,9 +65,14 @@ class History:
     best: dict[str, Tensor] | None = None
     end: LossSums = field(default_factory=LossSums)
 
+    @staticmethod
+    def counts(step: int, steps: int) -> bool:
+        """Return whether the loss of a step, 1 to `steps`, is one of the last third."""
+        return step > steps - steps // 3
+
     def add(self, step: int, steps: int, loss: float, equal: float) -> None:
         """Take up a step, 1 to `steps`, with its loss and the loss of equal scores."""
-        if step > steps - steps // 3:
+        if self.counts(step, steps):
             self.end.add(loss, equal)
 
     @property

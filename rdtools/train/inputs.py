@@ -64,7 +64,8 @@ def read_inputs(
         if embeddings is not None:
             embeddings.check(record)
 
-    records = expected(read_records(source.files, reading, prepare), reading)
+    check = None if embeddings is None and not has_texts else prepare
+    records = expected(read_records(source.files, reading, check), reading)
     held_back = None if dev.dev_share is None else HeldBack(dev.dev_share, grouping.seed)
     in_dev = None if dev_set is None else DevLeakage(dev_set)
     leakage = None

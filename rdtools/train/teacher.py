@@ -58,8 +58,10 @@ def _is_own_teacher(groups: Groups, student: StudentOptions, only_embeddings: bo
     normalisation hides it, the answer is False.
     """
     wanted = student.kind, _identity(student.model)
-    if only_embeddings or not all(_named(model, "be") == wanted for model in groups.embedders):
-        return {_named(model, "be") for model in groups.embedders} == {wanted}
+    if any(_named(model, "be") != wanted for model in groups.embedders):
+        return False
+    if only_embeddings:
+        return True
     changes = groups.provenance
     if "augmentation" in changes:  # the teacher read other texts
         return False

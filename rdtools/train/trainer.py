@@ -135,9 +135,8 @@ class Trainer:
             advice = "lower --lr, or use --dtype float32" if self.scaler.is_enabled() else "lower --lr"
             raise RdError(f"step {self.progress.step}: the loss is {loss} ({advice})")
         self._watch(unequal_groups)
-        compared = self._to_compare(batches, parts)
-        if compared:
-            self.history.add(self.progress.step, self.steps, *compared)
+        if self._of_scores.losses and self.history.counts(self.progress.step, self.steps):
+            self.history.add(self.progress.step, self.steps, *self._to_compare(batches, parts))
         self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.student.module.parameters(), self.options.max_grad_norm)
         self.scaler.step(self.optimizer)
@@ -173,20 +172,18 @@ class Trainer:
         self.progress.tokens += int(tokens)
         return result
 
-    def _to_compare(self, batches: Sequence[list[Group]], parts: Sequence[float]) -> list[float]:
+    def _to_compare(self, batches: Sequence[list[Group]], parts: Sequence[float]) -> tuple[float, float]:
         """Return the loss of a step, and that of a student that gives all documents the same score, 0.
 
-        Without the losses that compare embeddings; nothing if there is no other.
+        Without the losses that compare embeddings.
         """
         goal = self._of_scores
-        if not goal.losses:
-            return []
         truths = [labels(batch) for batch in batches]
         counts = [sum(column) for column in zip(*map(goal.counts, truths), strict=True)]
         equal = [goal.total(goal.parts(torch.zeros(truth.mask.shape), truth, counts)) for truth in truths]
         named = zip(self.objective.losses, self.objective.weights, parts, strict=True)
         loss = sum(weight * part for loss, weight, part in named if not loss.needs_embeddings)
-        return [loss, float(sum(equal))]
+        return loss, float(sum(equal))
 
     def _batches(self, step: int | None = None) -> list[list[Group]]:
         """Return the groups of a step, by default the next one, batch by batch."""
