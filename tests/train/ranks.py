@@ -17,6 +17,7 @@ from rdtools.train.flops import Flops
 from rdtools.train.groups import Groups
 from rdtools.train.losses.objective import objective
 from rdtools.train.options import STUDENTS, GroupOptions, StudentOptions, TrainingOptions
+from rdtools.train.scales import fit_teacher
 from rdtools.train.torchrun import Processes, join
 from rdtools.train.trainer import Trainer
 
@@ -41,6 +42,7 @@ def train(case, processes, fsdp=False):
     goal = objective(case["loss"])
     groups = Groups(records(**case.get("records", {"count": 7})), goal, GroupOptions(group_size=4))
     goal = goal.with_options("bce", scale="logit")
+    goal, _ = fit_teacher(goal, groups, student, processes, fsdp)
     flops = Flops(1e-2, 2e-2) if kind == "sparse" else None
     options = TrainingOptions(**{**OPTIONS, **case.get("options", {})})
     one = Trainer(student, groups, goal, options, processes, flops, fsdp)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -38,6 +39,16 @@ def lines(count=8, docs=4):
         yield (
             json.dumps({"query_id": str(q), "query": WORDS[q], "docs": found, "score_scale": "logit"}) + "\n"
         )
+
+
+def with_embeddings(records):
+    """The records with embeddings of another dimension than that of the student."""
+    draw = random.Random(0)
+    for record in map(json.loads, records):
+        record["query_embedding"] = [draw.gauss(0, 1) for _ in range(48)]
+        for doc in record["docs"]:
+            doc["embedding"] = [draw.gauss(0, 1) for _ in range(48)]
+        yield json.dumps(record) + "\n"
 
 
 def test_help_and_explanations_need_no_torch(run):
@@ -198,7 +209,7 @@ def test_sums_and_leaked_judgements(run, tiny_be, tmp_path):
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(tiny_be, tmp_path, warm_bin):
-    (tmp_path / "records").write_text("".join(lines()))
+    (tmp_path / "records").write_text("".join(with_embeddings(lines())))
     # All are started alike: a fork of the warm process rounds differently.
     command = [
         warm_bin / "rd-train",
@@ -206,7 +217,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tiny_be, tmp_path, warm_bin):
         "--student",
         f"be:{tiny_be}",
         "--loss",
-        "kl",
+        "kl+embedding",
         "--max-steps",
         "16",
     ]
