@@ -58,8 +58,8 @@ def train(
     --group-size. Losses on a teacher's scores also take records without a positive, except margin-mse.
     rd-train --explain-loss NAME prints the formula of a loss and the score scales that it takes. Each loss
     of a sum uses the groups and the documents that have what it needs. infonce is lce over the documents of
-    the whole batch. embedding compares embeddings, which rd-label --embeddings writes, instead of scores;
-    those of a teacher of another family or dimension are first turned towards the student.
+    the whole batch. embedding compares embeddings, which rd-label --embeddings writes, instead of scores.
+    Those of another dimension, or far from those of the untrained student, are first projected and rotated.
 
     Learning rate, length and the teacher's temperature suit model and data if no option states them. stderr
     says what was chosen, and how often the teacher ranks a judged positive first; it warns if that is seldom.
@@ -145,7 +145,7 @@ def train(
         collection, drawn = open_collection(where, reading), replace(grouping, seed=training.seed)
         groups, dev_set = open_inputs(processes, source, collection, objective, drawn, dev, student)
         objective = objective.with_options("bce", scale=groups.score_scale)
-        objective, fitted = fit_teacher(objective, groups, model, processes, many.fsdp)
+        objective, fitted = fit_teacher(objective, groups, model)
         if loss.mask_false_negatives is not None:
             margin = loss.mask_false_negatives * model.scale
             objective = objective.with_options("infonce", false_negative_margin=margin)

@@ -114,15 +114,17 @@ def train_student(
     The last row has `done`, `steps`, `docs`, `tokens` (without padding), `seconds` (of training),
     `docs_per_s`, `peak_memory_mb` (of the GPU if there is one) and `output`; with a dev set also `measure`,
     `dev` (of the saved weights), `dev_step` (their step), `dev_untrained`, `dev_queries`, `dev_seconds` and
-    `stopped_early`; with a learned scale also `scale` (of the saved weights); of a sparse encoder also
-    `flops` and `active_dims` (of the saved weights, over the texts of the last step). Of several processes
-    the main one saves; if each has a shard of the weights, the others help.
+    `stopped_early`; with a learned scale also `scale` (of the saved weights); if the teacher's embeddings
+    were projected also `projection` (`dimensions`, `kept`, `cosine`); of a sparse encoder also `flops` and
+    `active_dims` (of the saved weights, over the texts of the last step). Of several processes the main one
+    saves; if each has a shard of the weights, the others help.
     """
     log_steps, save_steps = folder.options.log_steps, folder.options.save_steps
     history, saves = trainer.history, trainer.processes.is_main or trainer.weights.sharded
     if trainer.progress.step == 0:
         if advice := too_short(trainer.steps, trainer.lr):
             log.warning("%s", advice)
+        trainer.fit_projection()
         if dev is not None:
             yield dev.measure()
     begin, docs_before = time.monotonic(), trainer.progress.docs
@@ -161,6 +163,8 @@ def train_student(
     }
     if (scale := trainer.student.learned_scale) is not None:  # of the best weights, if there is a dev set
         result["scale"] = scale
+    if trainer.projection is not None:
+        result["projection"] = trainer.projection.figures
     if trainer.flops is not None:
         result |= trainer.sparsity()
     if saves:

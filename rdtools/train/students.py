@@ -163,6 +163,7 @@ scores = model.similarity(model.encode_query([query]), model.encode_document(doc
 
     def __init__(self, options: StudentOptions, loading: ModelOptions = ModelOptions()) -> None:
         self.module = self.model = self._load(options, loading)
+        self.start = options.model
         self.tokenizer = self.model.tokenizer
         if not getattr(self.tokenizer, "is_fast", False):
             raise RdError(f"model {options.model}: it has no fast tokenizer, which training needs")

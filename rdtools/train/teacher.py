@@ -58,7 +58,7 @@ def _is_own_teacher(groups: Groups, student: StudentOptions, only_embeddings: bo
     normalisation hides it, the answer is False.
     """
     wanted = student.kind, _identity(student.model)
-    if any(_named(model, "be") != wanted for model in groups.embedders):
+    if groups.embedders and not has_embeddings_of(groups, student.model):
         return False
     if only_embeddings:
         return True
@@ -74,6 +74,11 @@ def _is_own_teacher(groups: Groups, student: StudentOptions, only_embeddings: bo
     return bool(groups.teachers) and all(
         _named(teacher, student.kind if same_kind else "") == wanted for teacher in groups.teachers
     )
+
+
+def has_embeddings_of(groups: Groups, model: str) -> bool:
+    """Return whether all embeddings in the records are those of this bi-encoder."""
+    return {_named(one, "be") for one in groups.embedders} == {("be", _identity(model))}
 
 
 def _named(teacher: str, kind: str) -> tuple[str, str]:

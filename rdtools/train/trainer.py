@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +24,16 @@ from rdtools.train.groups import Group, Groups
 from rdtools.train.history import History
 from rdtools.train.in_batch import add_in_batch_negatives
 from rdtools.train.losses.objective import Labels, Objective
+from rdtools.train.optimizer import parameter_groups, schedule, seed_of
 from rdtools.train.options import TrainingOptions
-from rdtools.train.students import Batch, Student
+from rdtools.train.projection import Projection, fit_projection
+from rdtools.train.students import Batch, BiEncoderStudent, Student
 from rdtools.train.targets import labels, unequal
 from rdtools.train.torchrun import Processes
 from rdtools.train.weights import ShardedWeights, Weights
 
 COLLAPSED_STEPS = 20
 """After this many steps in a row without a group that has two different scores, a warning."""
-
-SCALE_RATE = 100.0
-"""The learning rate of a learned scale's logarithm, as a multiple of --lr. AdamW moves a parameter by about
-the learning rate in a step: at --lr 1e-4, the rate of the weights would change the scale by 0.01 % a step,
-this one changes it by 1 %."""
 
 
 @dataclass
@@ -76,6 +73,7 @@ class Trainer:
         self.flops = flops
         self.progress = Progress()
         self.history = History()
+        self.projection: Projection | None = None
         self.total_groups = self._count_groups()
         self.steps = math.ceil(self.total_groups / self.options.groups_per_step)
         self.weights = (ShardedWeights if fsdp else Weights)(student, processes)
@@ -111,6 +109,19 @@ class Trainer:
         assert options.epochs is not None
         return options.epochs * len(self.groups)
 
+    def fit_projection(self) -> None:
+        """Fit a projection of the teacher's embeddings, where there are any, to the untrained student."""
+        if not self.groups.dimension or not isinstance(self.student, BiEncoderStudent):
+            return
+        fit = partial(fit_projection, self.groups, self.student)
+        found = fit() if self.weights.sharded else None  # all processes are needed to run the model
+        self._project(self.processes.from_main((lambda: found) if self.weights.sharded else fit))
+
+    def _project(self, projection: Projection | None) -> None:
+        self.projection = projection
+        matrix = None if projection is None else projection.matrix.to(self.student.device)
+        self.objective = self.objective.with_options("embedding", projection=matrix)
+
     def run(self) -> Iterator[dict[str, Any]]:
         """Train from `progress` to the end; yield a row of figures after each step."""
         self.student.module.train(not self.options.no_dropout)
@@ -123,7 +134,7 @@ class Trainer:
         lr = self.lr * schedule(self.progress.step, self.steps, self.options.warmup)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = lr * parameters.get("rate", 1.0)
-        torch.manual_seed(_seed_of(self.options.seed, self.progress.step, self.processes.rank))
+        torch.manual_seed(seed_of(self.options.seed, self.progress.step, self.processes.rank))
         batches = self._batches()
         found = self.gather(batches)
         losses = len(self.objective.losses)
@@ -298,6 +309,7 @@ class Trainer:
                 "scaler": self.scaler.state_dict(),
                 "progress": vars(self.progress),
                 "history": self.history.state(),
+                "projection": self.projection and self.projection._asdict(),
             }
             torch.save(state, folder / "state.pt")
 
@@ -318,29 +330,8 @@ class Trainer:
         self.optimizer.load_state_dict(self.weights.own_part(state["optimizer"]))
         self.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
+        if projection := state.get("projection"):
+            self._project(Projection(**projection))
         self.history = History.from_state(state.get("history", {}))
         if best := self.history.best:
             self.history.best = {name: weight.clone() for name, weight in best.items()} if is_main else {}
-
-
-def parameter_groups(student: Student) -> list[dict[str, Any]]:
-    """Return the parameters for AdamW: the weights, and a learned scale with its `rate` and no decay."""
-    scale = student.ln_scale
-    groups: list[dict[str, Any]] = [{"params": [p for p in student.module.parameters() if p is not scale]}]
-    if scale is not None:
-        groups.append({"params": [scale], "weight_decay": 0.0, "rate": SCALE_RATE})
-    return groups
-
-
-def schedule(step: int, steps: int, warmup: float) -> float:
-    """Return the share of the learning rate at `step` of 0 … steps − 1: a linear rise, then a linear fall.
-
-    No step has 0: with 2 of 6 steps as warm-up, the shares are 1/3, 2/3, 1, 3/4, 2/4, 1/4.
-    """
-    rise = math.ceil(warmup * steps) if warmup < 1 else steps - 1
-    return (step + 1) / (rise + 1) if step < rise else (steps - step) / (steps - rise)
-
-
-def _seed_of(seed: int, step: int, rank: int) -> int:
-    """Return the seed of dropout in a step, different in each process."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}\t{step}\t{rank}".encode(), digest_size=4).digest(), "big")

@@ -17,7 +17,6 @@ from rdtools.train.flops import Flops
 from rdtools.train.groups import Groups
 from rdtools.train.losses.objective import objective
 from rdtools.train.options import STUDENTS, GroupOptions, StudentOptions, TrainingOptions
-from rdtools.train.scales import fit_teacher
 from rdtools.train.torchrun import Processes, join
 from rdtools.train.trainer import Trainer
 
@@ -42,10 +41,10 @@ def train(case, processes, fsdp=False):
     goal = objective(case["loss"])
     groups = Groups(records(**case.get("records", {"count": 7})), goal, GroupOptions(group_size=4))
     goal = goal.with_options("bce", scale="logit")
-    goal, _ = fit_teacher(goal, groups, student, processes, fsdp)
     flops = Flops(1e-2, 2e-2) if kind == "sparse" else None
     options = TrainingOptions(**{**OPTIONS, **case.get("options", {})})
     one = Trainer(student, groups, goal, options, processes, flops, fsdp)
+    one.fit_projection()
     gradients, untrained = [], weights_of(one)
     one.optimizer.register_step_pre_hook(lambda *_: gradients.append(gradient_of(one)))
     rows = list(one.run())

@@ -206,9 +206,7 @@ def test_a_student_is_compared_as_it_scores(tiny_be, similarity):
     goal = objective("embedding")
     fitted, _ = fit_teacher(goal, Groups(records(2), goal, GroupOptions()), student)
     cosine = similarity == "cosine"
-    options = dict(fitted.losses[0].options)
-    assert options.pop("projection").shape == (32, 32)
-    assert options == {"cosine": cosine, "scale": 20.0 if cosine else 1.0}
+    assert fitted.losses[0].options == {"cosine": cosine, "scale": 20.0 if cosine else 1.0}
 
 
 @pytest.mark.parametrize("options", [{"mini_batch_size": 2}, {"batch_size": 2, "accumulate": 3}])

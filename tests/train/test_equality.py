@@ -16,6 +16,7 @@ CASES: dict[str, Case] = {
     "be infonce+kl": {"options": {"mini_batch_size": 2}},
     "be infonce": {"options": {"batch_size": 1, "max_steps": 3, "epochs": None}},
     "ce kl+0.2*lce": {"fsdp": True},
+    "be embedding": {"fsdp": True},
     "sparse kl": {"options": {"mini_batch_size": 3}},
     "sparse infonce": {"fsdp": True, "options": {"max_grad_norm": 1e-3}},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 import torch
@@ -47,10 +48,10 @@ def student(tiny, kind, device):
     return make(StudentOptions(student=f"{kind}:{tiny[kind]}"), ModelOptions(device=device))
 
 
-def trainer(one, loss="kl+0.2*lce", **options):
+def trainer(one, loss="kl+0.2*lce", data=DATA, **options):
     goal = objective(loss)
     settings = {"max_steps": 6, "batch_size": 4, "lr": 1e-3, "no_dropout": True, **options}
-    return Trainer(one, Groups(DATA, goal), goal, TrainingOptions(**settings), Processes(one.device))
+    return Trainer(one, Groups(data, goal), goal, TrainingOptions(**settings), Processes(one.device))
 
 
 def near(found, expected, share):
@@ -96,6 +97,23 @@ def test_training_has_the_losses_of_the_cpu(tiny, kind):
     for one, other in zip(*rows, strict=True):
         assert other["loss"] == pytest.approx(one["loss"], rel=1e-3)
         assert (other["docs"], other["lr"]) == (one["docs"], one["lr"])
+
+
+def test_embeddings_of_another_dimension_are_projected_as_on_the_cpu(tiny):
+    draw = random.Random(0)
+    data = [
+        {**one, "query_embedding": [draw.gauss(0, 1) for _ in range(48)],
+         "docs": [{**doc, "embedding": [draw.gauss(0, 1) for _ in range(48)]} for doc in one["docs"]]}
+        for one in DATA
+    ]  # fmt: skip
+    found = []
+    for device in ("cpu", GPU):
+        one = trainer(student(tiny, "be", device), "kl+embedding", data)
+        one.fit_projection()
+        assert one.projection is not None
+        figures = {"kept": one.projection.kept, "cosine": one.projection.cosine}
+        found.append({**one.step()["parts"], **figures})
+    assert found[1] == pytest.approx(found[0], rel=1e-3)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -16,9 +16,9 @@ from scipy import stats
 from test_trainer import CPU, be, trainer
 
 from rdtools.train.history import History, LossSums, not_learned, too_short
+from rdtools.train.optimizer import schedule
 from rdtools.train.run import peak_memory_mb
 from rdtools.train.students import BiEncoderStudent
-from rdtools.train.trainer import schedule
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -23,12 +23,13 @@ from rdtools.train.groups import Groups
 from rdtools.train.in_batch import add_in_batch_negatives
 from rdtools.train.losses.objective import Objective, objective
 from rdtools.train.losses.table import LOSSES
+from rdtools.train.optimizer import schedule
 from rdtools.train.options import GroupOptions, StudentOptions, TrainingOptions, TrainingOutput
 from rdtools.train.run import train_student
 from rdtools.train.students import Batch, BiEncoderStudent
 from rdtools.train.targets import labels
 from rdtools.train.torchrun import Processes
-from rdtools.train.trainer import Trainer, schedule
+from rdtools.train.trainer import Trainer
 
 CPU = ModelOptions(device="cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -27,8 +27,8 @@ def embedding(
     q and d are the embeddings of the query and of the documents, by the student (s) and the teacher (t),
     normalised if the student's similarity is the cosine: each ½·|…|² is then 1 − cos. The scale is --scale,
     so that the loss has the unit of the scores in other losses of a sum; a learned scale counts with its
-    initial value. For bi-encoders. Embeddings of a teacher with another dimension are first projected to the
-    student's: the directions in which they are longest are kept, and turned towards the untrained student.
+    initial value. For bi-encoders. A teacher's embeddings of another dimension, or far from those of the
+    untrained student, are first projected and rotated.
     Teacher: its embeddings, not its scores. Judgements: not used.
     Ties: no special case.
     Undefined: a group without an embedding of its query, or of any document.
@@ -36,7 +36,7 @@ def embedding(
     """
     teacher = teacher.nan_to_num(0.0)  # student and teacher: (B, 1 + G, dimension), NaN where there is none
     if projection is not None:
-        teacher = teacher @ projection.to(teacher)
+        teacher = teacher @ projection
     if cosine:
         student, teacher = (
             side / side.norm(dim=-1, keepdim=True).clamp(min=1e-12) for side in (student, teacher)
