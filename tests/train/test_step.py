@@ -10,6 +10,7 @@ from test_trainer import CPU, Alone, be, gradients, trainer, weights
 
 from rdtools.train import students
 from rdtools.train.students import BiEncoderStudent
+from rdtools.train.targets import unequal
 from rdtools.train.torchrun import Processes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -133,3 +134,16 @@ def test_a_process_steps_by_the_sum_of_all_gradients(tiny_be, monkeypatch):
     assert added.keys() == whole.keys()
     for name, gradient in whole.items():
         torch.testing.assert_close(added[name], gradient, atol=1e-9, rtol=1e-5)
+
+
+def test_groups_with_two_different_scores_are_counted():
+    nan = math.nan
+    scores = torch.tensor(
+        [[1.0, 2.0, nan], [3.0, 3.0, 3.0], [3.0, 3.0001, 5.0], [2.0, nan, nan], [0.0, 0.0, 1e-9]]
+    )
+    mask = torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 1, 1]], dtype=torch.bool)
+    # Different; equal; equal but for rounding, with another score where there is no document; alone; nearly 0.
+    each = [unequal(scores[row : row + 1], mask[row : row + 1]).item() for row in range(5)]
+    assert each == [1, 0, 0, 1, 0]
+    assert unequal(scores, mask).item() == 2
+    assert unequal(-scores, mask).item() == 2
