@@ -148,16 +148,20 @@ def test_the_sample_has_a_limit(tiny_be, monkeypatch):
 
 @pytest.mark.parametrize("near", [True, False])
 def test_a_student_that_starts_near_its_teacher_keeps_its_space(student, near):
-    """The mean cosine is 0.55 or 0.45 of that after the turn."""
+    """The mean cosine is about 0.6 or 0.4 of that after the turn, which noise keeps at 0.6."""
     data = records(60)
     starts = starts_of(student, data)
     starts /= np.linalg.norm(starts, axis=1, keepdims=True)
     # A rotation by the angle in 16 planes: each embedding keeps the cosine of the angle to itself.
-    angle = np.arccos(0.55 if near else 0.45)
+    angle = np.arccos(0.6 if near else 0.4)
     plane = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     basis = orthonormal(32, 32)
-    found = fitted(student, records_of(data, starts @ basis @ np.kron(np.eye(16), plane) @ basis.T))
+    rows = starts @ basis @ np.kron(np.eye(16), plane) @ basis.T
+    rows += 4 / 3 / np.sqrt(32) * np.random.default_rng(0).normal(size=rows.shape)
+    found = fitted(student, records_of(data, rows))
     assert (found is None) == near
+    if found is not None:
+        assert found.cosine == pytest.approx(0.6, abs=0.06)
 
 
 def test_a_student_of_layers_of_its_teacher_keeps_the_teachers_space(tiny_be):
