@@ -62,9 +62,7 @@ class DevChecks:
         """Measure the student, keep its weights if they are the best so far, and return a row."""
         begin = time.monotonic()
         history, progress = self.trainer.history, self.trainer.progress
-        from_main, sharded = self.trainer.processes.from_main, self.trainer.weights.sharded
-        found = self._value() if sharded else None  # all processes are needed to run the model
-        value = from_main(self._value if found is None else lambda: found)
+        value = self.trainer.weights.from_main(self._value)
         history.dev.append((progress.step, value))
         if progress.step and history.best_measurement[0] == progress.step:
             history.best = self.trainer.weights.state()

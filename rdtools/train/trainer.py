@@ -113,9 +113,7 @@ class Trainer:
         """Fit a projection of the teacher's embeddings, where there are any, to the untrained student."""
         if not self.groups.dimension or not isinstance(self.student, BiEncoderStudent):
             return
-        fit = partial(fit_projection, self.groups, self.student)
-        found = fit() if self.weights.sharded else None  # all processes are needed to run the model
-        self._project(self.processes.from_main((lambda: found) if self.weights.sharded else fit))
+        self._project(self.weights.from_main(partial(fit_projection, self.groups, self.student)))
 
     def _project(self, projection: Projection | None) -> None:
         self.projection = projection

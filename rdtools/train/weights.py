@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from rdtools.core.errors import UsageError
 from rdtools.train.students import Student
 from rdtools.train.torchrun import Processes
+
+T = TypeVar("T")
 
 
 class Weights:
@@ -41,6 +43,10 @@ class Weights:
         """Take up weights that `state` returned. Those of other processes are not used any more."""
         if self._processes.is_main:
             self._student.module.load_state_dict(state)
+
+    def from_main(self, make: Callable[[], T]) -> T:
+        """Call `make`, which runs the model, and return the main process's result in all processes."""
+        return self._processes.from_main(make)
 
     @contextmanager
     def whole(self) -> Iterator[Student | None]:
@@ -98,6 +104,10 @@ class ShardedWeights(Weights):
         with torch.no_grad():
             for name, own in self._own_weights():
                 own.copy_(self._shard(own, given[name] if self._processes.is_main else None))
+
+    def from_main(self, make: Callable[[], T]) -> T:
+        made = make()  # all processes are needed to run the model
+        return self._processes.from_main(lambda: made)
 
     @contextmanager
     def whole(self) -> Iterator[Student | None]:

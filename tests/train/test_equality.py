@@ -9,9 +9,8 @@ from processes import Case, check_equal, in_processes
 SHARDS = hasattr(torch.distributed.fsdp, "fully_shard")
 CASES: dict[str, Case] = {
     # 7 groups in batches of 3: the last batch has a group for one of the processes only
-    "be kl+embedding": {
-        "options": {"accumulate": 2}
-    },  # of a teacher in another space: one projection for both
+    # with embeddings of a teacher in another space
+    "be kl+embedding": {"options": {"accumulate": 2}},
     "ce margin-mse": {"most_tokens": 1},  # a group at a time: two of a batch in one process, one in the other
     "be infonce+kl": {"options": {"mini_batch_size": 2}},
     "be infonce": {"options": {"batch_size": 1, "max_steps": 3, "epochs": None}},
