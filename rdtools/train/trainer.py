@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rdtools.core.errors import RdError, UsageError
 from rdtools.core.log import log, plural
+from rdtools.models.attention import use_matrix_products
 from rdtools.models.options import DTYPES
 from rdtools.train.checkpoint_state import check_state
 from rdtools.train.defaults import with_defaults
@@ -76,11 +77,13 @@ class Trainer:
         self.projection: Projection | None = None
         self.total_groups = self._count_groups()
         self.steps = math.ceil(self.total_groups / self.options.groups_per_step)
+        dtype = DTYPES[options.dtype]
+        if student.device.type == "cpu" and dtype != "float32":
+            use_matrix_products(student.module)
         self.weights = (ShardedWeights if fsdp else Weights)(student, processes)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(student), lr=self.lr, weight_decay=options.weight_decay, fused=True
         )
-        dtype = DTYPES[options.dtype]
         self.scaler = torch.amp.GradScaler(student.device.type, enabled=dtype == "float16")
         factor = processes.world_size if fsdp else 1  # shards of gradients are means over the processes
         self._cache = GradientCache(

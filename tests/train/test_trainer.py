@@ -656,6 +656,16 @@ def test_half_precision_keeps_float32_weights(make, dtype):
     assert {parameter.dtype for parameter in student.module.parameters()} == {torch.float32}
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_half_precision_on_a_cpu_computes_attention_with_matrix_products(make, dtype):
+    student = make()
+    transformer, *_ = (part for part in student.module.modules() if hasattr(part, "base_model_prefix"))
+    can_choose = transformer._can_set_attn_implementation()
+    trainer(student, dtype=dtype)
+    expected = "eager" if can_choose and dtype == "bfloat16" else "sdpa"
+    assert transformer.config._attn_implementation == expected
+
+
 def test_a_loss_that_is_not_finite_ends_the_run(tiny_be):
     student = BiEncoderStudent(be(tiny_be), CPU)
     one = trainer(student, max_steps=3)
