@@ -121,6 +121,34 @@ def test_the_ablation(collection, warm_bin, tiny_be):
     assert whole.count("rd-train") == 2 * 4 * 10 + 2  # students, the teacher, and an untrained student
 
 
+def test_the_collection_of_debians_packages(tmp_path, warm_bin):
+    """Of four packages, one is a part of another, one says too little and one repeats a description."""
+    words = "Finds every file that a pattern of some kind matches and prints where it is kept on the disk. "
+    entry = "Package: {}\nDescription-md5: 0\nDescription-en: {} for people\n {}\n .\n Ends here.\n"
+    (tmp_path / "translation").write_text("\n".join([
+        entry.format("finder", "A tool that finds", 2 * words),
+        entry.format("finder-doc", "A manual that explains", "Explains. " + 2 * words),
+        entry.format("brief", "A tool that works", "Works."),
+        entry.format("finder2", "A tool that finds again", 2 * words),
+        entry.format("other", "A tool that searches", "Searches. " + 2 * words),
+    ]))  # fmt: skip
+    shell(f"python {EXAMPLES}/ablation/debian.py made < translation", tmp_path, warm_bin)
+    documents = {
+        row["_id"]: row["text"]
+        for row in map(json.loads, (tmp_path / "made/corpus.jsonl").read_text().splitlines())
+    }
+    assert documents == {
+        "finder": (2 * words).strip() + " Ends here.",
+        "other": "Searches. " + (2 * words).strip() + " Ends here.",
+    }
+    judged = sorted((tmp_path / "made/qrels/train.tsv").read_text().splitlines()[1:])
+    assert judged == ["q-finder\tfinder\t1", "q-other\tother\t1"]
+    mined = shell("rd-mine --dataset made:train --from bm25 -n 1 --quiet", tmp_path, warm_bin)
+    assert {json.loads(line)["query"] for line in mined.splitlines()} == {
+        "A tool that finds for people", "A tool that searches for people",
+    }  # fmt: skip
+
+
 def test_the_grid_of_settings(collection, warm_bin, tiny_be):
     script = f"python {EXAMPLES}/settings/grid.py grid --dataset data --model {tiny_be} --blocks cross,pools --list"
     lines = shell(script, collection, warm_bin, PYTHONPATH=str(EXAMPLES.parent)).splitlines()
