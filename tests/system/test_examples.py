@@ -122,7 +122,7 @@ def test_the_ablation(collection, warm_bin, tiny_be):
 
 
 def test_the_collection_of_debians_packages(tmp_path, warm_bin):
-    """Of four packages, one is a part of another, one says too little and one repeats a description."""
+    """Of five packages, one is a part of another, one says too little and one repeats a description."""
     words = "Finds every file that a pattern of some kind matches and prints where it is kept on the disk. "
     entry = "Package: {}\nDescription-md5: 0\nDescription-en: {} for people\n {}\n .\n Ends here.\n"
     (tmp_path / "translation").write_text("\n".join([
